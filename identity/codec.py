@@ -16,7 +16,7 @@ from cbor2 import CBORError, CBORTag, dumps, loads
 from unhush.identity.cid import CID_BYTES, Cid
 from unhush.identity.errors import MalformedBytes, MalformedCid
 
-Value: TypeAlias = "int | str | bytes | bool | None | Cid | Sequence[Value] | Mapping[str, Value]"
+Value: TypeAlias = "int | str | bytes | bool | Cid | Sequence[Value] | Mapping[str, Value] | None"
 
 MAX_DEPTH: Final = 16
 MAX_ITEMS_BLOCK: Final = 4_096
@@ -40,7 +40,8 @@ def _refuse(_decoder: object) -> object:
 # cbor2 would build dates, regular expressions, big numbers and shared references for these tags, some of
 # them at a price of milliseconds per kilobyte (a 64 KiB regular expression: 290 ms). Refused unread.
 _NO_TAGS: Final[dict[int, Callable[[object], object]]] = dict.fromkeys(
-    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
+    _refuse,
 )
 
 

@@ -1,0 +1,226 @@
+"""Entries: signed, hash-chained headers (PROTOCOL §2).
+
+An entry block is ``[header, signature]`` in strict DAG-CBOR; its CID is the
+record's id. The signature is the last 64 bytes, so what was signed is a slice
+of the received bytes and nothing is encoded again to verify it.
+
+``UnverifiedEntry`` is well-formed bytes, ``Entry`` an authentic record: its own
+signature verifies, or an authentic entry of its log names it by ``prev``.
+Only this module makes the second from the first.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from unhush.identity.cid import Cid, cid_of
+from unhush.identity.codec import Value, decode, encode
+from unhush.identity.errors import MalformedBytes, MalformedEntry, SignatureMismatch, WrongBody
+from unhush.identity.keys import KEY_BYTES, SIGNATURE_BYTES, PublicKey, SigningKey, verify
+
+# The largest legal header is about 340 bytes; 1,024 leaves room and bounds a hostile one.
+MAX_ENTRY_BYTES: Final = 1_024
+MAX_BODY_BYTES: Final = 65_536
+SALT_BYTES: Final = 16
+INCEPTION: Final = "identity.incept"
+
+_MAX_INT: Final = 2**63 - 1
+_KIND: Final = re.compile(r"[a-z0-9.-]{1,64}")
+_NETWORK: Final = re.compile(r"[a-z0-9-]{1,32}")
+_REQUIRED: Final = frozenset(("account", "key", "seq", "prev", "time", "kind", "body", "size"))
+_ALLOWED: Final = _REQUIRED | {"identity"}
+# After the header stand the head of a 64-byte string (58 40) and the string; before it the head of a pair (82).
+_SIGNATURE_AT: Final = -(SIGNATURE_BYTES + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an author signs about one record; ``account`` is None only in the inception itself."""
+
+    account: Cid | None
+    key: PublicKey
+    seq: int
+    prev: Cid | None
+    time: int  # author's clock, Unix milliseconds; never decides validity
+    kind: str
+    body: Cid
+    size: int  # bytes of the body block
+    identity: Cid | None = None  # the standing table the device knew: a hint what to fetch
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        if not _KIND.fullmatch(self.kind):
+            raise MalformedEntry(f"kind {self.kind[:80]!r} is not 1 to 64 of a-z 0-9 . -")
+        if (self.account is None) != (self.kind == INCEPTION):
+            raise MalformedEntry("the inception, and nothing else, names no account")
+        for name, link in (
+            ("account", self.account),
+            ("prev", self.prev),
+            ("identity", self.identity),
+            ("body", self.body),
+        ):
+            if link is not None and not link.is_dag_cbor:
+                raise MalformedEntry(f"{name} links to a raw block")
+        if self.is_identity:
+            if self.identity is not None:
+                raise MalformedEntry("an identity operation carries no hint of a table")
+            if (self.prev is None) != (self.kind == INCEPTION) or self.seq != (0 if self.prev is None else 1):
+                raise MalformedEntry("an identity operation is 0 without prev (the inception) or 1 with it")
+        elif (self.seq == 0) != (self.prev is None):
+            raise MalformedEntry(f"entry {self.seq} of a log starts it iff it has no prev")
+
+    def _check_numbers(self) -> None:
+        if not 0 <= self.seq <= _MAX_INT:
+            raise MalformedEntry(f"seq {self.seq} is out of range")
+        if not 0 <= self.time <= _MAX_INT:
+            raise MalformedEntry(f"time {self.time} is out of range")
+        if not 1 <= self.size <= MAX_BODY_BYTES:
+            raise MalformedEntry(f"a body has 1 to {MAX_BODY_BYTES} bytes, not {self.size}")
+
+    @property
+    def is_identity(self) -> bool:
+        return self.kind.startswith("identity.")
+
+    def value(self) -> dict[str, Value]:
+        """The map that is encoded and signed."""
+        fields: dict[str, Value] = {
+            "account": self.account,
+            "key": self.key.bytes,
+            "seq": self.seq,
+            "prev": self.prev,
+            "time": self.time,
+            "kind": self.kind,
+            "body": self.body,
+            "size": self.size,
+        }
+        if self.identity is not None:
+            fields["identity"] = self.identity
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedEntry:
+    """A well-formed entry block that nobody has vouched for yet."""
+
+    header: Header
+    account: Cid  # of the inception: its own CID
+    cid: Cid
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An authentic entry."""
+
+    header: Header
+    account: Cid
+    cid: Cid
+    block: bytes
+
+
+def parse_entry(block: bytes) -> UnverifiedEntry:
+    """Read an entry block; raises ``MalformedBytes`` or ``MalformedEntry``."""
+    pair = decode(block, max_bytes=MAX_ENTRY_BYTES)
+    match pair:
+        case [dict() as fields, bytes() as signature] if len(signature) == SIGNATURE_BYTES:
+            header = _parse_header(fields)
+        case _:
+            raise MalformedEntry("an entry is a pair of a header and a 64-byte signature")
+    cid = cid_of(block)
+    return UnverifiedEntry(header, header.account or cid, cid, block)
+
+
+def _parse_header(fields: dict[str, Value]) -> Header:
+    if not _REQUIRED <= fields.keys() <= _ALLOWED:
+        odd = sorted((_REQUIRED - fields.keys()) | (fields.keys() - _ALLOWED))
+        raise MalformedEntry(f"missing or unknown header fields: {', '.join(odd)[:200]}")
+    match fields:
+        case {
+            "account": Cid() | None as account,
+            "key": bytes() as key,
+            "seq": int() as seq,
+            "prev": Cid() | None as prev,
+            "time": int() as time,
+            "kind": str() as kind,
+            "body": Cid() as body,
+            "size": int() as size,
+        } if len(key) == KEY_BYTES and bool not in (type(seq), type(time), type(size)):
+            identity = fields.get("identity")
+            if "identity" in fields and not isinstance(identity, Cid):
+                raise MalformedEntry("identity is no link")
+            hint = identity if isinstance(identity, Cid) else None
+            return Header(account, PublicKey(key), seq, prev, time, kind, body, size, hint)
+        case _:
+            raise MalformedEntry("a header field has the wrong type")
+
+
+def signed_message(block: bytes, network: str, context: bytes = b"entry") -> bytes:
+    """What the signature of a block covers: the domain tag and the exact bytes between head and signature."""
+    if not _NETWORK.fullmatch(network):
+        raise MalformedEntry(f"network name {network[:64]!r} is not 1 to 32 of a-z 0-9 -")
+    return b"unhush/1/" + network.encode() + b"/" + context + b"\x00" + block[1:_SIGNATURE_AT]
+
+
+def verify_signature(entry: UnverifiedEntry, network: str) -> Entry:
+    """Authentic by its own signature; raises ``SignatureMismatch``."""
+    message = signed_message(entry.block, network)
+    if not verify(entry.header.key, message, entry.block[-SIGNATURE_BYTES:]):
+        raise SignatureMismatch(
+            f"entry {entry.header.seq} of {entry.header.key} bears a signature that is not its own on network {network}"
+        )
+    return Entry(entry.header, entry.account, entry.cid, entry.block)
+
+
+def does_vouch(by: Header, by_account: Cid, entry: UnverifiedEntry) -> bool:
+    """Whether an authentic header names ``entry`` as the one before it in the same log."""
+    return (
+        by.prev == entry.cid
+        and by.key == entry.header.key
+        and by_account == entry.account
+        and by.seq - 1 == entry.header.seq
+        and not by.is_identity
+        and not entry.header.is_identity
+    )
+
+
+def vouch(entry: UnverifiedEntry, *, by: Entry) -> Entry:
+    """Authentic by the chain; raises ``SignatureMismatch`` if ``by`` does not name it."""
+    if not does_vouch(by.header, by.account, entry):
+        raise SignatureMismatch(f"entry {entry.header.seq} of {entry.header.key} is not what its successor names")
+    return Entry(entry.header, entry.account, entry.cid, entry.block)
+
+
+def stored_entry(block: bytes) -> Entry:
+    """An entry whose authenticity was established before it was stored."""
+    entry = parse_entry(block)
+    return Entry(entry.header, entry.account, entry.cid, entry.block)
+
+
+def sign_entry(key: SigningKey, header: Header, network: str) -> Entry:
+    """Sign a header that names ``key``; what comes out would pass ``parse_entry`` and ``verify_signature``."""
+    if header.key != key.public:
+        raise MalformedEntry("the header names another key")
+    unsigned = encode([header.value(), bytes(SIGNATURE_BYTES)])
+    signature = key.sign(signed_message(unsigned, network))
+    block = unsigned[:-SIGNATURE_BYTES] + signature
+    if len(block) > MAX_ENTRY_BYTES:
+        raise MalformedEntry(f"an entry of {len(block)} bytes is too long")
+    cid = cid_of(block)
+    return Entry(header, header.account or cid, cid, block)
+
+
+def check_body(header: Header, body: bytes) -> None:
+    """Raise ``WrongBody`` unless these are the bytes the header names."""
+    if len(body) != header.size or cid_of(body) != header.body:
+        raise WrongBody(f"body bytes of entry {header.seq} are not those its header names")
+
+
+def decode_body(body: bytes) -> dict[str, Value]:
+    """The map of a body with its 16-byte salt; raises ``MalformedBytes`` (such a body counts as absent)."""
+    fields = decode(body, max_bytes=MAX_BODY_BYTES)
+    if not isinstance(fields, dict):
+        raise MalformedBytes("a body is a map")
+    salt = fields.get("salt")
+    if not isinstance(salt, bytes) or len(salt) != SALT_BYTES:
+        raise MalformedBytes(f"a body has a salt of {SALT_BYTES} bytes")
+    return fields

@@ -1,0 +1,175 @@
+"""The bodies of identity operations, parsed into what the trunk rule reads (PROTOCOL §3).
+
+``Table`` is an inception or a rotate: every device, open or cut. ``Op`` is an
+add, a revoke or a freeze on the table it names by ``prev``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from unhush.identity.cid import Cid, cid_of
+from unhush.identity.codec import Value, encode
+from unhush.identity.entry import INCEPTION, Entry, Header, check_body, decode_body, sign_entry
+from unhush.identity.errors import IdentityError, MalformedBytes, MalformedOperation
+from unhush.identity.keys import KEY_BYTES, PublicKey, is_admissible
+from unhush.identity.words import GENERATIONS, Words
+
+MAX_ROWS: Final = 256  # devices a table can name: with 256 openings it fits one body
+MAX_NAME_BYTES: Final = 64
+
+Cut: TypeAlias = tuple[int, bytes]  # the last good entry of a device log: (seq, its CID's bytes)
+OPEN: Final[Cut] = (2**63, b"")  # no end yet
+NOTHING: Final[Cut] = (-1, b"")  # not even entry 0
+
+ADD: Final = "identity.add"
+REVOKE: Final = "identity.revoke"
+FREEZE: Final = "identity.freeze"
+ROTATE: Final = "identity.rotate"
+OPERATION_KINDS: Final = frozenset((INCEPTION, ROTATE, ADD, REVOKE, FREEZE))
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One row of a table."""
+
+    key: PublicKey
+    name: str
+    cut: Cut = OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``identity.incept`` (empty path) or ``identity.rotate``."""
+
+    id: Cid
+    key: PublicKey  # signer: the root for an inception, the turn key path[-1] for a rotate
+    root: PublicKey  # who may sign this table's adds, revokes and freezes
+    next: bytes  # commitment to all later turn keys
+    path: tuple[PublicKey, ...]  # turn keys 1…g
+    devices: tuple[Device, ...]
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """``identity.add``, ``identity.revoke`` or ``identity.freeze``, on the table ``prev``."""
+
+    id: Cid
+    key: PublicKey
+    prev: Cid
+    kind: str
+    device: PublicKey | None = None
+    name: str = ""
+    cut: Cut = NOTHING
+
+
+def parse_operation(entry: Entry, body: bytes) -> Table | Op:
+    """Read the body of an authentic identity entry; raises ``MalformedOperation`` or ``WrongBody``."""
+    check_body(entry.header, body)
+    try:
+        fields = decode_body(body)
+    except MalformedBytes as exc:
+        raise MalformedOperation(str(exc)) from exc
+    header = entry.header
+    if header.kind == INCEPTION:
+        return _parse_table(entry, fields, path=())
+    if header.kind == ROTATE:
+        path = tuple(_parse_key(key) for key in _parse_list(fields.get("path"), 1, GENERATIONS))
+        return _parse_table(entry, fields, path=path)
+    if header.prev is None or header.kind not in OPERATION_KINDS:
+        raise MalformedOperation(f"{header.kind} is no identity operation of version 1")
+    match header.kind:
+        case "identity.add":
+            device = _parse_device(fields.get("device"), may_be_cut=False)
+            return Op(entry.cid, header.key, header.prev, ADD, device.key, device.name)
+        case "identity.revoke":
+            if "cut" not in fields:
+                raise MalformedOperation("a revoke says where it cuts, or null")
+            return Op(
+                entry.cid,
+                header.key,
+                header.prev,
+                REVOKE,
+                _parse_key(fields.get("device")),
+                "",
+                _parse_cut(fields["cut"]),
+            )
+        case _:
+            return Op(entry.cid, header.key, header.prev, FREEZE)
+
+
+def _parse_table(entry: Entry, fields: dict[str, Value], path: tuple[PublicKey, ...]) -> Table:
+    rows = _parse_list(fields.get("devices"), 0, MAX_ROWS)
+    devices = tuple(_parse_device(row, may_be_cut=bool(path)) for row in rows)
+    if len({device.key for device in devices}) != len(devices):
+        raise MalformedOperation("a device is listed twice")
+    root, after, closed = _parse_key(fields.get("root")), fields.get("next"), fields.get("closed", False)
+    if not isinstance(after, bytes) or len(after) != 32:
+        raise MalformedOperation("next is no 32-byte commitment")
+    if not isinstance(closed, bool):
+        raise MalformedOperation("closed is no yes or no")
+    if not path and root != entry.header.key:
+        raise MalformedOperation("an inception is signed by the root key it names")
+    return Table(entry.cid, entry.header.key, root, after, path, devices, closed and bool(path))
+
+
+def _parse_device(row: Value, *, may_be_cut: bool) -> Device:
+    match row:
+        case {"key": key, "name": str() as name} if len(name.encode()) <= MAX_NAME_BYTES:
+            if "cut" not in row:
+                return Device(_parse_key(key), name)
+            if may_be_cut:
+                return Device(_parse_key(key), name, _parse_cut(row["cut"]))
+    raise MalformedOperation(f"a device is a key and a name of at most {MAX_NAME_BYTES} bytes, cut only in a rotate")
+
+
+def _parse_cut(value: Value) -> Cut:
+    match value:
+        case None:
+            return NOTHING
+        case {"seq": int() as seq, "entry": Cid() as entry} if seq >= 0 and not isinstance(seq, bool):
+            return seq, entry.bytes
+    raise MalformedOperation("a cut is a seq and an entry, or null")
+
+
+def _parse_key(value: Value) -> PublicKey:
+    if isinstance(value, bytes) and len(value) == KEY_BYTES and is_admissible(key := PublicKey(value)):
+        return key
+    raise MalformedOperation("not an admissible key")
+
+
+def _parse_list(value: Value, least: int, most: int) -> Sequence[Value]:
+    if isinstance(value, list) and least <= len(value) <= most:
+        return value
+    raise MalformedOperation(f"not a list of {least} to {most} items")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOperation:
+    """An identity operation as it is stored and sent."""
+
+    entry: Entry
+    body: bytes
+
+
+def build_inception(
+    words: Words, *, device: PublicKey, name: str, time_ms: int, salt: bytes, network: str
+) -> SignedOperation:
+    """The first operation of an account: root 0, the commitment to all turn keys, and the first device."""
+    root = words.root(0)
+    body = encode(
+        {
+            "salt": salt,
+            "root": root.public.bytes,
+            "next": words.commitment(0),
+            "devices": [{"key": device.bytes, "name": name}],
+        }
+    )
+    header = Header(None, root.public, 0, None, time_ms, INCEPTION, cid_of(body), len(body))
+    operation = SignedOperation(sign_entry(root, header, network), body)
+    try:
+        parse_operation(operation.entry, body)  # what we publish must be what others accept
+    except IdentityError as exc:
+        raise MalformedOperation(f"this inception would not be accepted: {exc}") from exc
+    return operation
