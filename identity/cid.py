@@ -9,7 +9,7 @@ serve as the independent check at the edges.
 from base64 import b32decode, b32encode
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeAlias
 
 from unhush.identity.errors import MalformedCid
 
@@ -17,6 +17,8 @@ CID_BYTES: Final = 36
 CID_TEXT_CHARS: Final = 59
 DAG_CBOR_PREFIX: Final = bytes((0x01, 0x71, 0x12, 0x20))  # version 1, dag-cbor, sha2-256, 32 bytes
 RAW_PREFIX: Final = bytes((0x01, 0x55, 0x12, 0x20))
+
+_Bytes: TypeAlias = bytes  # inside the class the name means the field
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,7 +32,7 @@ class Cid:
             raise MalformedCid("not a CIDv1 with sha2-256 and codec dag-cbor or raw")
 
     @property
-    def digest(self) -> "bytes":
+    def digest(self) -> _Bytes:
         """The 32-byte sha2-256 of the block."""
         return self.bytes[4:]
 

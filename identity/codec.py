@@ -33,13 +33,13 @@ _LINK_PREFIX: Final = b"\x00"  # the multibase identity prefix DAG-CBOR puts bef
 _PARSER_DEPTH: Final = MAX_DEPTH + 1
 
 
-def _refuse(_decoder: object) -> object:
+def _refuse(_decoder: object, _immutable: bool) -> object:
     raise ValueError("a tag that has no place in a record")
 
 
 # cbor2 would build dates, regular expressions, big numbers and shared references for these tags, some of
 # them at a price of milliseconds per kilobyte (a 64 KiB regular expression: 290 ms). Refused unread.
-_NO_TAGS: Final[dict[int, Callable[[object], object]]] = dict.fromkeys(
+_NO_TAGS: Final[dict[int, Callable[[object, bool], object]]] = dict.fromkeys(
     (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
     _refuse,
 )

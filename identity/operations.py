@@ -116,11 +116,12 @@ def _parse_table(entry: Entry, fields: dict[str, Value], path: tuple[PublicKey, 
 
 def _parse_device(row: Value, *, may_be_cut: bool) -> Device:
     match row:
+        case {"key": _, "name": _, "cut": _} if not may_be_cut:
+            pass
+        case {"key": key, "name": str() as name, "cut": cut} if len(name.encode()) <= MAX_NAME_BYTES:
+            return Device(_parse_key(key), name, _parse_cut(cut))
         case {"key": key, "name": str() as name} if len(name.encode()) <= MAX_NAME_BYTES:
-            if "cut" not in row:
-                return Device(_parse_key(key), name)
-            if may_be_cut:
-                return Device(_parse_key(key), name, _parse_cut(row["cut"]))
+            return Device(_parse_key(key), name)
     raise MalformedOperation(f"a device is a key and a name of at most {MAX_NAME_BYTES} bytes, cut only in a rotate")
 
 

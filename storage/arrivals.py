@@ -1,0 +1,43 @@
+"""What comes to the ingest door, and what became of it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from unhush.identity.cid import Cid
+from unhush.storage.records import BodyState
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An entry block as received, with its body or the sender's word why there is none."""
+
+    entry: bytes
+    body: bytes | None
+    reason: BodyState = BodyState.UNKNOWN  # read only when there is no body
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one sender gave at once; stored in one commit. Identity operations may stand anywhere in it."""
+
+    items: tuple[Arrival, ...]
+    source: str  # for the log: a peer, a file
+    wanted_only: bool = True  # from the network: only accounts carried here; from a file: everything
+
+
+class Status(Enum):
+    STORED = "stored"
+    FILLED = "filled"  # the entry was here, its body came now
+    KNOWN = "known"
+    IGNORED = "ignored"  # nobody's fault: not carried here, not in force, too early
+    REJECTED = "rejected"  # the sender's fault
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one arrival; ``error`` names the reason unless it was stored or known."""
+
+    status: Status
+    cid: Cid | None = None
+    aid: int | None = None
+    error: str = ""

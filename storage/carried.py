@@ -1,0 +1,24 @@
+"""Which accounts this node carries for others: its own, and the people its account follows."""
+
+from unhush.identity.cid import Cid
+from unhush.storage import follows, settings
+from unhush.storage.accounts import find_account
+from unhush.storage.environment import Txn
+
+
+def carried(txn: Txn) -> frozenset[Cid]:
+    own = settings.find_own_account(txn)
+    if own is None:
+        return frozenset()
+    me = find_account(txn, own)
+    followed = follows.iter_followed(txn, me.number) if me is not None else ()
+    return frozenset((own, *followed))
+
+
+def is_carried(txn: Txn, account: Cid) -> bool:
+    """As ``account in carried(txn)``, in two look-ups."""
+    own = settings.find_own_account(txn)
+    if own is None or own == account:
+        return own is not None
+    me = find_account(txn, own)
+    return me is not None and follows.does_follow(txn, me.number, account)

@@ -1,0 +1,47 @@
+"""Contacts: addresses of peers this node remembers, in the order of nothing but their text."""
+
+from dataclasses import dataclass, replace
+
+from unhush.identity.codec import decode_map, encode
+from unhush.storage.environment import Table, Txn
+from unhush.storage.errors import StoreUnreadable
+
+MAX_ADDRESS_BYTES = 400  # a multiaddr with a relay hop has about 250; LMDB keys end at 511
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One address; ``is_configured`` if a person gave it, else it was learned."""
+
+    address: str
+    is_configured: bool
+    last_success_ms: int = 0  # 0: never reached
+
+
+def iter_contacts(txn: Txn) -> list[Contact]:
+    return [_unpack(key.decode(), value) for key, value in txn.scan(Table.CONTACTS)]
+
+
+def put_contact(txn: Txn, contact: Contact) -> None:
+    """Remember an address; what a person configured stays configured."""
+    held = txn.get(Table.CONTACTS, contact.address.encode())
+    if held is not None:
+        known = _unpack(contact.address, held)
+        contact = replace(
+            contact,
+            is_configured=contact.is_configured or known.is_configured,
+            last_success_ms=max(contact.last_success_ms, known.last_success_ms),
+        )
+    packed = encode({"configured": contact.is_configured, "success": contact.last_success_ms})
+    txn.put(Table.CONTACTS, contact.address.encode(), packed)
+
+
+def drop_contact(txn: Txn, address: str) -> bool:
+    return txn.delete(Table.CONTACTS, address.encode())
+
+
+def _unpack(address: str, value: bytes) -> Contact:
+    match decode_map(value):
+        case {"configured": bool() as is_configured, "success": int() as last_success_ms}:
+            return Contact(address, is_configured, last_success_ms)
+    raise StoreUnreadable(f"the stored contact {address!r} is damaged")

@@ -1,0 +1,221 @@
+"""The one door by which records that were not written here come in.
+
+Cheapest first: bounds and strict parse, already known, not carried here, the
+chain, one signature per unbroken run, then one write transaction for the whole
+batch. Everything that costs CPU happens before the write lock is taken; what
+may have changed meanwhile is looked at again under it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from unhush.identity.cid import Cid
+from unhush.identity.codec import Value
+from unhush.identity.entry import (
+    Entry,
+    UnverifiedEntry,
+    check_body,
+    decode_body,
+    does_vouch,
+    parse_entry,
+    verify_signature,
+    vouch,
+)
+from unhush.identity.errors import IdentityError, MalformedBytes, SignatureMismatch
+from unhush.identity.operations import OPEN, OPERATION_KINDS, parse_operation
+from unhush.storage import accounts, journal, logs, writing
+from unhush.storage.accounts import Account
+from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
+from unhush.storage.carried import is_carried
+from unhush.storage.environment import Environment, Txn
+from unhush.storage.records import BodyState, Record
+
+# Beyond this an author's clock is wrong; the record is not stored yet and will be offered again (PROTOCOL §2).
+MAX_AHEAD_MS: Final = 10 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """One arrival that is well-formed."""
+
+    at: int  # its place in the batch
+    entry: UnverifiedEntry
+    body: bytes | None
+    state: BodyState
+    fields: dict[str, Value] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    entry: Entry
+    parsed: _Parsed
+
+
+class Door:
+    """Takes batches in, from any thread; returns what became of each arrival, in the order of the batch."""
+
+    def __init__(self, environment: Environment, *, network: str, clock_ms: Callable[[], int]) -> None:
+        self._environment = environment
+        self._network = network
+        self._clock_ms = clock_ms
+
+    def ingest(self, batch: Batch) -> tuple[Outcome, ...]:
+        outcomes: dict[int, Outcome] = {}
+        parsed = [item for at, arrival in enumerate(batch.items) if (item := _parse(at, arrival, outcomes))]
+        with self._environment.read() as txn:
+            fresh = [item for item in parsed if self._is_fresh(txn, item, batch, outcomes)]
+            verified = self._authenticate(txn, fresh, outcomes)
+        if verified:
+            with self._environment.write() as txn:
+                self._store(txn, verified, outcomes)
+        return tuple(outcomes[at] for at in range(len(batch.items)))
+
+    def _is_fresh(self, txn: Txn, item: _Parsed, batch: Batch, outcomes: dict[int, Outcome]) -> bool:
+        cid = item.entry.cid
+        held = journal.find_record_by_cid(txn, cid)
+        if held is not None and not _fills(held, item):
+            outcomes[item.at] = Outcome(Status.KNOWN, cid, held.aid)
+        elif batch.wanted_only and not is_carried(txn, item.entry.account):
+            outcomes[item.at] = Outcome(Status.IGNORED, cid, error="the account is not carried here")
+        elif item.entry.header.time > self._clock_ms() + MAX_AHEAD_MS and not item.entry.header.is_identity:
+            outcomes[item.at] = Outcome(Status.IGNORED, cid, error="its time is more than ten minutes ahead")
+        else:
+            return True
+        return False
+
+    def _authenticate(self, txn: Txn, items: list[_Parsed], outcomes: dict[int, Outcome]) -> list[_Verified]:
+        """One signature per unbroken run: each entry that a newer one names needs none of its own."""
+        verified: list[_Verified] = []
+        by_log: defaultdict[tuple[Cid, bytes], list[_Parsed]] = defaultdict(list)
+        for item in items:
+            if item.entry.header.is_identity:
+                verified.extend(self._authenticate_operation(item, outcomes))
+            else:
+                by_log[item.entry.account, item.entry.header.key.bytes].append(item)
+        for group in by_log.values():
+            group.sort(key=lambda item: item.entry.header.seq, reverse=True)
+            run = list(self._authenticate_log(txn, group, outcomes))
+            verified.extend(reversed(run))  # stored in the order they were written
+        return verified
+
+    def _authenticate_operation(self, item: _Parsed, outcomes: dict[int, Outcome]) -> Iterable[_Verified]:
+        entry = item.entry
+        if entry.header.kind not in OPERATION_KINDS or item.body is None:
+            outcomes[item.at] = Outcome(Status.IGNORED, entry.cid, error="an identity operation we cannot read")
+            return
+        try:
+            signed = verify_signature(entry, self._network)
+            parse_operation(signed, item.body)
+        except IdentityError as exc:
+            outcomes[item.at] = _rejected(entry.cid, exc)
+            return
+        yield _Verified(signed, item)
+
+    def _authenticate_log(self, txn: Txn, group: list[_Parsed], outcomes: dict[int, Outcome]) -> Iterable[_Verified]:
+        """Newest first, so that every authentic entry can vouch for the one it names."""
+        vouching: dict[Cid, Entry] = {}
+        for item in group:
+            entry = item.entry
+            try:
+                by = vouching.get(entry.cid)
+                signed = vouch(entry, by=by) if by is not None else self._verify_alone(txn, entry)
+            except SignatureMismatch as exc:
+                outcomes[item.at] = _rejected(entry.cid, exc)
+                continue
+            if signed.header.prev is not None:
+                vouching[signed.header.prev] = signed
+            yield _Verified(signed, item)
+
+    def _verify_alone(self, txn: Txn, entry: UnverifiedEntry) -> Entry:
+        log = logs.find_log(txn, entry.account, entry.header.key)
+        above = logs.find_slot(txn, log, entry.header.seq + 1) if log is not None else None
+        held = journal.find_record(txn, above.aid) if above is not None else None
+        if held is not None and does_vouch(held.entry.header, held.account, entry):
+            return vouch(entry, by=held.entry)
+        return verify_signature(entry, self._network)
+
+    def _store(self, txn: Txn, verified: list[_Verified], outcomes: dict[int, Outcome]) -> None:
+        now = self._clock_ms()
+        aid = journal.last_aid(txn)
+        operations: defaultdict[Cid, list[tuple[_Verified, Record]]] = defaultdict(list)
+        entries: list[_Verified] = []
+        for item in verified:
+            held = journal.find_record_by_cid(txn, item.entry.cid)
+            if held is not None and not _fills(held, item.parsed):
+                outcomes[item.parsed.at] = Outcome(Status.KNOWN, item.entry.cid, held.aid)
+            elif item.entry.header.is_identity:
+                aid += 1
+                operations[item.entry.account].append((item, _record(item, aid, now)))
+            else:
+                entries.append(item)
+        for account, pairs in operations.items():
+            stored = {record.cid for record in accounts.put_operations(txn, account, [record for _, record in pairs])}
+            for item, record in pairs:
+                outcomes[item.parsed.at] = (
+                    Outcome(Status.STORED, record.cid, record.aid)
+                    if record.cid in stored
+                    else Outcome(Status.IGNORED, record.cid, error="the operation does not count")
+                )
+        for item in entries:
+            aid += 1
+            outcomes[item.parsed.at] = self._store_entry(txn, item, aid, now)
+
+    def _store_entry(self, txn: Txn, item: _Verified, aid: int, now: int) -> Outcome:
+        entry, parsed = item.entry, item.parsed
+        account = accounts.find_account(txn, entry.account)
+        if account is None:
+            return Outcome(Status.IGNORED, entry.cid, error="the account's inception is not held")
+        if reason := _why_void(account, entry):
+            return Outcome(Status.IGNORED, entry.cid, error=reason)
+        held = journal.find_record_by_cid(txn, entry.cid)
+        if held is not None:
+            if parsed.fields is None or held.body is not None:
+                return Outcome(Status.KNOWN, entry.cid, held.aid)
+            filled = Record(aid, held.block, parsed.body, BodyState.PRESENT, held.seen_at_ms)
+            writing.fill_body(txn, account, held, filled, parsed.fields)
+            return Outcome(Status.FILLED, entry.cid, aid)
+        if not writing.put_entry(txn, account, entry, parsed.fields, _record(item, aid, now)):
+            return Outcome(Status.IGNORED, entry.cid, error="too many entries beside the shown branch of its log")
+        return Outcome(Status.STORED, entry.cid, aid)
+
+
+def _parse(at: int, arrival: Arrival, outcomes: dict[int, Outcome]) -> _Parsed | None:
+    cid: Cid | None = None
+    try:
+        entry = parse_entry(arrival.entry)
+        cid = entry.cid
+        if arrival.body is None:
+            state = arrival.reason if arrival.reason is not BodyState.PRESENT else BodyState.UNKNOWN
+            return _Parsed(at, entry, None, state, None)
+        check_body(entry.header, arrival.body)
+    except IdentityError as exc:
+        outcomes[at] = _rejected(cid, exc)
+        return None
+    try:
+        return _Parsed(at, entry, arrival.body, BodyState.PRESENT, decode_body(arrival.body))
+    except MalformedBytes:
+        # The author signed bytes that are no body: nobody's fault on the way, and there is nothing to show.
+        return _Parsed(at, entry, None, BodyState.MALFORMED, None)
+
+
+def _fills(held: Record, item: _Parsed) -> bool:
+    return held.body is None and item.body is not None
+
+
+def _why_void(account: Account, entry: Entry) -> str:
+    cut = account.state.cut_of(entry.header.key)
+    if cut is None:
+        return "its device is not listed by the account"
+    if cut == OPEN or entry.header.seq < cut[0] or (entry.header.seq, entry.cid.bytes) == cut:
+        return ""
+    return "its device was cut off before it"
+
+
+def _record(item: _Verified, aid: int, now: int) -> Record:
+    return Record(aid, item.entry.block, item.parsed.body, item.parsed.state, now)
+
+
+def _rejected(cid: Cid | None, error: IdentityError) -> Outcome:
+    return Outcome(Status.REJECTED, cid, error=f"{type(error).__name__}: {error}")

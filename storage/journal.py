@@ -1,0 +1,59 @@
+"""The journal: aid → record, append-only; every other table can be rebuilt from it.
+
+An aid is a record's local number. A record first stored without its body moves
+to a new aid when the body comes, so whoever follows the journal by cursor sees
+it then; the old row goes.
+"""
+
+from collections.abc import Iterator
+
+from unhush.identity.cid import Cid
+from unhush.storage.environment import Table, Txn
+from unhush.storage.records import AID_BYTES, Record, unpack_record
+
+
+def pack_aid(aid: int) -> bytes:
+    return aid.to_bytes(AID_BYTES, "big")
+
+
+def last_aid(txn: Txn) -> int:
+    """The highest aid given so far; 0 in an empty journal."""
+    last = txn.last(Table.JOURNAL)
+    return int.from_bytes(last[0], "big") if last else 0
+
+
+def find_aid(txn: Txn, cid: Cid) -> int | None:
+    found = txn.get(Table.IDS, cid.digest)
+    return int.from_bytes(found, "big") if found is not None else None
+
+
+def find_record(txn: Txn, aid: int) -> Record | None:
+    row = txn.get(Table.JOURNAL, pack_aid(aid))
+    return unpack_record(aid, row) if row is not None else None
+
+
+def find_record_by_cid(txn: Txn, cid: Cid) -> Record | None:
+    aid = find_aid(txn, cid)
+    return find_record(txn, aid) if aid is not None else None
+
+
+def iter_journal(txn: Txn, since: int) -> Iterator[Record]:
+    """Records with an aid above ``since``, oldest first."""
+    for key, row in txn.scan(Table.JOURNAL, start=pack_aid(since + 1)):
+        yield unpack_record(int.from_bytes(key, "big"), row)
+
+
+def append_record(txn: Txn, record: Record) -> None:
+    """Store a record whose aid is above all others."""
+    key = pack_aid(record.aid)
+    txn.append(Table.JOURNAL, key, record.pack())
+    txn.put(Table.IDS, record.cid.digest, key)
+    if record.body is None:
+        txn.put(Table.BODILESS, key, bytes([record.body_state]))
+
+
+def drop_record(txn: Txn, record: Record) -> None:
+    key = pack_aid(record.aid)
+    txn.delete(Table.JOURNAL, key)
+    txn.delete(Table.IDS, record.cid.digest)
+    txn.delete(Table.BODILESS, key)

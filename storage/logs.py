@@ -1,0 +1,132 @@
+"""Logs with holes: which entries of each (account, key) are held, and where (PROTOCOL §2).
+
+Each seq has one slot, for the branch seen first; authentic entries that do not
+fit it are kept beside it in ``forks``. ``runs`` are the held stretches of slots:
+what a peer is told that we have, and the holes between them what we lack.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from unhush.identity.cid import Cid, cid_of_digest
+from unhush.identity.entry import Header
+from unhush.identity.keys import PublicKey
+from unhush.storage.environment import Table, Txn
+from unhush.storage.journal import pack_aid
+from unhush.storage.records import AID_BYTES
+
+# Entries kept of branches other than the one shown, per log (PROTOCOL §2): enough for the proof and a view of it.
+MAX_BESIDE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the shown entry of one seq is."""
+
+    seq: int
+    aid: int
+    cid: Cid
+
+
+def pack_u32(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def pack_u64(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def find_log(txn: Txn, account: Cid, key: PublicKey) -> bytes | None:
+    """The packed number of a log, if any entry of it was ever held."""
+    return txn.get(Table.LOG_NUMBERS, account.digest + key.bytes)
+
+
+def get_or_make_log(txn: Txn, account: Cid, key: PublicKey) -> bytes:
+    found = find_log(txn, account, key)
+    if found is not None:
+        return found
+    last = txn.last(Table.LOGS)
+    log = pack_u32(int.from_bytes(last[0], "big") + 1 if last else 1)
+    txn.put(Table.LOG_NUMBERS, account.digest + key.bytes, log)
+    txn.put(Table.LOGS, log, account.digest + key.bytes)
+    return log
+
+
+def iter_logs(txn: Txn, account: Cid | None = None) -> Iterator[tuple[Cid, PublicKey, bytes]]:
+    """Every log of an account (of all, if None) with its packed number."""
+    for name, log in txn.scan(Table.LOG_NUMBERS, account.digest if account is not None else b""):
+        yield cid_of_digest(name[:32]), PublicKey(name[32:]), log
+
+
+def find_slot(txn: Txn, log: bytes, seq: int) -> Slot | None:
+    value = txn.get(Table.SLOTS, log + pack_u64(seq)) if seq >= 0 else None
+    return _slot(seq, value) if value is not None else None
+
+
+def find_head(txn: Txn, log: bytes) -> Slot | None:
+    """The newest entry held of a log."""
+    for key, value in txn.scan_down(Table.SLOTS, log):
+        return _slot(int.from_bytes(key[4:], "big"), value)
+    return None
+
+
+def iter_slots(txn: Txn, log: bytes, low: int = 0) -> Iterator[Slot]:
+    for key, value in txn.scan(Table.SLOTS, log, start=log + pack_u64(low)):
+        yield _slot(int.from_bytes(key[4:], "big"), value)
+
+
+def iter_slots_down(txn: Txn, log: bytes, high: int) -> Iterator[Slot]:
+    """Slots from ``high`` (inclusive) downwards."""
+    for key, value in txn.scan_down(Table.SLOTS, log, before=log + pack_u64(high + 1)):
+        yield _slot(int.from_bytes(key[4:], "big"), value)
+
+
+def _slot(seq: int, value: bytes) -> Slot:
+    return Slot(seq, int.from_bytes(value[:AID_BYTES], "big"), cid_of_digest(value[AID_BYTES:]))
+
+
+def runs(txn: Txn, log: bytes) -> tuple[tuple[int, int], ...]:
+    """The held stretches of a log, inclusive, ascending, never adjacent."""
+    return tuple(
+        (int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")) for key, value in txn.scan(Table.RUNS, log)
+    )
+
+
+def fits(header: Header, below: Slot | None, at: Slot | None, prev_of_above: Cid | None, cid: Cid) -> bool:
+    """Whether an entry belongs to the branch seen first: its neighbours in the slots name it and are named."""
+    if at is not None:
+        return False
+    if below is not None and header.prev != below.cid:
+        return False
+    return prev_of_above is None or prev_of_above == cid
+
+
+def put_slot(txn: Txn, log: bytes, seq: int, aid: int, cid: Cid) -> None:
+    """Fill the slot of a seq and join the runs it touches."""
+    is_new = txn.get(Table.SLOTS, log + pack_u64(seq)) is None
+    txn.put(Table.SLOTS, log + pack_u64(seq), pack_aid(aid) + cid.digest)
+    if is_new:
+        _join_runs(txn, log, seq)
+
+
+def _join_runs(txn: Txn, log: bytes, seq: int) -> None:
+    low = high = seq
+    above = txn.get(Table.RUNS, log + pack_u64(seq + 1))
+    if above is not None:
+        high = int.from_bytes(above, "big")
+        txn.delete(Table.RUNS, log + pack_u64(seq + 1))
+    for key, value in txn.scan_down(Table.RUNS, log, before=log + pack_u64(seq)):
+        if int.from_bytes(value, "big") == seq - 1:
+            low = int.from_bytes(key[4:], "big")
+        break
+    txn.put(Table.RUNS, log + pack_u64(low), pack_u64(high))
+
+
+def put_beside(txn: Txn, log: bytes, seq: int, aid: int, cid: Cid) -> None:
+    """Keep an entry of another branch."""
+    txn.put(Table.FORKS, log + pack_u64(seq) + cid.digest, pack_aid(aid))
+
+
+def count_beside(txn: Txn, log: bytes) -> int:
+    return sum(1 for _ in txn.scan(Table.FORKS, log))

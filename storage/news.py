@@ -1,0 +1,130 @@
+"""Waiting for news: whoever follows the journal sleeps here until a commit, from any process.
+
+A commit wakes the waiters of its own process directly and sends one datagram
+to every other process that waits on this home. A datagram can be lost, so a
+slow look at the journal stands behind it, and whoever wakes always reads its
+own cursor again: news is a hint that looking is worth while, nothing more.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from unhush.storage.errors import HomeInUse
+
+log = logging.getLogger(__name__)
+
+# The fallback look: late news after a lost datagram, at a cost nobody notices.
+LOOK_EVERY_S: Final = 1.0
+
+
+def runtime_dir(home: Path) -> Path:
+    """A private folder for sockets of this home; short, because socket paths end near 108 bytes."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    name = sha256(str(home.resolve()).encode()).hexdigest()[:16]
+    path = Path(base) / f"unhush-{os.getuid()}-{name}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    owner = path.lstat()
+    if owner.st_uid != os.getuid() or path.is_symlink() or owner.st_mode & 0o077:
+        raise HomeInUse(f"{path} is not a private folder of this user; remove it and try again")
+    return path
+
+
+class News:
+    """Wakes callbacks and waiters after commits; ``look`` returns the newest aid."""
+
+    def __init__(self, folder: Path, look: Callable[[], int]) -> None:
+        self._folder = folder
+        self._look = look
+        self._changed = threading.Condition()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._next_callback = 0
+        self._seen = look()
+        self._socket: socket.socket | None = None
+        self._address = folder / f"{os.getpid()}-{id(self):x}.sock"
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` after every commit, from some thread; returns what ends it. It must be quick."""
+        with self._changed:
+            self._listen()
+            number = self._next_callback
+            self._next_callback += 1
+            self._callbacks[number] = callback
+        return lambda: self._callbacks.pop(number, None) and None
+
+    def wait(self, after_aid: int, timeout_s: float) -> bool:
+        """Sleep until the journal is past ``after_aid``; False at timeout."""
+        with self._changed:
+            self._listen()
+            return self._changed.wait_for(lambda: self._is_closed or self._look() > after_aid, timeout_s)
+
+    def announce(self) -> None:
+        """After a commit of this process: wake everybody who waits on this home."""
+        self._wake()
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            for path in self._folder.glob("*.sock"):
+                if path != self._address:
+                    _poke(sender, path)
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"\x00", str(self._address))
+            self._thread.join(timeout=5)
+        if self._socket is not None:
+            self._socket.close()
+            self._address.unlink(missing_ok=True)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            callbacks = list(self._callbacks.values())
+        for callback in callbacks:
+            callback()
+
+    def _listen(self) -> None:
+        """Start hearing other processes, with the first who waits."""
+        if self._thread is not None or self._is_closed:
+            return
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self._address))
+        self._socket.settimeout(LOOK_EVERY_S)
+        self._thread = threading.Thread(target=self._hear, name="unhush-news", daemon=True)
+        self._thread.start()
+
+    def _hear(self) -> None:
+        assert self._socket is not None
+        while not self._is_closed:
+            try:
+                self._socket.recv(16)
+            except TimeoutError:
+                if self._look() == self._seen:
+                    continue
+            except OSError:
+                return
+            self._seen = self._look()
+            self._wake()
+
+
+def _poke(sender: socket.socket, path: Path) -> None:
+    try:
+        sender.sendto(b"\x01", str(path))
+    except BlockingIOError:
+        pass  # its queue is full of wake-ups: it will wake
+    except ConnectionRefusedError:
+        path.unlink(missing_ok=True)  # left behind by a process that was killed
+    except OSError as exc:
+        log.debug("wake-up not sent path=%s error=%s", path.name, exc)

@@ -1,0 +1,77 @@
+"""A record as the journal holds it: an entry, its body or why there is none, and when we first saw it."""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Final
+
+from unhush.identity.cid import Cid, cid_of
+from unhush.identity.entry import Entry, stored_entry
+from unhush.storage.errors import StoreUnreadable
+
+AID_BYTES: Final = 8
+_HEAD: Final = struct.Struct(">BQH")  # body state, first seen (Unix ms), length of the entry block
+
+
+class BodyState(IntEnum):
+    """Whether the body is here, and if not, the word for why."""
+
+    PRESENT = 0
+    UNKNOWN = 1  # nobody gave it to us yet
+    WITHHELD = 2
+    DELETED = 3
+    MALFORMED = 4  # the bytes have the right hash and are no body
+
+
+REASONS: Final = {state: state.name.lower() for state in BodyState if state is not BodyState.PRESENT}
+STATE_OF_REASON: Final = {reason: state for state, reason in REASONS.items()}
+
+
+@dataclass(frozen=True)  # no slots: the parsed entry is cached
+class Record:
+    """One row of the journal; ``aid`` is its local number."""
+
+    aid: int
+    block: bytes  # the entry block
+    body: bytes | None
+    body_state: BodyState
+    seen_at_ms: int
+
+    @cached_property
+    def entry(self) -> Entry:
+        return stored_entry(self.block)
+
+    @cached_property
+    def cid(self) -> Cid:
+        return cid_of(self.block)
+
+    @property
+    def account(self) -> Cid:
+        return self.entry.account
+
+    @property
+    def kind(self) -> str:
+        return self.entry.header.kind
+
+    @property
+    def shown_at_ms(self) -> int:
+        """Where the record stands in timelines: never later than we first saw it (PROTOCOL §2)."""
+        return min(self.entry.header.time, self.seen_at_ms)
+
+    def pack(self) -> bytes:
+        return _HEAD.pack(self.body_state, self.seen_at_ms, len(self.block)) + self.block + (self.body or b"")
+
+
+def unpack_record(aid: int, row: bytes) -> Record:
+    """Read a journal row; raises ``StoreUnreadable`` on a damaged one."""
+    try:
+        state, seen_at_ms, length = _HEAD.unpack_from(row)
+        body_state = BodyState(state)
+    except (struct.error, ValueError) as exc:
+        raise StoreUnreadable(f"journal row {aid} is damaged") from exc
+    end = _HEAD.size + length
+    if len(row) < end:
+        raise StoreUnreadable(f"journal row {aid} is cut short")
+    body = row[end:] if body_state is BodyState.PRESENT else None
+    return Record(aid, row[_HEAD.size : end], body, body_state, seen_at_ms)

@@ -1,0 +1,101 @@
+"""The store: one home's records, thread- and process-safe. The meeting place of everything else.
+
+Reads are snapshots and never wait. Writes go through LMDB's one writer; every
+method that writes returns only after the commit is on disk, and then wakes
+whoever waits for news.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unhush.identity.cid import Cid
+from unhush.identity.operations import SignedOperation
+from unhush.storage import contacts, journal, profiles
+from unhush.storage.arrivals import Batch, Outcome, Status
+from unhush.storage.contacts import Contact
+from unhush.storage.environment import MAP_BYTES, Environment
+from unhush.storage.ingest import Door
+from unhush.storage.kinds import Body
+from unhush.storage.news import News, runtime_dir
+from unhush.storage.publish import Publisher
+from unhush.storage.records import Record
+from unhush.storage.snapshot import Snapshot
+
+
+class Store:
+    """What is kept in one home. ``clock_ms`` gives Unix milliseconds."""
+
+    def __init__(self, home: Path, *, network: str, clock_ms: Callable[[], int], map_bytes: int = MAP_BYTES) -> None:
+        self.home = home
+        self.network = network
+        self._environment = Environment(home / "store", network=network, map_bytes=map_bytes)
+        self._door = Door(self._environment, network=network, clock_ms=clock_ms)
+        self._news = News(runtime_dir(home), self.last_aid)
+
+    def close(self) -> None:
+        self._news.close()
+        self._environment.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """A consistent view to read from; keep it short, an open one holds old pages back."""
+        with self._environment.read() as txn:
+            yield Snapshot(txn)
+
+    def last_aid(self) -> int:
+        with self._environment.read() as txn:
+            return journal.last_aid(txn)
+
+    # -- writing
+
+    def ingest(self, batch: Batch) -> tuple[Outcome, ...]:
+        """Take records in from elsewhere; see ``ingest.py``."""
+        outcomes = self._door.ingest(batch)
+        if any(outcome.status in (Status.STORED, Status.FILLED) for outcome in outcomes):
+            self._news.announce()
+        return outcomes
+
+    def found_account(self, publisher: Publisher, inception: SignedOperation, profile: Body) -> Record:
+        """Make the home's account and its first record in one commit."""
+        with self._environment.write() as txn:
+            publisher.found_account(txn, inception)
+            record = publisher.publish(txn, profile)
+        self._news.announce()
+        return record
+
+    def publish(self, publisher: Publisher, *bodies: Body) -> list[Record]:
+        """Sign and store records in one durable commit."""
+        with self._environment.write() as txn:
+            records = [publisher.publish(txn, body) for body in bodies]
+        self._news.announce()
+        return records
+
+    def put_petname(self, who: Cid, petname: str | None) -> None:
+        with self._environment.write() as txn:
+            profiles.put_petname(txn, who, petname)
+
+    def put_contact(self, contact: Contact) -> None:
+        with self._environment.write() as txn:
+            contacts.put_contact(txn, contact)
+        self._news.announce()
+
+    def drop_contact(self, address: str) -> bool:
+        with self._environment.write() as txn:
+            return contacts.drop_contact(txn, address)
+
+    # -- waiting
+
+    def wait_for_news(self, after_aid: int, timeout_s: float) -> bool:
+        """Sleep until the journal is past ``after_aid``, written by whichever process; False at timeout."""
+        return self._news.wait(after_aid, timeout_s)
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` after every commit of any process, on some thread; returns what ends it."""
+        return self._news.subscribe(callback)

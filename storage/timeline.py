@@ -1,0 +1,92 @@
+"""Timelines: posts of an account, and the home timeline of the people followed here.
+
+Both are materialised, so a page is one range scan whatever the number of
+follows. A position is (shown time, aid): stable under inserts, and the same
+order for everybody who saw the records at the same time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from unhush.storage.environment import Table, Txn
+from unhush.storage.errors import NotFound
+from unhush.storage.journal import pack_aid
+from unhush.storage.logs import pack_u64
+from unhush.storage.records import Record
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a timeline; its text form is the cursor people and pages hand back."""
+
+    shown_at_ms: int
+    aid: int
+
+    def pack(self) -> bytes:
+        return pack_u64(self.shown_at_ms) + pack_aid(self.aid)
+
+    def __str__(self) -> str:
+        return f"{self.shown_at_ms}-{self.aid}"
+
+
+def parse_position(text: str) -> Position:
+    """Read a cursor; raises ``NotFound`` for anything that is none."""
+    time, _, aid = text.partition("-")
+    if not (time.isascii() and time.isdigit() and aid.isascii() and aid.isdigit() and len(text) <= 41):
+        raise NotFound(f"not a place in a timeline: {text[:60]!r}")
+    position = Position(int(time), int(aid))
+    if position.shown_at_ms >= 2**64 or position.aid >= 2**64:
+        raise NotFound(f"not a place in a timeline: {text[:60]!r}")
+    return position
+
+
+def position_of(record: Record) -> Position:
+    return Position(record.shown_at_ms, record.aid)
+
+
+def _unpack(packed: bytes) -> Position:
+    return Position(int.from_bytes(packed[:8], "big"), int.from_bytes(packed[8:16], "big"))
+
+
+def put_post(txn: Txn, account: bytes, record: Record, *, is_home: bool) -> None:
+    at = position_of(record).pack()
+    txn.put(Table.POSTS, account + at, b"")
+    if is_home:
+        txn.put(Table.HOME, at, account)
+
+
+def drop_post(txn: Txn, account: bytes, record: Record) -> None:
+    at = position_of(record).pack()
+    txn.delete(Table.POSTS, account + at)
+    txn.delete(Table.HOME, at)
+
+
+def fill_home(txn: Txn, account: bytes) -> None:
+    """Bring everything an account posted into the home timeline (on the first follow)."""
+    for key, _ in list(txn.scan(Table.POSTS, account)):
+        txn.put(Table.HOME, key[4:], account)
+
+
+def empty_home(txn: Txn, account: bytes) -> None:
+    """Take everything an account posted out of the home timeline (on the last unfollow)."""
+    for key, _ in list(txn.scan(Table.POSTS, account)):
+        txn.delete(Table.HOME, key[4:])
+
+
+def iter_home(txn: Txn, before: Position | None) -> Iterator[Position]:
+    """Newest first, strictly before a position."""
+    for key, _ in txn.scan_down(Table.HOME, before=before.pack() if before else None):
+        yield _unpack(key)
+
+
+def is_in_home(txn: Txn, position: Position) -> bool:
+    return txn.get(Table.HOME, position.pack()) is not None
+
+
+def iter_posts(txn: Txn, account: bytes, before: Position | None) -> Iterator[Position]:
+    for key, _ in txn.scan_down(Table.POSTS, account, before=account + before.pack() if before else None):
+        yield _unpack(key[4:])
+
+
+def count_posts(txn: Txn, account: bytes) -> int:
+    return sum(1 for _ in txn.scan(Table.POSTS, account))

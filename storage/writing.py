@@ -1,0 +1,59 @@
+"""Putting one authentic record into journal, log and indexes, inside a write transaction.
+
+Both ways in end here: what is published on this device and what arrives.
+"""
+
+from collections.abc import Mapping
+
+from unhush.identity.cid import Cid
+from unhush.identity.codec import Value
+from unhush.identity.entry import Entry
+from unhush.storage import indexes, journal, logs
+from unhush.storage.accounts import Account
+from unhush.storage.environment import Txn
+from unhush.storage.records import Record
+
+
+def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Value] | None, record: Record) -> bool:
+    """Store a record that is not held yet; False if its log holds too many entries beside its shown branch."""
+    header = entry.header
+    log = logs.get_or_make_log(txn, account.id, header.key)
+    above = logs.find_slot(txn, log, header.seq + 1)
+    if logs.fits(
+        header,
+        logs.find_slot(txn, log, header.seq - 1),
+        logs.find_slot(txn, log, header.seq),
+        _prev_of(txn, above),
+        entry.cid,
+    ):
+        logs.put_slot(txn, log, header.seq, record.aid, entry.cid)
+        journal.append_record(txn, record)
+        if fields is not None:
+            indexes.index(txn, account, record, indexes.parse_known(header.kind, fields))
+        return True
+    if logs.count_beside(txn, log) >= logs.MAX_BESIDE:
+        return False
+    logs.put_beside(txn, log, header.seq, record.aid, entry.cid)
+    journal.append_record(txn, record)
+    return True
+
+
+def _prev_of(txn: Txn, above: logs.Slot | None) -> Cid | None:
+    if above is None:
+        return None
+    record = journal.find_record(txn, above.aid)
+    return record.entry.header.prev if record is not None else None
+
+
+def fill_body(txn: Txn, account: Account, held: Record, filled: Record, fields: Mapping[str, Value]) -> None:
+    """Give a held record its body: it moves to a new aid, and becomes visible if it is on the shown branch."""
+    header = held.entry.header
+    log = logs.get_or_make_log(txn, account.id, header.key)
+    slot = logs.find_slot(txn, log, header.seq)
+    journal.drop_record(txn, held)
+    journal.append_record(txn, filled)
+    if slot is not None and slot.cid == held.cid:
+        logs.put_slot(txn, log, header.seq, filled.aid, held.cid)
+        indexes.index(txn, account, filled, indexes.parse_known(header.kind, fields))
+    else:
+        logs.put_beside(txn, log, header.seq, filled.aid, held.cid)
