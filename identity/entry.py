@@ -133,7 +133,7 @@ def parse_entry(block: bytes) -> UnverifiedEntry:
 def _parse_header(fields: dict[str, Value]) -> Header:
     if not _REQUIRED <= fields.keys() <= _ALLOWED:
         odd = sorted((_REQUIRED - fields.keys()) | (fields.keys() - _ALLOWED))
-        raise MalformedEntry(f"missing or unknown header fields: {', '.join(odd)[:200]}")
+        raise MalformedEntry(f"missing or unknown header fields: {', '.join(map(repr, odd))[:200]}")
     match fields:
         case {
             "account": Cid() | None as account,

@@ -104,14 +104,15 @@ def _parse_table(entry: Entry, fields: dict[str, Value], path: tuple[PublicKey, 
     devices = tuple(_parse_device(row, may_be_cut=bool(path)) for row in rows)
     if len({device.key for device in devices}) != len(devices):
         raise MalformedOperation("a device is listed twice")
-    root, after, closed = _parse_key(fields.get("root")), fields.get("next"), fields.get("closed", False)
+    root, after = _parse_key(fields.get("root")), fields.get("next")
+    closed = fields.get("closed", False) if path else False  # in an inception it is an unknown field: kept, not read
     if not isinstance(after, bytes) or len(after) != 32:
         raise MalformedOperation("next is no 32-byte commitment")
     if not isinstance(closed, bool):
         raise MalformedOperation("closed is no yes or no")
     if not path and root != entry.header.key:
         raise MalformedOperation("an inception is signed by the root key it names")
-    return Table(entry.cid, entry.header.key, root, after, path, devices, closed and bool(path))
+    return Table(entry.cid, entry.header.key, root, after, path, devices, closed)
 
 
 def _parse_device(row: Value, *, may_be_cut: bool) -> Device:
