@@ -1,0 +1,57 @@
+"""What can go wrong between machines.
+
+Two sides are kept apart: a :class:`RemoteProtocolError` is a stranger's fault and may cost them the
+connection; a :class:`LocalProtocolError` is ours, is logged loudly and never held against a peer.
+"""
+
+from unhush.identity.errors import UnhushError
+
+
+class GossipError(UnhushError):
+    """Root of the gossip family."""
+
+
+class RemoteProtocolError(GossipError):
+    """A peer broke the rules of a protocol."""
+
+
+class LocalProtocolError(GossipError):
+    """We broke the rules of a protocol: a bug of ours."""
+
+
+class DialFailed(GossipError):
+    """No connection came of an address: malformed, refused, unreachable or not who we wanted."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot reach {address}: {reason}")
+        self.address = address
+        self.reason = reason
+
+
+class NotConnected(GossipError):
+    """There is no open connection to this peer."""
+
+    def __init__(self, peer_id: str) -> None:
+        super().__init__(f"not connected to {peer_id}")
+        self.peer_id = peer_id
+
+
+class StreamBroken(GossipError):
+    """A stream ended without a proper close: reset, cut, or stuck beyond its time limit."""
+
+
+class StreamRefused(GossipError):
+    """A connected peer would not open a stream of this protocol."""
+
+    def __init__(self, peer_id: str, protocol: str, reason: str) -> None:
+        super().__init__(f"{peer_id} opened no {protocol} stream: {reason}")
+        self.peer_id = peer_id
+        self.protocol = protocol
+
+
+class ListenFailed(GossipError):
+    """None of the addresses we were told to listen on could be opened."""
+
+
+class MalformedAddress(GossipError):
+    """Text that is not an address we can dial: /ip4|ip6|dns…/tcp/<port>/p2p/<peer id>."""

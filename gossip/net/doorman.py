@@ -1,0 +1,129 @@
+"""Who may come in: limits on inbound sockets per address and in all, before a byte is read.
+
+libp2p counts inbound connections in one global pool, holds a place for ten seconds for a socket that says
+nothing, and never gives the place back once a connection was made (the task behind it waits for the end of
+the node). Here a socket takes a pending place, swaps it for a live one after the handshake, and gives it
+back when it closes.
+"""
+
+import ipaddress
+from collections import Counter
+
+# Of 96 connections in all; the other 32 are ours to dial, so that strangers cannot choose all our neighbours.
+MAX_LIVE_INBOUND = 64
+
+# Per IPv4 address or IPv6 /64: a household with a few machines behind one address.
+MAX_LIVE_PER_ADDRESS = 4
+MAX_PENDING_PER_ADDRESS = 8
+
+# Per IPv4 /24 or IPv6 /48: the cheapest unit an attacker rents.
+MAX_LIVE_PER_BLOCK = 16
+
+# Handshakes at a time from all addresses; at 5 s each even a flood from many addresses leaves room 50 times
+# a second, and each costs some 20 KiB while it lasts.
+MAX_PENDING = 256
+
+
+class Ticket:
+    """One inbound socket's place. Give it back with :meth:`leave`, once or more often."""
+
+    def __init__(self, doorman: "Doorman", address: str | None, block: str | None) -> None:
+        self._doorman = doorman
+        self.address = address
+        self.block = block
+        self.is_live = False
+        self._is_out = False
+
+    def admit(self) -> bool:
+        """The handshake is done: swap the pending place for a live one, if there is one."""
+        return self._doorman._admit(self)
+
+    def leave(self) -> None:
+        """The socket is closed."""
+        if not self._is_out:
+            self._is_out = True
+            self._doorman._leave(self)
+
+
+class Doorman:
+    """Counts inbound sockets by address."""
+
+    def __init__(self, *, exempt_loopback: bool) -> None:
+        self._exempt_loopback = exempt_loopback
+        self._pending: Counter[str] = Counter()
+        self._live: Counter[str] = Counter()
+        self._live_by_block: Counter[str] = Counter()
+        self._pending_total = 0
+        self._live_total = 0
+
+    @property
+    def pending_count(self) -> int:
+        """Sockets whose handshake is not finished."""
+        return self._pending_total
+
+    @property
+    def live_count(self) -> int:
+        """Inbound connections."""
+        return self._live_total
+
+    def knock(self, host: str) -> Ticket | None:
+        """A socket came in from this address: a pending place, or ``None`` when it must be closed."""
+        if self._pending_total >= MAX_PENDING or self._live_total >= MAX_LIVE_INBOUND:
+            return None
+        address, block = self._groups(host)
+        if address is not None and (self._pending[address] >= MAX_PENDING_PER_ADDRESS or self._is_full(address, block)):
+            return None
+        self._pending_total += 1
+        if address is not None:
+            self._pending[address] += 1
+        return Ticket(self, address, block)
+
+    def _admit(self, ticket: Ticket) -> bool:
+        if self._live_total >= MAX_LIVE_INBOUND or self._is_full(ticket.address, ticket.block):
+            return False
+        self._release_pending(ticket)
+        ticket.is_live = True
+        self._live_total += 1
+        if ticket.address is not None and ticket.block is not None:
+            self._live[ticket.address] += 1
+            self._live_by_block[ticket.block] += 1
+        return True
+
+    def _leave(self, ticket: Ticket) -> None:
+        if not ticket.is_live:
+            self._release_pending(ticket)
+            return
+        self._live_total -= 1
+        if ticket.address is not None and ticket.block is not None:
+            _decrement(self._live, ticket.address)
+            _decrement(self._live_by_block, ticket.block)
+
+    def _release_pending(self, ticket: Ticket) -> None:
+        self._pending_total -= 1
+        if ticket.address is not None:
+            _decrement(self._pending, ticket.address)
+
+    def _is_full(self, address: str | None, block: str | None) -> bool:
+        if address is None or block is None:
+            return False
+        return self._live[address] >= MAX_LIVE_PER_ADDRESS or self._live_by_block[block] >= MAX_LIVE_PER_BLOCK
+
+    def _groups(self, host: str) -> tuple[str | None, str | None]:
+        """The address and block a host counts under; ``None`` twice for one that is exempt."""
+        address = ipaddress.ip_address(host.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if self._exempt_loopback and address.is_private:
+            return None, None
+        near, far = (32, 24) if address.version == 4 else (64, 48)
+        return (
+            str(ipaddress.ip_network((address, near), strict=False)),
+            str(ipaddress.ip_network((address, far), strict=False)),
+        )
+
+
+def _decrement(counter: Counter[str], key: str) -> None:
+    # A zero left behind would be a memory of every address that ever knocked.
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

@@ -1,0 +1,134 @@
+"""What happens on a stream a peer opens: negotiate, then run the handler under guard.
+
+The stock host lets anything but a negotiation error climb: a handler that raises, a protocol name that is
+not UTF-8. From there it takes down the connection's nursery, the swarm, and ``trio.run``. Here one guard
+stands around all of it: what is raised ends the stream, and counts against the peer when it is the peer's
+doing.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+import trio
+from libp2p.abc import INetStream, INetworkService
+from libp2p.host.basic_host import BasicHost
+from libp2p.io.exceptions import IncompleteReadError, IOException
+from libp2p.network.connection.exceptions import RawConnError
+from libp2p.network.stream.exceptions import StreamError
+from libp2p.peer.id import ID
+from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError, MultiselectError
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+
+from unhush.gossip.errors import LocalProtocolError, NotConnected, StreamBroken, StreamRefused
+from unhush.gossip.net.stream import MAX_READ_BYTES
+from unhush.gossip.net.swarm import NEGOTIATION_TIMEOUT_S
+
+log = logging.getLogger(__name__)
+
+# Of the 64 streams a connection may have, so that one protocol cannot starve the others.
+MAX_STREAMS_PER_PROTOCOL = 8
+
+# How long a peer may keep its side open after our handler is done.
+LINGER_S = 5.0
+
+# The peer went away, gave up or was slow: nothing to hold against it.
+GONE = (
+    StreamBroken,
+    StreamRefused,
+    NotConnected,
+    StreamError,
+    IncompleteReadError,
+    RawConnError,
+    IOException,
+    MuxedStreamError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    trio.TooSlowError,
+)
+
+
+class GuardedHost(BasicHost):
+    """libp2p's host with the guard around everything a peer can start."""
+
+    def __init__(self, network: INetworkService, *, report_fault: Callable[[str, str], None]) -> None:
+        # No observed addresses: we do not advertise what strangers tell us our address is.
+        super().__init__(
+            network,
+            negotiate_timeout=int(NEGOTIATION_TIMEOUT_S),
+            disable_identify_address_discovery=True,
+        )
+        self._report_fault = report_fault
+        self._open: Counter[tuple[ID, str]] = Counter()
+
+    async def _swarm_stream_handler(self, net_stream: INetStream) -> None:
+        peer_id = net_stream.muxed_conn.peer_id
+        try:
+            await self._serve(net_stream, peer_id)
+        except GONE as exc:
+            log.debug("stream ended peer=%s reason=%r", peer_id, exc)
+        except LocalProtocolError:
+            log.exception("we broke a protocol peer=%s", peer_id)
+        except Exception as exc:  # noqa: BLE001  # the guard itself
+            log.info("stream failed peer=%s reason=%r", peer_id, exc)
+            self._report_fault(str(peer_id), f"stream failed: {exc!r}")
+        else:
+            await _finish(net_stream)
+            return
+        await _reset(net_stream)
+
+    async def _serve(self, net_stream: INetStream, peer_id: ID) -> None:
+        try:
+            protocol, handler = await self.multiselect.negotiate(
+                MultiselectCommunicator(net_stream), int(NEGOTIATION_TIMEOUT_S)
+            )
+        except MultiselectError as exc:
+            # The time limit is only in the context: libp2p raises anew without saying from what.
+            is_gone = isinstance(exc.__cause__, MultiselectCommunicatorError)
+            if is_gone or isinstance(exc.__context__, trio.TooSlowError):
+                raise StreamBroken("ended while negotiating") from exc
+            raise
+        if protocol is None or handler is None:
+            raise StreamBroken("no protocol chosen")
+        key = (peer_id, str(protocol))
+        if self._open[key] >= MAX_STREAMS_PER_PROTOCOL:
+            raise StreamBroken(f"more than {MAX_STREAMS_PER_PROTOCOL} streams of {protocol}")
+        net_stream.set_protocol(protocol)
+        self._open[key] += 1
+        try:
+            await handler(net_stream)
+        finally:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
+
+    async def _identify_task_entry(self, peer_id: ID, reason: str) -> None:
+        # A trio system task: whatever it raises is the end of the process.
+        try:
+            await super()._identify_task_entry(peer_id, reason)
+        except Exception as exc:  # noqa: BLE001  # a guard
+            log.debug("identify failed peer=%s reason=%r", peer_id, exc)
+
+
+async def _finish(net_stream: INetStream) -> None:
+    """Close our side, and take what the peer still sends until it closes its own.
+
+    Stock handlers (ping, for one) return without closing, and a stream half closed is a stream held: the
+    peer would run out of them.
+    """
+    try:
+        with trio.move_on_after(LINGER_S):
+            await net_stream.close()
+            while await net_stream.read(MAX_READ_BYTES):
+                pass
+    except GONE:
+        return
+    await _reset(net_stream)
+
+
+async def _reset(net_stream: INetStream) -> None:
+    try:
+        await net_stream.reset()
+    except Exception as exc:  # noqa: BLE001  # resetting a broken stream may raise whatever broke it
+        log.debug("reset failed reason=%r", exc)

@@ -1,0 +1,129 @@
+"""The swarm: which connections there are. Admission, no dialling on its own, no parked tasks.
+
+Stock behaviour that is cured here: a task and a place in the global inbound pool stay taken for ever after
+each inbound connection, closed or not, so that after 250 of them a node is deaf; and opening a stream to a
+peer that is not connected dials any address that peer ever claimed, private ones included.
+"""
+
+import logging
+from collections.abc import Callable
+
+import trio
+from libp2p.abc import IMuxedConn, INetConn, IPeerStore
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.network.auto_connector import AutoConnector
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.transport.upgrader import TransportUpgrader
+from multiaddr import Multiaddr
+
+from unhush.gossip.net.doorman import MAX_LIVE_INBOUND, Doorman
+from unhush.gossip.net.transport import TcpTransport
+
+log = logging.getLogger(__name__)
+
+# 64 in and 32 out: one mesh of 16 shards needs about a dozen, the rest is room for those who need us.
+MAX_CONNECTIONS = 96
+MAX_OUTBOUND = MAX_CONNECTIONS - MAX_LIVE_INBOUND
+
+# Two machines may dial each other at the same moment; one more would be waste.
+MAX_CONNECTIONS_PER_PEER = 2
+
+# A handshake is three messages: even by satellite it is done in two seconds.
+HANDSHAKE_TIMEOUT_S = 5.0
+
+# Opening a stream is one round trip.
+NEGOTIATION_TIMEOUT_S = 5.0
+
+
+class IdleConnector(AutoConnector):
+    """The stock one dials whatever the peer store holds, even with all its watermarks at zero."""
+
+    async def maybe_connect(self) -> None:
+        return
+
+
+class GuardedSwarm(Swarm):
+    """Connections, admitted one by one."""
+
+    def __init__(
+        self,
+        peer_id: ID,
+        peerstore: IPeerStore,
+        upgrader: TransportUpgrader,
+        *,
+        doorman: Doorman,
+        is_banned: Callable[[str], bool],
+    ) -> None:
+        super().__init__(
+            peer_id,
+            peerstore,
+            upgrader,
+            transports=[TcpTransport()],
+            # Our own address book decides when to try again.
+            retry_config=RetryConfig(max_retries=0),
+            connection_config=_connection_config(),
+        )
+        self.auto_connector = IdleConnector(self)
+        self._doorman = doorman
+        self._is_banned = is_banned
+
+    async def _handle_inbound_connection(self, read_write_closer: ReadWriteCloser, maddr: Multiaddr) -> None:
+        remote = read_write_closer.get_remote_address()
+        ticket = self._doorman.knock(remote[0]) if remote is not None else None
+        if ticket is None:
+            # The socket is closed when we return.
+            return
+        try:
+            muxed = await self.upgrade_inbound_raw_conn(RawConnection(read_write_closer, False), maddr)
+            if not ticket.admit():
+                await muxed.close()
+                return
+            # The socket is closed when we return, so stay, but no longer than the connection does.
+            await muxed.event_closed.wait()  # type: ignore[attr-defined]  # ours is always a BoundedYamux
+        finally:
+            ticket.leave()
+
+    async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
+        peer_id = muxed_conn.peer_id
+        reason = None
+        if peer_id == self.self_id:
+            reason = "a connection with ourselves"
+        elif self._is_banned(str(peer_id)):
+            reason = f"{peer_id} is banned"
+        if reason is not None:
+            await muxed_conn.close()
+            raise SwarmException(reason)
+        return await super().add_conn(muxed_conn, direction)
+
+    async def dial_peer(self, peer_id: ID) -> list[INetConn]:
+        """Never: libp2p calls this whenever it would like a stream or was told of a peer by another peer."""
+        raise SwarmException(f"not connected to {peer_id}")
+
+    async def say_goodbye(self) -> None:
+        """Close all connections at once; one after the other takes a fifth of a second each."""
+        async with trio.open_nursery() as nursery:
+            for connection in self.get_connections():
+                nursery.start_soon(self._close_connection_async, connection)
+
+    def outbound_count(self) -> int:
+        """Connections we dialled."""
+        return len(self.get_connections()) - self._doorman.live_count
+
+
+def _connection_config() -> ConnectionConfig:
+    return ConnectionConfig(
+        max_connections=MAX_CONNECTIONS,
+        high_watermark=MAX_CONNECTIONS,
+        min_connections=0,
+        low_watermark=0,
+        max_connections_per_peer=MAX_CONNECTIONS_PER_PEER,
+        inbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
+        outbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
+        inbound_stream_protocol_negotiation_timeout=NEGOTIATION_TIMEOUT_S,
+        outbound_stream_protocol_negotiation_timeout=NEGOTIATION_TIMEOUT_S,
+    )

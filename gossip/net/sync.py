@@ -1,0 +1,219 @@
+"""One sync session over one stream: the trio side of ``gossip/proto/session.py``.
+
+It has no opinions: it reads frames, tells the machine, and carries out what
+the machine wants. The store is read in place (snapshots, a 256 KiB run at a
+time); what came is given to ingest, which reports back from its own thread.
+"""
+
+import logging
+import math
+from typing import assert_never
+
+import trio
+
+from unhush.gossip.errors import StreamBroken
+from unhush.gossip.net.intake import Submit
+from unhush.gossip.net.stream import Stream
+from unhush.gossip.proto.actions import (
+    Action,
+    CaughtUp,
+    Close,
+    Deliver,
+    Purpose,
+    Read,
+    ReadOps,
+    ReadRun,
+    ReadSummary,
+    Send,
+)
+from unhush.gossip.proto.config import SessionConfig
+from unhush.gossip.proto.events import (
+    Closed,
+    Committed,
+    Event,
+    InterestsChanged,
+    Misframed,
+    Opened,
+    OpsRead,
+    Received,
+    RunRead,
+    SummaryRead,
+    Tick,
+    Written,
+)
+from unhush.gossip.proto.faults import SyncFault
+from unhush.gossip.proto.frames import Item, Operation, Reason
+from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.ranges import Ranges
+from unhush.gossip.proto.session import Session
+from unhush.identity.cid import Cid
+from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
+from unhush.storage.records import STATE_OF_REASON, BodyState, Record
+from unhush.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+
+# Frames read ahead of the machine: with 1 MiB a frame this bounds a peer that sends faster than we think.
+READ_AHEAD = 4
+
+# A delivery this small is somebody writing now, not history: it goes before bulk.
+LIVE_RECORDS = 8
+
+# How long to wait before offering a delivery again that ingest had no room for.
+FULL_PAUSE_S = 0.05
+
+
+class SyncSession:
+    """Runs until the stream ends; ``tell`` may be called on the network's loop at any time."""
+
+    def __init__(self, stream: Stream, store: Store, submit: Submit, config: SessionConfig) -> None:
+        self.peer_id = stream.peer_id
+        self.caught_up_at: float | None = None
+        self._stream = stream
+        self._store = store
+        self._submit = submit
+        self._machine = Session(config)
+        # Ours are few and small: growth, commits, ticks. What the peer sends is bounded by its own channel.
+        self._tell, self._told = trio.open_memory_channel[Event](math.inf)
+        self._write, self._writes = trio.open_memory_channel[bytes](math.inf)
+        self._ahead = trio.Semaphore(READ_AHEAD)
+        self._written_all = trio.Event()
+        self._fault: str | None = None
+
+    def tell(self, event: Event) -> None:
+        """Something happened that the machine should know."""
+        try:
+            self._tell.send_nowait(event)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            log.debug("session is over peer=%s", self.peer_id)
+
+    def end(self) -> None:
+        """Let the session end: another has taken its place."""
+        self.tell(Closed())
+
+    async def run(self, interests: InterestsChanged) -> str | None:
+        """Sync until the stream ends; returns the peer's fault, if it was one."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_stream)
+            nursery.start_soon(self._write_stream)
+            nursery.start_soon(self._tick)
+            self.tell(Opened())
+            self.tell(interests)
+            await self._drive()
+            self._write.close()
+            with trio.move_on_after(TICK_S):  # the error frame, if there is one, still goes out
+                await self._written_all.wait()
+            nursery.cancel_scope.cancel()
+        await self._stream.close()
+        return self._fault
+
+    async def _drive(self) -> None:
+        async for event in self._told:
+            if isinstance(event, Received):
+                self._ahead.release()
+            for action in self._machine.receive(event, trio.current_time()):
+                if not await self._act(action):
+                    return
+            if isinstance(event, Closed):
+                return
+
+    async def _act(self, action: Action) -> bool:
+        """Carry one action out; False when the session is over."""
+        match action:
+            case Send(payload):
+                self._write.send_nowait(payload)
+            case ReadSummary() | ReadOps() | ReadRun():
+                self.tell(self._read(action))
+            case Deliver():
+                await self._deliver(action)
+            case CaughtUp(accounts):
+                self.caught_up_at = trio.current_time()
+                log.info("caught up peer=%s accounts=%d", self.peer_id, len(accounts))
+            case Close(reason, is_fault):
+                log.info("sync ended peer=%s reason=%s", self.peer_id, reason)
+                self._fault = reason if is_fault else None
+                return False
+            case _:
+                assert_never(action)
+        return True
+
+    # -- the stream
+
+    async def _read_stream(self) -> None:
+        deframer = Deframer()
+        try:
+            while chunk := await self._stream.read():
+                for payload in deframer.feed(chunk):
+                    await self._ahead.acquire()
+                    self.tell(Received(payload))
+        except StreamBroken as exc:
+            log.debug("stream broke peer=%s reason=%s", self.peer_id, exc)
+        except SyncFault as fault:
+            self.tell(Misframed(fault))  # the machine answers with an error frame and a close
+            return
+        self.tell(Closed())
+
+    async def _write_stream(self) -> None:
+        try:
+            async for payload in self._writes:
+                await self._stream.write(frame(payload))
+                self.tell(Written(len(payload)))
+        except StreamBroken as exc:
+            log.debug("stream broke peer=%s reason=%s", self.peer_id, exc)
+            self.tell(Closed())
+        self._written_all.set()
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            self.tell(Tick())
+
+    # -- the store
+
+    def _read(self, read: Read) -> SummaryRead | OpsRead | RunRead:
+        with self._store.snapshot() as snapshot:
+            match read:
+                case ReadSummary(account, purpose):
+                    held = snapshot.summary(account, bodies_wanted=purpose is Purpose.WANT)
+                    logs = {key: Ranges(runs) for key, runs in held.logs.items()}
+                    return SummaryRead(account, held.operations, logs)
+                case ReadOps(account, ids):
+                    records = snapshot.operations(account, frozenset(ids))
+                    return OpsRead(account, tuple(Operation(record.block, record.body or b"") for record in records))
+                case ReadRun(account, key, lo, hi, max_bytes):
+                    records = snapshot.run(account, key, lo, hi, max_bytes)
+                    return RunRead(account, key, tuple(map(_item, records)))
+                case _:
+                    assert_never(read)
+
+    async def _deliver(self, delivery: Deliver) -> None:
+        account = delivery.account
+        operations = [Arrival(operation.entry, operation.body, account=account) for operation in delivery.ops]
+        entries = [_arrival(item, account) for item in delivery.items]
+        batch = Batch((*operations, *entries), self.peer_id)
+        token = trio.lowlevel.current_trio_token()
+
+        def done(outcomes: tuple[Outcome, ...]) -> None:
+            rejected = next((outcome for outcome in outcomes if outcome.status is Status.REJECTED), None)
+            if rejected is not None:
+                log.info("record rejected peer=%s error=%s", self.peer_id, rejected.error)
+            try:
+                token.run_sync_soon(self.tell, Committed(delivery.delivery_id, is_faulty=rejected is not None))
+            except trio.RunFinishedError:
+                log.debug("network has ended peer=%s", self.peer_id)
+
+        # Ingest is on another thread and sets no event.
+        while not self._submit(batch, is_live=len(batch.items) <= LIVE_RECORDS, done=done):  # noqa: ASYNC110
+            await trio.sleep(FULL_PAUSE_S)
+
+
+def _item(record: Record) -> Item:
+    reason = None if record.body is not None else Reason(record.body_state.name.lower())
+    return Item(record.block, record.body, reason)
+
+
+def _arrival(item: Item, account: Cid) -> Arrival:
+    reason = STATE_OF_REASON[item.reason.value] if item.reason is not None else BodyState.UNKNOWN
+    return Arrival(item.entry, item.body, reason, account)

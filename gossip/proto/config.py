@@ -1,0 +1,25 @@
+"""What a sync session is configured with."""
+
+from dataclasses import dataclass
+
+from unhush.gossip.proto import limits
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """Our side of one session; ``trusts_all`` if the person trusts this peer.
+
+    A trusted peer is asked for all our interests, whatever it carries, and is served whatever it asks for,
+    whatever we say we carry. Others learn only of what both sides name.
+    """
+
+    network: str
+    agent: str
+    trusts_all: bool = False
+    depth: int = 50  # newest records of each log before any history: a first screen
+    is_live: bool = True
+    window_bytes: int = limits.DEFAULT_WINDOW_BYTES
+
+    def __post_init__(self) -> None:
+        if not limits.MIN_WINDOW_BYTES <= self.window_bytes <= limits.MAX_WINDOW_BYTES:
+            raise ValueError(f"a window of {self.window_bytes} bytes is too small or too large")

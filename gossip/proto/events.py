@@ -1,0 +1,129 @@
+"""What a sync session is told: by the stream, by the store, by the clock.
+
+``Received``, ``Misframed``, ``Written`` and ``Closed`` come from the stream; ``SummaryRead``,
+``OpsRead`` and ``RunRead`` answer the one outstanding read; ``Grew``,
+``Committed`` and ``HoleSeen`` come from the store's side; the rest from
+whoever runs the node.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from unhush.gossip.proto.faults import SyncFault
+from unhush.gossip.proto.frames import Item, Operation
+from unhush.gossip.proto.ranges import Ranges
+from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The stream is there; the first event of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame came; its payload, without the length."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Misframed:
+    """The stream carries no frames; what the deframer raised. Nothing more can be read from it."""
+
+    fault: SyncFault
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The stream took this many payload bytes of what ``Send`` gave; without it the session falls silent."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterestsChanged:
+    """What we carry (and say so), and what we would like to hold; absolute sets, not changes."""
+
+    carries: frozenset[Cid]
+    interests: frozenset[Cid]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRead:
+    """What the store holds of an account; nothing, if it does not know it."""
+
+    account: Cid
+    ops: tuple[Cid, ...] = ()
+    logs: Mapping[PublicKey, Ranges] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OpsRead:
+    """The operations asked for, less those that are gone."""
+
+    account: Cid
+    ops: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRead:
+    """The newest records of the range asked for, ascending; empty only if the whole range is."""
+
+    account: Cid
+    key: PublicKey
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grew:
+    """The journal gained this record, from whomever; ``key`` is None for an identity operation."""
+
+    account: Cid
+    key: PublicKey | None
+    seq: int
+    cid: Cid
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Ingest is done with a delivery; ``is_faulty`` if it proved the sender at fault."""
+
+    delivery_id: int
+    is_faulty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HoleSeen:
+    """A hole showed in an account we want: it should be asked for anew."""
+
+    account: Cid
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed; about once a second will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The stream ended, from whichever side."""
+
+
+Event: TypeAlias = (
+    Opened
+    | Received
+    | Misframed
+    | Written
+    | InterestsChanged
+    | SummaryRead
+    | OpsRead
+    | RunRead
+    | Grew
+    | Committed
+    | HoleSeen
+    | Tick
+    | Closed
+)

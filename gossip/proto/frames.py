@@ -1,0 +1,389 @@
+"""The frames of a sync session: what they say, and their one encoding (PROTOCOL §5).
+
+A frame is a strict DAG-CBOR map with a ``type``. Unknown types and unknown
+fields are skipped, so that version 1 can grow; a known frame that breaks its
+own rules is a ``MalformedFrame``, the sender's fault. Once a frame value
+exists, every bound it must keep has been checked.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from unhush.gossip.proto import limits
+from unhush.gossip.proto.faults import MalformedFrame, OtherVersion
+from unhush.gossip.proto.ranges import BadRanges, Ranges
+from unhush.identity.cid import Cid
+from unhush.identity.codec import MAX_FRAME_BYTES, MAX_ITEMS_FRAME, Value, decode_map, encode
+from unhush.identity.errors import MalformedBytes
+from unhush.identity.keys import KEY_BYTES, PublicKey
+
+_MAX_INT: Final = 2**63 - 1
+_NETWORK_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_MAX_NETWORK_CHARS: Final = 32
+
+
+class Reason(StrEnum):
+    """Why an entry comes without its body."""
+
+    WITHHELD = "withheld"
+    DELETED = "deleted"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who speaks, and what it can take."""
+
+    network: str
+    agent: str
+    frame_bytes: int = limits.MAX_FRAME_LIMIT_BYTES
+    state_bytes: int = limits.MAX_STATE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Carries:
+    """Accounts the sender now carries, or no longer does."""
+
+    add: tuple[Cid, ...] = ()
+    drop: tuple[Cid, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedAccount:
+    """One account asked for: everything of it that is not listed as held."""
+
+    account: Cid
+    ops: tuple[Cid, ...] = ()
+    logs: Mapping[PublicKey, Ranges] = field(default_factory=dict)
+    depth: int = 0
+    is_live: bool = True
+
+    @property
+    def cost(self) -> int:
+        """What the other side is charged for remembering this, in the agreed units."""
+        pieces = sum(len(held) for held in self.logs.values())
+        return (
+            limits.ACCOUNT_COST
+            + limits.OPERATION_COST * len(self.ops)
+            + limits.LOG_COST * len(self.logs)
+            + limits.RANGE_COST * pieces
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Accounts asked for (again: replaced) and no longer asked for; drops act first."""
+
+    accounts: tuple[WantedAccount, ...] = ()
+    drop: tuple[Cid, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An identity operation as it travels."""
+
+    entry: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A record of a log as it travels; without a body it says why."""
+
+    entry: bytes
+    body: bytes | None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Identity operations, and a run of consecutive records of one log, ascending."""
+
+    account: Cid
+    ops: tuple[Operation, ...] = ()
+    key: PublicKey | None = None
+    items: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """So many more bytes of ``entries`` are welcome."""
+
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Everything asked by the first ``wants`` want frames has been sent."""
+
+    wants: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFrame:
+    """Why the sender closes."""
+
+    code: str
+    text: str
+
+
+Frame: TypeAlias = Hello | Carries | Want | Entries | Credit | CaughtUp | ErrorFrame
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The payload that says ``frame``."""
+    match frame:
+        case Hello():
+            return encode(
+                {
+                    "type": "hello",
+                    "version": limits.PROTOCOL_VERSION,
+                    "network": frame.network,
+                    "agent": frame.agent,
+                    "limits": {"frame": frame.frame_bytes, "state": frame.state_bytes},
+                }
+            )
+        case Carries():
+            return encode({"type": "carries", "add": frame.add, "drop": frame.drop})
+        case Want():
+            accounts = [_wanted_value(wanted) for wanted in frame.accounts]
+            return encode({"type": "want", "accounts": accounts, "drop": frame.drop})
+        case Entries():
+            return encode(_entries_value(frame))
+        case Credit():
+            return encode({"type": "credit", "bytes": frame.bytes})
+        case CaughtUp():
+            return encode({"type": "caught_up", "wants": frame.wants})
+        case ErrorFrame():
+            return encode({"type": "error", "code": frame.code, "text": frame.text})
+
+
+def parse_frame(payload: bytes) -> Frame | None:
+    """Read a payload; ``None`` for a type we do not know. Raises ``MalformedFrame`` or ``OtherVersion``."""
+    try:
+        fields = decode_map(payload, max_bytes=MAX_FRAME_BYTES, max_items=MAX_ITEMS_FRAME)
+    except MalformedBytes as exc:
+        raise MalformedFrame(str(exc)) from exc
+    type_ = fields.get("type")
+    if type(type_) is not str or not 1 <= len(type_.encode()) <= limits.MAX_TYPE_BYTES:
+        raise MalformedFrame("a frame has no type")
+    parse = _PARSERS.get(type_)
+    return None if parse is None else parse(fields)
+
+
+# --- to values -------------------------------------------------------------------------------------------
+
+
+def _wanted_value(wanted: WantedAccount) -> Value:
+    fields: dict[str, Value] = {
+        "account": wanted.account,
+        "ops": wanted.ops,
+        "logs": [(key.bytes, held.pairs) for key, held in wanted.logs.items()],
+        "live": wanted.is_live,
+    }
+    if wanted.depth:
+        fields["depth"] = wanted.depth
+    return fields
+
+
+def _entries_value(frame: Entries) -> Value:
+    fields: dict[str, Value] = {"type": "entries", "account": frame.account}
+    if frame.ops:
+        fields["ops"] = [(op.entry, op.body) for op in frame.ops]
+    if frame.key is not None:
+        fields["key"] = frame.key.bytes
+        fields["items"] = [_item_value(item) for item in frame.items]
+    return fields
+
+
+def _item_value(item: Item) -> Value:
+    if item.body is not None:
+        return (item.entry, item.body)
+    return (item.entry, None, (item.reason or Reason.UNKNOWN).value)
+
+
+# --- from values -----------------------------------------------------------------------------------------
+
+
+def _parse_hello(fields: Mapping[str, Value]) -> Hello:
+    # Only the version is sure to be there in a hello of another version.
+    version = _int(fields, "version")
+    if version != limits.PROTOCOL_VERSION:
+        raise OtherVersion(f"this node speaks version {limits.PROTOCOL_VERSION}, the peer {version}")
+    network = _text(fields, "network", _MAX_NETWORK_CHARS)
+    if not network or not _NETWORK_CHARS.issuperset(network):
+        raise MalformedFrame("hello: a network is 1 to 32 of a-z 0-9 -")
+    offered = fields.get("limits")
+    if not isinstance(offered, dict):
+        raise MalformedFrame("hello: no limits")
+    frame_bytes = _int(offered, "frame")
+    if frame_bytes < limits.MIN_FRAME_LIMIT_BYTES:
+        raise MalformedFrame(f"hello: frames of {frame_bytes} bytes cannot carry every record")
+    return Hello(network, _text(fields, "agent", limits.MAX_AGENT_BYTES), frame_bytes, _int(offered, "state"))
+
+
+def _parse_carries(fields: Mapping[str, Value]) -> Carries:
+    add, drop = _links(fields, "add"), _links(fields, "drop")
+    if not set(add).isdisjoint(drop):
+        raise MalformedFrame("carries: an account is both added and dropped")
+    return Carries(add, drop)
+
+
+def _parse_want(fields: Mapping[str, Value]) -> Want:
+    accounts = tuple(_parse_wanted(item) for item in _list(fields, "accounts"))
+    drop = _links(fields, "drop")
+    asked = {wanted.account for wanted in accounts}
+    if len(asked) != len(accounts) or not asked.isdisjoint(drop):
+        raise MalformedFrame("want: an account is named twice")
+    return Want(accounts, drop)
+
+
+def _parse_wanted(value: Value) -> WantedAccount:
+    if not isinstance(value, dict):
+        raise MalformedFrame("want: an account is no map")
+    ops = _links(value, "ops")
+    if len(ops) > limits.MAX_OPERATIONS:
+        raise MalformedFrame(f"want: more than {limits.MAX_OPERATIONS} operations of one account")
+    rows = _list(value, "logs")
+    if len(rows) > limits.MAX_LOGS:
+        raise MalformedFrame(f"want: more than {limits.MAX_LOGS} logs of one account")
+    logs: dict[PublicKey, Ranges] = {}
+    for row in rows:
+        match row:
+            case [bytes() as key, list() as pairs] if len(key) == KEY_BYTES:
+                logs[PublicKey(key)] = _ranges(pairs)
+            case _:
+                raise MalformedFrame("want: a log is no pair of a key and ranges")
+    if len(logs) != len(rows):
+        raise MalformedFrame("want: a log is named twice")
+    is_live = value.get("live")
+    if not isinstance(is_live, bool):
+        raise MalformedFrame("want: live is neither true nor false")
+    depth = _int(value, "depth") if "depth" in value else 0
+    return WantedAccount(_account(value), ops, logs, depth, is_live)
+
+
+def _ranges(pairs: list[Value]) -> Ranges:
+    if len(pairs) > limits.MAX_RANGES:
+        raise MalformedFrame(f"want: a log in more than {limits.MAX_RANGES} ranges")
+    checked: list[tuple[int, int]] = []
+    for pair in pairs:
+        # Exact types: True is an int to isinstance.
+        if type(pair) is not list or len(pair) != 2 or type(pair[0]) is not int or type(pair[1]) is not int:
+            raise MalformedFrame("want: a range is no pair of numbers")
+        checked.append((pair[0], pair[1]))
+    try:
+        return Ranges.of(checked)
+    except BadRanges as exc:
+        raise MalformedFrame(f"want: {exc}") from exc
+
+
+def _parse_entries(fields: Mapping[str, Value]) -> Entries:
+    ops = tuple(_parse_operation(row) for row in _list(fields, "ops")) if "ops" in fields else ()
+    items = tuple(_parse_item(row) for row in _list(fields, "items")) if "items" in fields else ()
+    if not ops and not items:
+        raise MalformedFrame("entries: nothing in it")
+    key = fields.get("key")
+    if key is None and not items:
+        return Entries(_account(fields), ops)
+    if type(key) is not bytes or len(key) != KEY_BYTES or not items:
+        raise MalformedFrame("entries: a run is a key of 32 bytes and items")
+    return Entries(_account(fields), ops, PublicKey(key), items)
+
+
+def _parse_operation(row: Value) -> Operation:
+    match row:
+        case [bytes() as entry, bytes() as body] if _is_record(entry, body):
+            return Operation(entry, body)
+        case _:
+            raise MalformedFrame("entries: an operation is no pair of an entry and its body")
+
+
+def _parse_item(row: Value) -> Item:
+    match row:
+        case [bytes() as entry, bytes() as body] if _is_record(entry, body):
+            return Item(entry, body)
+        case [bytes() as entry, None] if _is_record(entry, b""):
+            return Item(entry, None, Reason.UNKNOWN)
+        case [bytes() as entry, None, str() as reason] if _is_record(entry, b""):
+            if len(reason.encode()) > limits.MAX_REASON_BYTES:
+                raise MalformedFrame("entries: a reason is too long")
+            # A reason of a later version is as good as none to us.
+            return Item(entry, None, Reason(reason) if reason in _REASONS else Reason.UNKNOWN)
+        case _:
+            raise MalformedFrame("entries: an item is no entry with its body or the reason it lacks")
+
+
+_REASONS: Final = frozenset(reason.value for reason in Reason)
+
+
+def _is_record(entry: bytes, body: bytes) -> bool:
+    return 0 < len(entry) <= limits.MAX_ENTRY_BYTES and len(body) <= limits.MAX_BODY_BYTES
+
+
+def _parse_credit(fields: Mapping[str, Value]) -> Credit:
+    granted = _int(fields, "bytes")
+    if granted == 0:
+        raise MalformedFrame("credit: of nothing")
+    return Credit(granted)
+
+
+def _parse_caught_up(fields: Mapping[str, Value]) -> CaughtUp:
+    return CaughtUp(_int(fields, "wants"))
+
+
+def _parse_error(fields: Mapping[str, Value]) -> ErrorFrame:
+    return ErrorFrame(
+        _text(fields, "code", limits.MAX_ERROR_CODE_BYTES), _text(fields, "text", limits.MAX_ERROR_TEXT_BYTES)
+    )
+
+
+_PARSERS: Final[dict[str, Callable[[Mapping[str, Value]], Frame]]] = {
+    "hello": _parse_hello,
+    "carries": _parse_carries,
+    "want": _parse_want,
+    "entries": _parse_entries,
+    "credit": _parse_credit,
+    "caught_up": _parse_caught_up,
+    "error": _parse_error,
+}
+
+
+def _int(fields: Mapping[str, Value], name: str) -> int:
+    value = fields.get(name)
+    if type(value) is not int or not 0 <= value <= _MAX_INT:
+        raise MalformedFrame(f"{name} is no number from 0 to 2^63-1")
+    return value
+
+
+def _text(fields: Mapping[str, Value], name: str, max_bytes: int) -> str:
+    value = fields.get(name)
+    if type(value) is not str or len(value.encode()) > max_bytes:
+        raise MalformedFrame(f"{name} is no text of at most {max_bytes} bytes")
+    return value
+
+
+def _list(fields: Mapping[str, Value], name: str) -> list[Value]:
+    value = fields.get(name)
+    if not isinstance(value, list):
+        raise MalformedFrame(f"{name} is no list")
+    return value
+
+
+def _account(fields: Mapping[str, Value]) -> Cid:
+    value = fields.get("account")
+    if not isinstance(value, Cid) or not value.is_dag_cbor:
+        raise MalformedFrame("account is no link to a dag-cbor block")
+    return value
+
+
+def _links(fields: Mapping[str, Value], name: str) -> tuple[Cid, ...]:
+    links: list[Cid] = []
+    for value in _list(fields, name):
+        if not isinstance(value, Cid) or not value.is_dag_cbor:
+            raise MalformedFrame(f"{name} holds something that is no link to a dag-cbor block")
+        links.append(value)
+    return tuple(links)

@@ -1,0 +1,89 @@
+"""The bounds of a sync session, each with its reason.
+
+State is counted in agreed units, not in whatever one implementation's objects
+weigh: both sides compute the same sum from the same frames, so an honest
+asker never asks more than the other side will remember.
+"""
+
+from typing import Final
+
+from unhush.identity.codec import MAX_FRAME_BYTES
+
+PROTOCOL_VERSION: Final = 1
+
+# A peer may read smaller frames than ours, but the largest record and the largest wanted account must fit.
+MIN_FRAME_LIMIT_BYTES: Final = 262_144
+MAX_FRAME_LIMIT_BYTES: Final = MAX_FRAME_BYTES
+
+# Some 5,000 accounts of one log each beside 14,000 carried: more than a person follows, and a hundred such
+# sessions still fit in a small machine. The costs are what Python was measured to take, rounded up.
+MAX_STATE_BYTES: Final = 8_388_608
+ACCOUNT_COST: Final = 640
+LOG_COST: Final = 384
+RANGE_COST: Final = 128
+OPERATION_COST: Final = 176
+CARRIED_COST: Final = 144
+# How the state a node offers is divided between what the peer carries and what it wants.
+CARRIES_SHARE: Final = 4
+
+# PROTOCOL §5. A log held in more pieces is described more coarsely.
+MAX_RANGES: Final = 64
+# 256 devices may be open at once (§3); replaced ones remain readable.
+MAX_LOGS: Final = 1_024
+# With 1,024 logs of 64 ranges a single account would burst the 65,536 items of a frame.
+MAX_RANGES_PER_ACCOUNT: Final = 8_192
+# §3 rule 8: at most 390 are stored for an account, and a few wait as orphans.
+MAX_OPERATIONS: Final = 512
+
+MAX_AGENT_BYTES: Final = 128
+MAX_ERROR_CODE_BYTES: Final = 64
+MAX_ERROR_TEXT_BYTES: Final = 512
+MAX_REASON_BYTES: Final = 32
+MAX_TYPE_BYTES: Final = 64
+MAX_ENTRY_BYTES: Final = 1_024
+MAX_BODY_BYTES: Final = 65_536
+
+# Long enough for a slow line and a busy node, short enough that idle strangers do not pile up.
+HELLO_DEADLINE_S: Final = 15.0
+
+# What one side may have on its way to the other. 4 MiB fill 100 ms at 40 MB/s, which is more than ingest takes.
+DEFAULT_WINDOW_BYTES: Final = 4_194_304
+# Nobody needs more, and a peer that grants without end must not make counters its own.
+MAX_WINDOW_BYTES: Final = 67_108_864
+# An `entries` frame costs at least this much credit, so a window also bounds how many there can be (4,096).
+MIN_ENTRIES_COST: Final = 1_024
+# Nothing is read for sending with less credit: the largest record (66,560 bytes) must fit, and a frame of
+# a few crumbs is not worth its overhead. So no window may be smaller than twice this.
+MIN_SENDING_CREDIT: Final = 131_072
+MIN_WINDOW_BYTES: Final = 2 * MIN_SENDING_CREDIT
+# Credit goes back when this part of the window has been committed: few frames, and never a dry sender.
+CREDIT_SHARE: Final = 8
+
+# One read, one frame: large enough that syscalls do not matter, small enough that others get their turn.
+RUN_BYTES: Final = 262_144
+# Four data items an entry; 65,536 make a frame.
+MAX_RUN_ITEMS: Final = 4_096
+# Ops are read few at a time: eight of the largest size still fit in one frame.
+OPERATIONS_PER_READ: Final = 8
+
+# `want` frames: so many accounts at once, that the first answers come while the rest is still asked.
+ACCOUNTS_PER_WANT: Final = 128
+WANT_BYTES: Final = 229_376
+WANT_ITEMS: Final = 32_768
+LINKS_PER_FRAME: Final = 2_048
+
+# What may wait for the stream to take it before no more is produced. The rest is remembered as ranges.
+MAX_UNWRITTEN_BYTES: Final = 524_288
+
+# Control frames: each costs its bytes and this much, from an allowance that refills over the interval and
+# with every byte of entries we sent (credit comes back in proportion). About a hundred a second for ever.
+CONTROL_FRAME_COST: Final = 8_192
+CONTROL_ALLOWANCE: Final = 8_388_608
+CONTROL_INTERVAL_S: Final = 10.0
+
+# How often one account may be asked for anew because of a hole: the peer may simply not have it.
+REASK_INTERVAL_S: Final = 30.0
+
+# Logs a peer may make us remember by sending entries under keys neither side had named; past this we
+# remember less of what it sent, and so may send it back.
+MAX_STRAY_LOGS: Final = 4_096

@@ -1,0 +1,319 @@
+"""The receiving half of a session: what we ask for, what comes, what we make of it.
+
+We want the accounts that interest us and that the peer carries (all of our
+interests, if the person trusts it). Before asking for one, its summary is
+read, because a want says what we hold; wants of many accounts travel
+together. From then on the peer answers with ``entries``, within the credit we
+gave, and says ``caught_up`` when it has nothing more for a want. Each
+``entries`` frame becomes a delivery to ingest; its credit goes back once it
+is committed.
+
+An account moves: interesting and carried → summary asked for → in the batch
+→ wanted (frame n) → caught up (the peer said so for n, and all that came
+before is committed). A hole seen in a caught-up account starts it over, at a
+bounded rate, since the peer may not have what is missing. An account we drop
+may still have entries on the way: they are taken, ignored and credited until
+the peer shows, by a ``caught_up`` for the frame that dropped it, that it knew.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from unhush.gossip.errors import LocalProtocolError
+from unhush.gossip.proto import limits
+from unhush.gossip.proto.actions import CaughtUp, Deliver, Purpose, ReadSummary
+from unhush.gossip.proto.config import SessionConfig
+from unhush.gossip.proto.faults import (
+    CaughtUpTooFar,
+    CreditExceeded,
+    MalformedFrame,
+    RecordsRejected,
+    TooMuchState,
+    UnwantedAccount,
+)
+from unhush.gossip.proto.frames import Carries, Credit, Entries, Want, WantedAccount
+from unhush.gossip.proto.outbox import Outbox
+from unhush.gossip.proto.position import find_seqs
+from unhush.gossip.proto.queue import OnceQueue
+from unhush.gossip.proto.ranges import Ranges
+from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
+
+
+@dataclass(slots=True)
+class _Asked:
+    """How far we are with one account."""
+
+    want: int = 0  # the number of the want frame that asked for it last; 0: not yet
+    cost: int = 0  # what the peer counts for it
+    asked_at: float = 0.0
+    is_caught_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What the peer thereby showed to hold."""
+
+    account: Cid
+    ops: tuple[bytes, ...]
+    key: PublicKey | None
+    lo: int
+    hi: int
+
+
+class Receiving:
+    """What we ask of the peer, and what it may therefore send."""
+
+    def __init__(self, config: SessionConfig, outbox: Outbox, peer_state_bytes: int) -> None:
+        self._config: Final = config
+        self._outbox: Final = outbox
+        self._state_offered: Final = peer_state_bytes - peer_state_bytes // limits.CARRIES_SHARE
+        self._state_used = 0
+
+        self._interests: frozenset[Cid] = frozenset()
+        self._carried: set[Cid] = set()
+        self._wanted: dict[Cid, _Asked] = {}
+        self._to_ask: OnceQueue[Cid] = OnceQueue()
+        self._crowded_out: OnceQueue[Cid] = OnceQueue()
+        self._holes: OnceQueue[Cid] = OnceQueue()
+        self._batch: dict[Cid, WantedAccount] = {}
+        self._batch_bytes = 0
+        self._batch_items = 0
+        self._is_reading = False
+        self._to_drop: dict[Cid, _Asked] = {}
+        self._dropped: dict[Cid, int] = {}
+
+        self._wants_sent = 0
+        self._wants_answered = 0
+        self._unanswered: deque[tuple[int, tuple[Cid, ...]]] = deque()
+        self._uncommitted: deque[tuple[int, tuple[Cid, ...]]] = deque()
+
+        self._credit_given = config.window_bytes
+        self._credit_due = 0
+        self._deliveries: dict[int, tuple[Cid, int]] = {}
+        self._last_delivery = 0
+        outbox.send(Credit(config.window_bytes))
+
+    @property
+    def carried(self) -> frozenset[Cid]:
+        """What the peer says it carries."""
+        return frozenset(self._carried)
+
+    # --- what we want ------------------------------------------------------------------------------------
+
+    def set_interests(self, interests: frozenset[Cid]) -> None:
+        changed = self._interests ^ interests
+        self._interests = interests
+        self._review(changed)
+
+    def peer_carries(self, frame: Carries) -> None:
+        """Take the peer's word for what it carries; raises ``TooMuchState``."""
+        self._carried.difference_update(frame.drop)
+        self._carried.update(frame.add)
+        if len(self._carried) * limits.CARRIED_COST > limits.MAX_STATE_BYTES // limits.CARRIES_SHARE:
+            raise TooMuchState(f"more than {len(self._carried) - 1} accounts carried")
+        self._review(frame.drop + frame.add)
+
+    def _review(self, accounts: Iterable[Cid]) -> None:
+        # Sorted, so that a run of the same events asks in the same order on every machine.
+        for account in sorted(accounts):
+            is_due = account in self._interests and (self._config.trusts_all or account in self._carried)
+            if is_due and account not in self._wanted:
+                # If the peer was not told of the drop yet, it still counts and sends what we asked before.
+                self._wanted[account] = self._to_drop.pop(account, _Asked())
+                self._to_ask.push(account)
+            elif not is_due and (asked := self._wanted.pop(account, None)) is not None:
+                for queue in (self._to_ask, self._crowded_out, self._holes):
+                    queue.discard(account)
+                self._batch.pop(account, None)
+                if asked.want:
+                    self._to_drop[account] = asked
+
+    def hole_seen(self, account: Cid) -> None:
+        if account in self._wanted:
+            self._holes.push(account)
+
+    def tick(self, now: float) -> None:
+        """Ask again where holes were seen, once nothing more is on its way that could fill them."""
+        if not self._holes:
+            return
+        arriving = {account for account, _ in self._deliveries.values()}
+        for account in list(self._holes):
+            asked = self._wanted[account]
+            is_rested = now >= asked.asked_at + limits.REASK_INTERVAL_S
+            if asked.is_caught_up and is_rested and account not in arriving:
+                self._holes.discard(account)
+                self._to_ask.push(account)
+
+    # --- asking ------------------------------------------------------------------------------------------
+
+    def find_read(self) -> ReadSummary | None:
+        """The next summary to read for a want, if one is due and the batch takes it."""
+        if not self._to_ask or self._batch_is_full or not self._outbox.has_room:
+            return None
+        self._is_reading = True
+        return ReadSummary(self._to_ask.pop(), Purpose.WANT)
+
+    def summary_read(self, account: Cid, ops: tuple[Cid, ...], logs: Mapping[PublicKey, Ranges], now: float) -> None:
+        """Put the account into the batch, as held by us."""
+        self._is_reading = False
+        if account not in self._wanted or account in self._to_ask:
+            return  # dropped while it was read; if it came back since, it is read again
+        wanted = WantedAccount(
+            account, ops[: limits.MAX_OPERATIONS], _describe(logs), self._config.depth, self._config.is_live
+        )
+        size_bytes, items = _measure(wanted)
+        if self._batch_bytes + size_bytes > limits.WANT_BYTES or self._batch_items + items > limits.WANT_ITEMS:
+            self._flush_batch(now)
+            if self._batch:  # held back by our own pace
+                self._to_ask.push(account)
+                return
+        self._batch[account] = wanted
+        self._batch_bytes += size_bytes
+        self._batch_items += items
+
+    def flush(self, now: float) -> None:
+        """Send what is due: credit, drops, a batch that is full or has nothing to wait for."""
+        if self._credit_due >= self._config.window_bytes // limits.CREDIT_SHARE:
+            self._outbox.send(Credit(self._credit_due))
+            self._credit_given += self._credit_due
+            self._credit_due = 0
+        if self._to_drop:
+            self._flush_drops(now)
+        if self._batch and (self._batch_is_full or not (self._to_ask or self._is_reading)):
+            self._flush_batch(now)
+
+    @property
+    def _batch_is_full(self) -> bool:
+        return (
+            len(self._batch) >= limits.ACCOUNTS_PER_WANT
+            or self._batch_bytes >= limits.WANT_BYTES
+            or self._batch_items >= limits.WANT_ITEMS
+        )
+
+    def _flush_drops(self, now: float) -> None:
+        links = tuple(self._to_drop)[: limits.LINKS_PER_FRAME]
+        if not self._outbox.has_room or not self._outbox.send_paced(Want(drop=links), now):
+            return
+        self._want_sent(())
+        for account in links:
+            self._state_used -= self._to_drop.pop(account).cost
+            self._dropped[account] = self._wants_sent
+            if self._crowded_out:
+                self._to_ask.push(self._crowded_out.pop())
+
+    def _flush_batch(self, now: float) -> None:
+        accounts: list[WantedAccount] = []
+        left = self._state_offered - self._state_used
+        for wanted in self._batch.values():
+            growth = wanted.cost - self._wanted[wanted.account].cost
+            if growth <= left:
+                left -= growth
+                accounts.append(wanted)
+            else:
+                self._crowded_out.push(wanted.account)
+        if accounts and not (self._outbox.has_room and self._outbox.send_paced(Want(tuple(accounts)), now)):
+            return
+        self._batch.clear()
+        self._batch_bytes = self._batch_items = 0
+        if not accounts:
+            return
+        self._want_sent(tuple(wanted.account for wanted in accounts))
+        for wanted in accounts:
+            self._state_used += wanted.cost - self._wanted[wanted.account].cost
+            self._wanted[wanted.account] = _Asked(self._wants_sent, wanted.cost, now)
+            self._dropped.pop(wanted.account, None)
+
+    def _want_sent(self, accounts: tuple[Cid, ...]) -> None:
+        self._wants_sent += 1
+        self._unanswered.append((self._wants_sent, accounts))
+
+    # --- what comes --------------------------------------------------------------------------------------
+
+    def entries(self, frame: Entries, payload_bytes: int) -> Arrived | None:
+        """Make a delivery of a frame; raises what the peer did wrong."""
+        cost = max(payload_bytes, limits.MIN_ENTRIES_COST)
+        if cost > self._credit_given:
+            raise CreditExceeded(f"{cost} bytes of entries where {self._credit_given} were welcome")
+        self._credit_given -= cost
+        asked = self._wanted.get(frame.account)
+        if asked is None or not asked.want:
+            if frame.account not in self._dropped and frame.account not in self._to_drop:
+                raise UnwantedAccount(f"entries of {frame.account}, which was not asked for")
+            self._credit_due += cost
+            return None
+        lo, hi = _check_run(frame)
+        self._last_delivery += 1
+        self._deliveries[self._last_delivery] = (frame.account, cost)
+        self._outbox.put(Deliver(self._last_delivery, frame.account, frame.ops, frame.key, frame.items, cost))
+        return Arrived(frame.account, tuple(op.entry for op in frame.ops), frame.key, lo, hi)
+
+    def caught_up(self, wants: int) -> None:
+        """The peer has answered the first ``wants`` want frames."""
+        if not self._wants_answered < wants <= self._wants_sent:
+            raise CaughtUpTooFar(f"{wants} wants answered; {self._wants_answered} were, {self._wants_sent} are asked")
+        self._wants_answered = wants
+        done: list[Cid] = []
+        while self._unanswered and self._unanswered[0][0] <= wants:
+            number, accounts = self._unanswered.popleft()
+            for account in accounts:
+                asked = self._wanted.get(account)
+                if asked is not None and asked.want == number:
+                    asked.is_caught_up = True
+                    done.append(account)
+        for account in [account for account, number in self._dropped.items() if number <= wants]:
+            del self._dropped[account]
+        if done:
+            self._uncommitted.append((self._last_delivery, tuple(done)))
+            self._report_caught_up()
+
+    def committed(self, delivery_id: int, *, is_faulty: bool) -> None:
+        """Ingest is done with a delivery; raises ``RecordsRejected`` if the peer is to blame for it."""
+        delivery = self._deliveries.pop(delivery_id, None)
+        if delivery is None:
+            raise LocalProtocolError(f"delivery {delivery_id} is not outstanding")
+        account, cost = delivery
+        if is_faulty:
+            raise RecordsRejected(f"records of {account} did not verify")
+        self._credit_due += cost
+        self._report_caught_up()
+
+    def _report_caught_up(self) -> None:
+        # Deliveries are numbered as they come, so the first is the oldest one outstanding.
+        oldest = next(iter(self._deliveries), self._last_delivery + 1)
+        while self._uncommitted and self._uncommitted[0][0] < oldest:
+            accounts = tuple(account for account in self._uncommitted.popleft()[1] if account in self._wanted)
+            if accounts:
+                self._outbox.put(CaughtUp(accounts))
+
+
+def _check_run(frame: Entries) -> tuple[int, int]:
+    """The first and last sequence number of a run; the branches of a fork may stand at one number."""
+    if frame.key is None:
+        return 0, -1
+    seqs = find_seqs(frame.key, (item.entry for item in frame.items))
+    if seqs is None:
+        raise MalformedFrame("entries: an item is no entry of the key named")
+    for before, seq in pairwise(seqs):
+        if seq not in (before, before + 1):
+            raise MalformedFrame(f"entries: {seq} does not follow {before}")
+    return seqs[0], seqs[-1]
+
+
+def _describe(logs: Mapping[PublicKey, Ranges]) -> dict[PublicKey, Ranges]:
+    """What we hold, in as few words as a want allows: never more than we do hold."""
+    held = [(key, ranges) for key, ranges in logs.items() if ranges]
+    if len(held) > limits.MAX_LOGS:
+        held = sorted(held, key=lambda row: (row[1].count(), row[0]), reverse=True)[: limits.MAX_LOGS]
+    each = min(limits.MAX_RANGES, limits.MAX_RANGES_PER_ACCOUNT // max(1, len(held)))
+    return {key: ranges.shrink_to(each) for key, ranges in held}
+
+
+def _measure(wanted: WantedAccount) -> tuple[int, int]:
+    """No less than the bytes and the items the account takes in a frame."""
+    pieces = sum(len(ranges) for ranges in wanted.logs.values())
+    size_bytes = 96 + 41 * len(wanted.ops) + 40 * len(wanted.logs) + 19 * pieces
+    return size_bytes, 16 + len(wanted.ops) + 3 * len(wanted.logs) + 3 * pieces

@@ -1,0 +1,281 @@
+"""The sync session: two nodes bring each other what the other wants and lacks (PROTOCOL §5).
+
+One machine, the same on both sides of the stream; it never touches the
+stream, the store or the clock. Events go in, actions come out:
+
+    hello ⇄ hello                       within 15 s, or the session ends
+    credit ⇄ credit                     so much may be on its way
+    carries ⇄ carries                   these accounts can be had here
+    want → entries …, caught_up ←       in both directions at once, then live
+
+``receiving`` decides what we ask for and takes what comes, ``sending`` what
+the peer gets and when; this module joins them: it says hello, hands every
+frame to its half, keeps at most one read outstanding (the halves take turns,
+so neither a huge account nor a long list of wants holds up the other
+direction), and turns every misdeed of the peer into an error frame and a
+close.
+
+Whoever drives it owes it this:
+
+1. One event at a time, ``now`` from a monotonic clock in seconds.
+2. All actions carried out in the order given. ``Send`` may be queued, but
+   every one is reported ``Written`` once the stream took it. If the deframer
+   raises, ``Misframed`` with what it raised, and nothing more is read.
+3. Each read answered once by its event, before or after whatever else
+   happens. A snapshot of the store taken after the read was asked for will
+   do.
+4. ``Grew`` for every record after its commit, once, in any order to the
+   answers of reads, for every session: also for what came from this peer.
+5. Deliveries given to ingest in order (live ones may overtake bulk), and each
+   reported ``Committed`` after the commit (or the refusal) of its last record.
+6. ``Tick`` about once a second: the hello deadline, holes and the pace of our
+   own control frames wait for it.
+"""
+
+from enum import Enum, auto
+from typing import Final, assert_never
+
+from unhush.gossip.errors import LocalProtocolError
+from unhush.gossip.proto import limits
+from unhush.gossip.proto.actions import Action, Close, Purpose, Read, ReadOps, ReadRun, ReadSummary, Send
+from unhush.gossip.proto.config import SessionConfig
+from unhush.gossip.proto.events import (
+    Closed,
+    Committed,
+    Event,
+    Grew,
+    HoleSeen,
+    InterestsChanged,
+    Misframed,
+    Opened,
+    OpsRead,
+    Received,
+    RunRead,
+    SummaryRead,
+    Tick,
+    Written,
+)
+from unhush.gossip.proto.faults import (
+    HelloExpected,
+    HelloLate,
+    HelloRepeated,
+    OtherNetwork,
+    SyncFault,
+    TooManyFrames,
+)
+from unhush.gossip.proto.frames import (
+    Carries,
+    CaughtUp,
+    Credit,
+    Entries,
+    ErrorFrame,
+    Hello,
+    Want,
+    encode_frame,
+    parse_frame,
+)
+from unhush.gossip.proto.outbox import Outbox, control_cost
+from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.receiving import Receiving
+from unhush.gossip.proto.sending import Sending
+from unhush.identity.cid import Cid
+
+
+class Stage(Enum):
+    """Where the session stands."""
+
+    NEW = auto()  # not opened yet
+    GREETING = auto()  # our hello is out, the peer's is awaited
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class Session:
+    """One end of a sync stream."""
+
+    def __init__(self, config: SessionConfig) -> None:
+        self._config: Final = config
+        self._outbox: Final = Outbox()
+        self._patience: Final = Allowance(limits.CONTROL_ALLOWANCE, limits.CONTROL_INTERVAL_S)
+        self._interests = InterestsChanged(frozenset(), frozenset())
+        self._hello_due = 0.0
+        self._read: Read | None = None
+        self._sends_next = False
+        self._halves: tuple[Receiving, Sending] | None = None
+        self.stage = Stage.NEW
+        self.peer: Hello | None = None
+
+    @property
+    def peer_carries(self) -> frozenset[Cid]:
+        """The accounts the peer says it carries."""
+        return self._halves[0].carried if self._halves else frozenset()
+
+    def receive(self, event: Event, now: float) -> list[Action]:
+        """What to do about ``event``; raises ``LocalProtocolError`` if the driver breaks its side."""
+        if self.stage is Stage.CLOSED:
+            return []  # answers that were under way
+        # Every session hears of every record, and most hear of most in vain.
+        if type(event) is Grew and (self._halves is None or not self._halves[1].grew(event)):
+            return []
+        try:
+            self._handle(event, now)
+            if self.stage is Stage.OPEN:
+                self._go_on(now)
+        except SyncFault as fault:
+            self._end_for(fault)
+        return self._outbox.take()
+
+    # --- events ------------------------------------------------------------------------------------------
+
+    def _handle(self, event: Event, now: float) -> None:  # noqa: PLR0912  # one branch an event
+        match event:
+            case Opened():
+                self._open(now)
+            case Received(payload):
+                self._received(payload, now)
+            case Misframed(fault):
+                raise fault
+            case Written(size_bytes):
+                self._outbox.written(size_bytes)
+            case InterestsChanged():
+                self._interests = event
+                self._tell_interests()
+            case SummaryRead() | OpsRead() | RunRead():
+                self._answered(event, now)
+            case Grew():
+                pass  # noted; what follows goes on from there
+            case Committed(delivery_id, is_faulty):
+                self._open_halves()[0].committed(delivery_id, is_faulty=is_faulty)
+            case HoleSeen(account):
+                if self._halves is not None:
+                    self._halves[0].hole_seen(account)
+            case Tick():
+                self._tick(now)
+            case Closed():
+                self._end()
+            case _:
+                assert_never(event)
+
+    def _open(self, now: float) -> None:
+        if self.stage is not Stage.NEW:
+            raise LocalProtocolError("a session is opened once")
+        self.stage = Stage.GREETING
+        self._hello_due = now + limits.HELLO_DEADLINE_S
+        self._outbox.send(Hello(self._config.network, self._config.agent))
+
+    def _tick(self, now: float) -> None:
+        if self.stage is Stage.GREETING and now >= self._hello_due:
+            raise HelloLate(f"no hello within {limits.HELLO_DEADLINE_S:g} s")
+        if self._halves is not None:
+            self._halves[0].tick(now)
+
+    def _tell_interests(self) -> None:
+        if self._halves is not None:
+            receiving, sending = self._halves
+            receiving.set_interests(self._interests.interests)
+            sending.set_carries(self._interests.carries)
+
+    def _answered(self, event: SummaryRead | OpsRead | RunRead, now: float) -> None:
+        receiving, sending = self._open_halves()
+        read, self._read = self._read, None
+        if read is None or read.account != event.account:
+            raise LocalProtocolError(f"an answer about {event.account} that was not asked for")
+        match event, read:
+            case SummaryRead(), ReadSummary(_, Purpose.WANT):
+                receiving.summary_read(event.account, event.ops, event.logs, now)
+            case SummaryRead(), ReadSummary(_, Purpose.SERVE):
+                sending.summary_read(event)
+            case OpsRead(), ReadOps():
+                sending.ops_read(event)
+            case RunRead(_, key), ReadRun() if key == read.key:
+                sending.run_read(event)
+            case _:
+                raise LocalProtocolError(f"{type(event).__name__} does not answer {type(read).__name__}")
+
+    # --- frames ------------------------------------------------------------------------------------------
+
+    def _received(self, payload: bytes, now: float) -> None:
+        if self.stage is Stage.NEW:
+            raise LocalProtocolError("a frame before the session was opened")
+        frame = parse_frame(payload)
+        if not isinstance(frame, Entries) and not self._patience.spend(control_cost(payload), now):
+            raise TooManyFrames("control frames faster than any use of them")
+        match frame:
+            case ErrorFrame(code, text):
+                # The words are a stranger's: quoted, so that they cannot dress up as a line of our log.
+                self._end()
+                self._outbox.put(Close(f"the peer closed: {code!r}, {text!r}", is_fault=False))
+            case Hello():
+                self._greeted(frame)
+            case _ if self._halves is None:
+                raise HelloExpected("the first frame is no hello")
+            case _:
+                self._said(frame, len(payload), self._halves)
+
+    def _greeted(self, hello: Hello) -> None:
+        if self._halves is not None:
+            raise HelloRepeated("a second hello")
+        if hello.network != self._config.network:
+            raise OtherNetwork(f"this node is of network {self._config.network}, the peer of {hello.network}")
+        self.stage = Stage.OPEN
+        self.peer = hello
+        receiving = Receiving(self._config, self._outbox, hello.state_bytes)
+        self._halves = receiving, Sending(self._config, self._outbox, hello)
+        self._tell_interests()
+
+    def _said(
+        self,
+        frame: Carries | Want | Entries | Credit | CaughtUp | None,
+        size_bytes: int,
+        halves: tuple[Receiving, Sending],
+    ) -> None:
+        receiving, sending = halves
+        match frame:
+            case Carries():
+                receiving.peer_carries(frame)
+            case Want():
+                sending.peer_wants(frame)
+            case Entries():
+                arrived = receiving.entries(frame, size_bytes)
+                if arrived is not None:
+                    sending.peer_sent(arrived)
+            case Credit(granted):
+                sending.peer_grants(granted)
+            case CaughtUp(wants):
+                receiving.caught_up(wants)
+            case None:
+                pass  # a frame of a later version
+            case _:
+                assert_never(frame)
+
+    # --- going on ----------------------------------------------------------------------------------------
+
+    def _go_on(self, now: float) -> None:
+        receiving, sending = self._open_halves()
+        receiving.flush(now)
+        sending.flush(now)
+        if self._read is None:
+            finders = (sending.find_read, receiving.find_read)
+            first, second = finders if self._sends_next else reversed(finders)
+            self._sends_next = not self._sends_next
+            self._read = first() or second()
+            if self._read is not None:
+                self._outbox.put(self._read)
+        self._patience.earn(sending.take_sent_bytes())
+
+    def _open_halves(self) -> tuple[Receiving, Sending]:
+        if self._halves is None:
+            raise LocalProtocolError("the session is not open")
+        return self._halves
+
+    def _end_for(self, fault: SyncFault) -> None:
+        self._outbox.take()  # "error and close, no other action"
+        text = str(fault).encode()[: limits.MAX_ERROR_TEXT_BYTES].decode(errors="ignore")
+        self._end()
+        self._outbox.put(Send(encode_frame(ErrorFrame(fault.code, text))))
+        self._outbox.put(Close(f"{type(fault).__name__}: {fault}", is_fault=fault.is_fault))
+
+    def _end(self) -> None:
+        self.stage = Stage.CLOSED
+        self._halves = None
+        self._read = None

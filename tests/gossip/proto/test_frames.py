@@ -1,0 +1,234 @@
+"""Every frame survives the trip, and what breaks a rule is refused by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gossip.proto.conftest import account, item, key
+
+from unhush.gossip.proto import limits
+from unhush.gossip.proto.faults import MalformedFrame, OtherVersion
+from unhush.gossip.proto.frames import (
+    Carries,
+    CaughtUp,
+    Credit,
+    Entries,
+    ErrorFrame,
+    Frame,
+    Hello,
+    Item,
+    Operation,
+    Reason,
+    Want,
+    WantedAccount,
+    encode_frame,
+    parse_frame,
+)
+from unhush.gossip.proto.ranges import NOTHING, Ranges
+from unhush.identity.cid import RAW_PREFIX, Cid, cid_of_digest
+from unhush.identity.codec import decode_map, encode
+from unhush.identity.keys import PublicKey
+
+INT = st.integers(0, 2**63 - 1)
+CID = st.binary(min_size=32, max_size=32).map(cid_of_digest)
+KEY = st.binary(min_size=32, max_size=32).map(PublicKey)
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> Ranges:
+    made = NOTHING
+    for lo, length in draw(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**61)), max_size=6)):
+        made = made.add(lo, lo + length)
+    return made
+
+
+WANTED = st.builds(
+    WantedAccount,
+    account=CID,
+    ops=st.lists(CID, max_size=4, unique=True).map(tuple),
+    logs=st.dictionaries(KEY, ranges(), max_size=4),
+    depth=st.integers(0, 1000),
+    is_live=st.booleans(),
+)
+ENTRY = st.binary(min_size=1, max_size=80)
+ITEM = st.one_of(
+    st.builds(Item, ENTRY, st.binary(max_size=80)),
+    st.builds(Item, ENTRY, st.none(), st.sampled_from(Reason)),
+)
+
+
+def _apart(first: list[Cid], second: list[Cid]) -> tuple[tuple[Cid, ...], tuple[Cid, ...]]:
+    return tuple(first), tuple(cid for cid in second if cid not in first)
+
+
+LINKS = st.lists(CID, max_size=5, unique=True)
+FRAMES: st.SearchStrategy[Frame] = st.one_of(
+    st.builds(
+        Hello,
+        network=st.from_regex(r"[a-z0-9-]{1,32}", fullmatch=True),
+        agent=st.text(max_size=30),
+        frame_bytes=st.integers(limits.MIN_FRAME_LIMIT_BYTES, 2**40),
+        state_bytes=INT,
+    ),
+    st.builds(lambda pair: Carries(*pair), st.builds(_apart, LINKS, LINKS)),
+    st.builds(
+        lambda accounts, drop: Want(
+            tuple(accounts), tuple(cid for cid in drop if cid not in {wanted.account for wanted in accounts})
+        ),
+        st.lists(WANTED, max_size=3, unique_by=lambda wanted: wanted.account),
+        LINKS,
+    ),
+    st.builds(
+        Entries,
+        account=CID,
+        ops=st.lists(st.builds(Operation, ENTRY, st.binary(max_size=80)), min_size=1, max_size=3).map(tuple),
+    ),
+    st.builds(Entries, account=CID, key=KEY, items=st.lists(ITEM, min_size=1, max_size=4).map(tuple)),
+    st.builds(Credit, st.integers(1, 2**63 - 1)),
+    st.builds(CaughtUp, INT),
+    st.builds(ErrorFrame, st.text(max_size=16), st.text(max_size=100)),
+)
+
+
+@given(FRAMES)
+def test_a_frame_survives_the_trip(frame: Frame) -> None:
+    assert parse_frame(encode_frame(frame)) == frame
+
+
+@given(FRAMES, st.integers())
+def test_unknown_fields_are_skipped(frame: Frame, value: int) -> None:
+    fields = decode_map(encode_frame(frame))
+    fields["unheard-of"] = [value % 2**60, {"deep": None}]
+    assert parse_frame(encode(fields)) == frame
+
+
+def test_unknown_fields_inside_a_wanted_account_are_skipped() -> None:
+    wanted: dict[str, Any] = {"account": account("x"), "ops": [], "logs": [], "live": True, "thread": account("t")}
+    frame = parse_frame(encode({"type": "want", "accounts": [wanted], "drop": []}))
+    assert frame == Want((WantedAccount(account("x")),))
+
+
+@pytest.mark.parametrize("type_", ["find", "statements", "need", "prove", "x"])
+def test_unknown_frames_are_skipped(type_: str) -> None:
+    assert parse_frame(encode({"type": type_, "anything": [1, 2]})) is None
+
+
+def test_a_reason_of_a_later_version_reads_as_unknown() -> None:
+    record = item(key("k"), 0)
+    payload = encode(
+        {"type": "entries", "account": account("x"), "key": key("k").bytes, "items": [[record.entry, None, "eaten"]]}
+    )
+    assert parse_frame(payload) == Entries(account("x"), (), key("k"), (Item(record.entry, None, Reason.UNKNOWN),))
+
+
+def test_another_version_is_told_apart_from_nonsense_whatever_else_it_says() -> None:
+    with pytest.raises(OtherVersion):
+        parse_frame(encode({"type": "hello", "version": 2}))
+
+
+X = account("x")
+RAW = Cid(RAW_PREFIX + bytes(32))
+HELLO: dict[str, Any] = {
+    "type": "hello",
+    "version": 1,
+    "network": "main",
+    "agent": "a",
+    "limits": {"frame": 2**20, "state": 0},
+}
+WANTED_MAP: dict[str, Any] = {"account": X, "ops": [], "logs": [], "live": True}
+
+
+def want(**changes: Any) -> dict[str, Any]:
+    return {"type": "want", "accounts": [WANTED_MAP | changes], "drop": []}
+
+
+def log(*pairs: list[int]) -> list[Any]:
+    return [[bytes(32), list(pairs)]]
+
+
+MALFORMED: dict[str, Any] = {
+    "no map": [1],
+    "no type": {"x": 1},
+    "a type that is no text": {"type": 7},
+    "an empty type": {"type": ""},
+    "a hello without version": {"type": "hello"},
+    "a hello whose version is true": HELLO | {"version": True},
+    "a hello with a network of capitals": HELLO | {"network": "Main"},
+    "a hello without a network": HELLO | {"network": ""},
+    "a hello with a long agent": HELLO | {"agent": "a" * 129},
+    "a hello without limits": HELLO | {"limits": None},
+    "a hello with tiny frames": HELLO | {"limits": {"frame": 1000, "state": 0}},
+    "a hello with negative state": HELLO | {"limits": {"frame": 2**20, "state": -1}},
+    "carries without drop": {"type": "carries", "add": []},
+    "carries of a text": {"type": "carries", "add": ["x"], "drop": []},
+    "carries of a raw block": {"type": "carries", "add": [RAW], "drop": []},
+    "carries that adds what it drops": {"type": "carries", "add": [X], "drop": [X]},
+    "a want without accounts": {"type": "want", "drop": []},
+    "a want of one account twice": {"type": "want", "accounts": [WANTED_MAP, WANTED_MAP], "drop": []},
+    "a want that drops what it wants": {"type": "want", "accounts": [WANTED_MAP], "drop": [X]},
+    "a want of a number": {"type": "want", "accounts": [1], "drop": []},
+    "a want of a raw block": want(account=RAW),
+    "a want with live as number": want(live=1),
+    "a want with negative depth": want(depth=-1),
+    "a want with null depth": want(depth=None),
+    "a want with too many operations": want(ops=[X] * (limits.MAX_OPERATIONS + 1)),
+    "a want with too many logs": want(logs=[[bytes(32), []]] * (limits.MAX_LOGS + 1)),
+    "a want with one log twice": want(logs=[[bytes(32), []], [bytes(32), []]]),
+    "a want with a short key": want(logs=[[bytes(31), []]]),
+    "a want with a range backwards": want(logs=log([2, 1])),
+    "a want with a negative range": want(logs=log([-1, 1])),
+    "a want with ranges that overlap": want(logs=log([0, 5], [5, 9])),
+    "a want with ranges out of order": want(logs=log([7, 8], [0, 1])),
+    "a want with a range of three": want(logs=log([1, 2, 3])),
+    "a want with a range of truths": want(logs=[[bytes(32), [[False, True]]]]),
+    "a want with 65 ranges": want(logs=log(*([2 * n, 2 * n] for n in range(limits.MAX_RANGES + 1)))),
+    "entries of nothing": {"type": "entries", "account": X},
+    "entries of empty lists": {"type": "entries", "account": X, "ops": [], "items": []},
+    "entries without an account": {"type": "entries", "ops": [[b"e", b"b"]]},
+    "entries with a key and no items": {"type": "entries", "account": X, "ops": [[b"e", b"b"]], "key": bytes(32)},
+    "entries with items and no key": {"type": "entries", "account": X, "items": [[b"e", b"b"]]},
+    "entries with a short key": {"type": "entries", "account": X, "items": [[b"e", b"b"]], "key": b"k"},
+    "an operation without its body": {"type": "entries", "account": X, "ops": [[b"e", None]]},
+    "an empty entry": {"type": "entries", "account": X, "ops": [[b"", b"b"]]},
+    "a long entry": {"type": "entries", "account": X, "ops": [[bytes(1025), b"b"]]},
+    "a long body": {"type": "entries", "account": X, "ops": [[b"e", bytes(65537)]]},
+    "a body with a reason": {"type": "entries", "account": X, "key": bytes(32), "items": [[b"e", b"b", "deleted"]]},
+    "a long reason": {"type": "entries", "account": X, "key": bytes(32), "items": [[b"e", None, "x" * 33]]},
+    "credit of nothing": {"type": "credit", "bytes": 0},
+    "negative credit": {"type": "credit", "bytes": -5},
+    "credit of true": {"type": "credit", "bytes": True},
+    "caught up with a text": {"type": "caught_up", "wants": "1"},
+    "an error without text": {"type": "error", "code": "x"},
+    "an error with a long text": {"type": "error", "code": "x", "text": "y" * 513},
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_breaks_a_rule_is_refused(name: str) -> None:
+    with pytest.raises(MalformedFrame):
+        parse_frame(encode(MALFORMED[name]))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"\xa0", encode(HELLO) + b"\x00"], ids=bytes.hex)
+def test_bytes_that_are_no_strict_map_are_refused(payload: bytes) -> None:
+    with pytest.raises(MalformedFrame):
+        parse_frame(payload)
+
+
+def test_the_cost_of_a_want_is_the_agreed_sum() -> None:
+    logs: Mapping[PublicKey, Ranges] = {key("k"): Ranges.of([(0, 1), (5, 6)]), key("l"): NOTHING}
+    wanted = WantedAccount(X, (X, X), logs)
+    assert wanted.cost == 640 + 2 * 176 + 2 * 384 + 2 * 128
+
+
+def test_the_largest_wanted_account_fits_in_the_smallest_frame() -> None:
+    each = limits.MAX_RANGES_PER_ACCOUNT // limits.MAX_LOGS
+    far = 2**62
+    pieces = Ranges.of((far + 2 * n, far + 2 * n) for n in range(each))
+    logs = {PublicKey(n.to_bytes(32)): pieces for n in range(limits.MAX_LOGS)}
+    wanted = WantedAccount(X, tuple(cid_of_digest(n.to_bytes(32)) for n in range(limits.MAX_OPERATIONS)), logs, 2**62)
+    payload = encode_frame(Want((wanted,)))
+    assert len(payload) <= min(limits.MIN_FRAME_LIMIT_BYTES, limits.WANT_BYTES + 64)
+    assert parse_frame(payload) == Want((wanted,))
