@@ -1,0 +1,85 @@
+"""What every command shares: the home, how to print, and the ``--json`` switch wherever it stands."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from unhush.node import Config, Node
+
+# JSON escapes C0 controls itself; these could still steer a terminal or turn a line around.
+_UNSAFE: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+@dataclass(slots=True)
+class Context:
+    """One call of the command line."""
+
+    home: Path | None
+    is_json: bool
+
+    def config(self, **settings: Any) -> "Config":
+        from unhush.node.config import Config, default_home
+
+        return Config(home=self.home or default_home(), **settings)
+
+    def open(self, *, may_make: bool = False, **settings: Any) -> "Node":
+        """The node of this home; a folder that is no home yet becomes one only by what brings something into it."""
+        from unhush.node import Node
+        from unhush.node.config import Home
+        from unhush.node.errors import NoAccount
+
+        config = self.config(**settings)
+        if not may_make and not Home(config.home).store.exists():
+            raise NoAccount(config.home)
+        return Node(config)
+
+    def emit(self, value: Mapping[str, Any], text: str) -> None:
+        """Print one result: ``value`` for programs, ``text`` for people."""
+        if self.is_json:
+            click.echo(_UNSAFE.sub(_escape, json.dumps(value, ensure_ascii=False)))
+        elif text:
+            click.echo(text)
+
+    def say(self, text: str) -> None:
+        """Something for the person, kept out of what programs read."""
+        click.echo(text, err=True)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
+class OurCommand(click.Command):
+    """A command that takes ``--json`` after its name too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_json_option())
+
+
+class OurGroup(click.Group):
+    """A group of such commands, which takes it as well."""
+
+    command_class = OurCommand
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_json_option())
+
+
+def _json_option() -> click.Option:
+    return click.Option(["--json"], is_flag=True, expose_value=False, callback=_set_json, help="Print JSON.")
+
+
+def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.find_object(Context).is_json = True  # type: ignore[union-attr]  # the top group made it
+
+
+pass_context = click.make_pass_decorator(Context)

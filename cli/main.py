@@ -1,0 +1,141 @@
+"""The ``unhush`` command: options for all, the list of commands, and what an error becomes.
+
+Commands are loaded when they are called, so that ``--help`` is instant and a
+command that stays off the network never imports it.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from unhush import __version__
+from unhush.cli.context import Context
+
+# Where each command lives, and what `unhush --help` says of it.
+COMMANDS: Final = {
+    "init": ("founding", "Make your account in this home."),
+    "run": ("running", "Run the node: connect, sync, and serve the local page."),
+    "post": ("writing", "Publish a post."),
+    "reply": ("writing", "Answer a record."),
+    "timeline": ("reading", "Read the people you follow, newest first."),
+    "thread": ("reading", "Read a whole conversation."),
+    "show": ("reading", "Show one record."),
+    "follow": ("writing", "Follow an account."),
+    "unfollow": ("writing", "End following an account."),
+    "profile": ("profiles", "Show a profile, or set your own."),
+    "peers": ("peers", "List the machines you know, or add one."),
+    "status": ("reading", "Say how this home is, with or without a running node."),
+    "export": ("files", "Write an account to a file."),
+    "import": ("files", "Take an account in from a file."),
+    "verify": ("files", "Check everything kept here against hashes, signatures and chains."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"unhush.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx) from exc
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Where this node lives (UNHUSH_HOME).")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON, one object a line.")
+@click.version_option(__version__, message="unhush %(version)s")
+@click.pass_context
+def unhush_command(ctx: click.Context, home: Path | None, is_json: bool) -> None:
+    """A voice that no single host can take offline.
+
+    Your account is a key on this machine; what you post is signed, and whoever follows you keeps it.
+    """
+    given = home or (Path(os.environ["UNHUSH_HOME"]) if os.environ.get("UNHUSH_HOME") else None)
+    ctx.obj = Context(given.expanduser() if given is not None else None, is_json=is_json)
+
+
+def main() -> NoReturn:
+    """The program: run the command, turn errors into one line and an exit code."""
+    _set_up_logging(os.environ.get("UNHUSH_LOG", "error"))
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        result: Any = unhush_command.main(arguments, prog_name="unhush", standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.Abort:
+        click.echo("stopped", err=True)
+        return 1
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as exc:
+        click.echo(f"unhush: {exc.strerror}: {exc.filename}" if exc.filename else f"unhush: {exc}", err=True)
+        return 1
+    except Exception as exc:  # noqa: BLE001  # what is not ours is raised again
+        return _report(exc)
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: Exception) -> int:
+    """One line for what we expected could go wrong; anything else is our bug and is shown whole."""
+    from unhush.node import errors
+
+    if not isinstance(error, errors.UnhushError):
+        raise error
+    click.echo(f"unhush: {error}", err=True)
+    match error:
+        case errors.NotFound() | errors.NoAccount():
+            return 3
+        case errors.KeyFileError():
+            return 4
+        case errors.NotRunning():
+            return 5
+        case errors.VerificationError() | errors.MalformedCar():
+            return 6
+        case errors.MalformedCid() | errors.BadConfig():
+            return 2
+        case _:
+            return 1
+
+
+def _set_up_logging(level: str) -> None:
+    known = logging.getLevelNamesMapping().get(level.upper(), logging.ERROR)
+    logging.basicConfig(level=known, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+
+
+__all__ = ["main", "run", "unhush_command"]

@@ -1,0 +1,43 @@
+"""``profile set`` and ``profile show``."""
+
+import click
+
+from unhush.cli.context import Context, OurGroup, pass_context
+from unhush.cli.shown import display_name, json_of_person
+
+
+@click.group(cls=OurGroup, name="profile")
+def profile_command() -> None:
+    """Show a profile, or set your own."""
+
+
+@profile_command.command(name="set")
+@click.option("--name", help="What people see.")
+@click.option("--bio", help="A few words about yourself.")
+@pass_context
+def set_command(context: Context, name: str | None, bio: str | None) -> None:
+    """Change your own profile; what you do not name stays."""
+    if name is None and bio is None:
+        raise click.UsageError("Say what to change: --name, --bio or both.")
+    with context.open() as node:
+        person = node.set_profile(name, bio)
+    context.emit(json_of_person(person), f"You are {display_name(person.name, person.account)}.")
+
+
+@profile_command.command(name="show")
+@click.argument("account", required=False)
+@pass_context
+def show_command(context: Context, account: str | None) -> None:
+    """Show the profile of ACCOUNT, or your own."""
+    from unhush.node.names import clean_name, clean_text
+
+    with context.open() as node:
+        person = node.person(account or node.account())
+    lines = [
+        display_name(person.name, person.account)
+        + (f" (you call them {clean_name(person.petname)})" if person.petname else ""),
+        *([clean_text(person.bio)] if person.bio else []),
+        f"{person.account}",
+        f"{person.posts} posts kept here" + ("; you follow them" if person.is_followed else ""),
+    ]
+    context.emit(json_of_person(person), "\n".join(lines))

@@ -1,0 +1,97 @@
+"""``run``: the node in the foreground, until it is told to end."""
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.shown import display_name
+
+if TYPE_CHECKING:
+    from unhush.node import Node
+    from unhush.node.web.server import WebServer
+
+
+@click.command(cls=OurCommand, name="run")
+@click.option("--listen", multiple=True, metavar="MULTIADDR", help="Where to listen; may be given more than once.")
+@click.option("--web", metavar="HOST:PORT|off", help="Where to serve the local page (default 127.0.0.1:4480).")
+@click.option("--peer", "peers", multiple=True, metavar="MULTIADDR", help="A machine to keep a connection with.")
+# Accepted from the start, so that scripts stay true when nodes begin to find each other on the local network.
+@click.option("--no-lan", is_flag=True, expose_value=False, help="Do not look for nodes on the local network.")
+@pass_context
+def run_command(context: Context, listen: tuple[str, ...], web: str | None, peers: tuple[str, ...]) -> None:
+    """Run the node: connect, sync, and serve the local page.
+
+    It ends cleanly on Ctrl-C or SIGTERM.
+    """
+    web_at = _parse_web(web)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    settings: dict[str, Any] = {"listen": listen} if listen else {}
+    with context.open(peers=peers, **settings) as node:
+        node.account()
+        node.start_network()
+        page = _start_page(node, web_at, may_move=web is None) if web_at else None
+        try:
+            _say_ready(context, node, page)
+            if page is not None and sys.stdin.isatty() and not context.is_json:
+                threading.Thread(target=_offer_addresses, args=(page,), daemon=True).start()
+            ended.wait()
+        finally:
+            if page is not None:
+                page.stop()
+    if not context.is_json:
+        context.say("\nStopped.")
+
+
+def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None:
+    status = node.status()
+    address = page.one_time_address() if page is not None else None
+    lines = [f"{display_name(status.name, node.account())} is on the network."]
+    lines += [f"  listening on  {listen}" for listen in status.listen]
+    if status.words_waiting:
+        lines.append(f"  recovery words wait in {status.words_waiting}: write them on paper, then delete the file")
+    if address is not None:
+        lines.append(f"  open your page (this address works once): {address}")
+    lines.append("  Ctrl-C ends it." + (" Enter gives a new address." if address and sys.stdin.isatty() else ""))
+    value = {"ready": True, "peer": status.peer, "listen": list(status.listen), "web": address}
+    context.emit(value, "\n".join(lines))
+    sys.stdout.flush()
+
+
+def _start_page(node: "Node", at: tuple[str, int], *, may_move: bool) -> "WebServer":
+    """Serve the page; on the usual port another node may sit, then any free one will do."""
+    from unhush.node.web.errors import AddressInUse
+    from unhush.node.web.server import WebServer
+
+    page = WebServer(node, *at)
+    try:
+        page.start()
+    except AddressInUse:
+        if not may_move:
+            raise
+        page = WebServer(node, at[0], 0)
+        page.start()
+    return page
+
+
+def _offer_addresses(page: "WebServer") -> None:
+    for _ in sys.stdin:
+        click.echo(f"  open your page (this address works once): {page.one_time_address()}")
+
+
+def _parse_web(text: str | None) -> tuple[str, int] | None:
+    from unhush.node.config import DEFAULT_WEB
+
+    if text is None:
+        return DEFAULT_WEB
+    if text == "off":
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise click.UsageError(f"--web takes HOST:PORT or off, not '{text}'.")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,99 @@
+"""``post``, ``reply``, ``follow``, ``unfollow``: everything that signs a record. A node need not run."""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.shown import display_name
+
+if TYPE_CHECKING:
+    from unhush.node import Shown
+
+# A line longer than this is no post; reading it whole would only cost memory.
+_MAX_INPUT_BYTES = 1_048_576
+
+
+@click.command(cls=OurCommand, name="post")
+@click.argument("text", required=False)
+@click.option("--lines", is_flag=True, help="One post for each line of the input that is not empty.")
+@pass_context
+def post_command(context: Context, text: str | None, lines: bool) -> None:
+    """Publish a post.
+
+    TEXT is CommonMark. Without it, or with '-', the post is read from the input (on a terminal: from your editor).
+    """
+    with context.open() as node:
+        node.account()
+        for each in _lines(text) if lines else [_text(text)]:
+            _say_written(context, node.post(each))
+
+
+@click.command(cls=OurCommand, name="reply")
+@click.argument("record", metavar="ID")
+@click.argument("text", required=False)
+@pass_context
+def reply_command(context: Context, record: str, text: str | None) -> None:
+    """Answer the record ID.
+
+    Without TEXT, or with '-', the answer is read from the input (on a terminal: from your editor).
+    """
+    with context.open() as node:
+        node.account()
+        node.show(record)  # before anybody writes a long answer to nothing
+        _say_written(context, node.reply(record, _text(text)))
+
+
+@click.command(cls=OurCommand, name="follow")
+@click.argument("account")
+@click.option("--petname", help="What you call them; it stays on this machine.")
+@pass_context
+def follow_command(context: Context, account: str, petname: str | None) -> None:
+    """Follow ACCOUNT: their posts come to your timeline, and your node carries them for others."""
+    with context.open() as node:
+        person = node.follow(account, petname)
+    value = {"account": str(person.account), "name": person.name, "petname": person.petname, "followed": True}
+    context.emit(value, f"You follow {display_name(person.petname or person.name, person.account)}.")
+
+
+@click.command(cls=OurCommand, name="unfollow")
+@click.argument("account")
+@pass_context
+def unfollow_command(context: Context, account: str) -> None:
+    """End following ACCOUNT; what was received stays on this machine."""
+    with context.open() as node:
+        node.unfollow(account)
+    context.emit({"account": account, "followed": False}, "You no longer follow this account.")
+
+
+def _say_written(context: Context, shown: "Shown") -> None:
+    value = {"id": str(shown.id), "account": str(shown.account), "aid": shown.aid, "time": shown.time_ms}
+    context.emit(value, str(shown.id))
+
+
+def _text(text: str | None) -> str:
+    if text is None and sys.stdin.isatty():
+        text = click.edit("") or ""
+    elif text in (None, "-"):
+        text = _decode(sys.stdin.buffer.read(_MAX_INPUT_BYTES))
+    text = text.strip("\n")
+    if not text.strip():
+        raise click.UsageError("There is nothing to post.")
+    return text
+
+
+def _lines(text: str | None) -> Iterator[str]:
+    if text not in (None, "-"):
+        raise click.UsageError("With --lines the posts come from the input: give '-' or nothing.")
+    while line := sys.stdin.buffer.readline(_MAX_INPUT_BYTES):
+        if stripped := _decode(line).strip():
+            yield stripped
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise click.UsageError("The input is not UTF-8 text.") from exc

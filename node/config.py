@@ -1,0 +1,100 @@
+"""What a node is told when it starts. Nothing here reads the environment; the command line does."""
+
+import ipaddress
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from unhush.gossip.errors import MalformedAddress
+from unhush.gossip.proto.addresses import parse_address
+from unhush.node.errors import BadConfig
+
+# A fixed port, so that an address given to somebody stays true; the next free one if it is taken.
+DEFAULT_PORT: Final = 4470
+DEFAULT_LISTEN: Final = (f"/ip4/0.0.0.0/tcp/{DEFAULT_PORT}",)
+DEFAULT_WEB: Final = ("127.0.0.1", 4480)
+_NETWORK: Final = re.compile(r"[a-z0-9-]{1,32}")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+
+
+def default_home() -> Path:
+    """Where a person's node lives if nobody says otherwise."""
+    return Path(platformdirs.user_data_dir("unhush", appauthor=False))
+
+
+def wall_clock_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A node's settings. Clock and randomness are parameters, so that tests can own them."""
+
+    home: Path
+    network: str = "main"
+    listen: tuple[str, ...] = DEFAULT_LISTEN
+    peers: tuple[str, ...] = ()  # addresses to remember and dial
+    clock_ms: Callable[[], int] = wall_clock_ms
+    random_bytes: Callable[[int], bytes] = os.urandom
+
+    def __post_init__(self) -> None:
+        if not _NETWORK.fullmatch(self.network):
+            raise BadConfig(f"a network name is 1 to 32 of a-z 0-9 -, not {self.network[:64]!r}")
+        for address in self.listen:
+            _check_listen(address)
+        for address in self.peers:
+            check_address(address)
+
+
+def check_address(address: str) -> str:
+    """The address of a peer, if it is one we could dial; raises ``BadConfig``."""
+    try:
+        return parse_address(address.strip()).text
+    except MalformedAddress as exc:
+        raise BadConfig(f"{exc}; an address looks like /ip4/192.0.2.7/tcp/4470/p2p/12D3KooW…") from exc
+
+
+def _check_listen(address: str) -> None:
+    """Port 0 asks for a free one."""
+    match address.split("/"):
+        case ["", "ip4" | "ip6" as kind, host, "tcp", port] if _PORT.fullmatch(port) and int(port) < 65_536:
+            try:
+                if ipaddress.ip_address(host).version == int(kind[2:]):
+                    return
+            except ValueError:
+                pass  # said below, as for everything else
+    raise BadConfig(f"not an address to listen on: {address[:200]!r}; one looks like /ip4/0.0.0.0/tcp/4470")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the files of one home are."""
+
+    path: Path
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store"
+
+    @property
+    def device_key(self) -> Path:
+        return self.path / "device.key"
+
+    @property
+    def peer_key(self) -> Path:
+        return self.path / "peer.key"
+
+    @property
+    def words(self) -> Path:
+        return self.path / "words.txt"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "node.lock"

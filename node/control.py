@@ -1,0 +1,105 @@
+"""The control port: how a command finds out what the running node of its home knows alone.
+
+A unix socket in the home's private runtime folder; one JSON line asks, one
+answers. Only this user can reach it. Everything that can go through the store
+goes through the store; this is for what lives in the running process: its
+connections.
+"""
+
+import contextlib
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from unhush.node.errors import NotRunning
+from unhush.node.views import NetworkView, PeerInfo
+from unhush.storage.news import runtime_dir
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S: Final = 5.0
+MAX_LINE_BYTES: Final = 1_048_576  # an answer with 64 peers has about 20 kB
+_NAME: Final = "control"
+
+Answer = Mapping[str, Any]  # JSON, made and read by this module's two ends
+
+
+class ControlServer:
+    """Answers questions by name while the node runs."""
+
+    def __init__(self, home: Path, answers: Mapping[str, Callable[[], Answer]]) -> None:
+        self._answers = answers
+        self._path = runtime_dir(home) / _NAME
+        self._path.unlink(missing_ok=True)  # left behind by a killed node; the node lock is ours
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(self._path))
+        self._socket.listen(16)
+        self._thread = threading.Thread(target=self._serve, name="unhush-control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(timeout=TIMEOUT_S)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                asker, _ = self._socket.accept()
+            except OSError:
+                return
+            with asker:
+                try:
+                    self._answer(asker)
+                except (OSError, ValueError) as exc:
+                    log.debug("control question not answered error=%s", exc)
+
+    def _answer(self, asker: socket.socket) -> None:
+        asker.settimeout(TIMEOUT_S)
+        question = json.loads(_read_line(asker))
+        answer = self._answers.get(str(question.get("ask"))) if isinstance(question, dict) else None
+        reply: Answer = answer() if answer is not None else {"error": "unknown question"}
+        asker.sendall(json.dumps(reply).encode() + b"\n")
+
+
+def ask(home: Path, question: str) -> Answer:
+    """Ask the node that runs on a home; raises ``NotRunning``."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
+            asker.settimeout(TIMEOUT_S)
+            asker.connect(str(runtime_dir(home) / _NAME))
+            asker.sendall(json.dumps({"ask": question}).encode() + b"\n")
+            answer = json.loads(_read_line(asker))
+    except (OSError, ValueError) as exc:
+        raise NotRunning(f"no node is running on {home}") from exc
+    if not isinstance(answer, dict) or "error" in answer:
+        raise NotRunning(f"the node on {home} is of another version")
+    return answer
+
+
+def parse_network_view(answer: Answer) -> NetworkView:
+    """Read an answer to "network"; raises ``NotRunning`` for one of another version."""
+    try:
+        peers = tuple(
+            PeerInfo(str(peer["address"]), str(peer["peer"]), bool(peer["connected"]), bool(peer["inbound"]))
+            for peer in answer["peers"]
+        )
+        return NetworkView(str(answer["peer"]), tuple(map(str, answer["listen"])), peers)
+    except (KeyError, TypeError) as exc:
+        raise NotRunning("the node on this home is of another version") from exc
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        part = connection.recv(65_536)
+        if not part or len(line) > MAX_LINE_BYTES:
+            raise ValueError("no whole line")
+        line += part
+    return line

@@ -1,0 +1,129 @@
+"""Making an account: the words, the device key, the inception and the first profile.
+
+The order is such that a crash anywhere loses nothing a person relies on: the
+key file and the kept words are on disk before the account exists.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unhush.identity.cid import Cid
+from unhush.identity.errors import BadWords
+from unhush.identity.keys import PublicKey, SigningKey, self_test
+from unhush.identity.operations import MAX_NAME_BYTES, build_inception
+from unhush.identity.words import ENTROPY_BYTES, Words, parse_words
+from unhush.node.config import Config, Home
+from unhush.node.errors import AccountExists, BadConfig, KeyFileError
+from unhush.storage.keyfile import make_private_dir, read_key, read_private, write_key, write_new_private
+from unhush.storage.kinds import Profile
+from unhush.storage.publish import Publisher
+from unhush.storage.store import Store
+
+DEVICE = "device"
+PEER = "peer"
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new account; ``words_at`` is where the recovery words were kept, None if the caller shows them."""
+
+    account: Cid
+    device: PublicKey
+    name: str
+    words_at: Path | None
+
+
+def generate_words(config: Config) -> Words:
+    """New recovery words."""
+    return Words(config.random_bytes(ENTROPY_BYTES))
+
+
+def found_account(config: Config, name: str, *, words: Words | None = None, words_to: Path | None = None) -> Created:
+    """Make the account of a home.
+
+    Whoever gives ``words`` has shown them to the person. Otherwise they are made here and kept in ``words_to``,
+    or the home's ``words.txt``, readable by the owner alone. Raises ``AccountExists``, ``KeyFileError``,
+    ``MalformedRecord`` for a name that is too long.
+    """
+    self_test()
+    profile = _parse_name(name)
+    home = Home(config.home)
+    with _open_empty(config) as store:
+        kept_at = None
+        if words is None:
+            kept_at = words_to or home.words
+            words = _keep_words(config, home, kept_at)
+        device = _device_key(config, home)
+        inception = build_inception(
+            words,
+            device=device.public,
+            name=_device_name(profile.name),
+            time_ms=config.clock_ms(),
+            salt=config.random_bytes(16),
+            network=config.network,
+        )
+        if kept_at is not None:
+            store.put_words_at(kept_at)  # before the account: no crash makes one that reminds nobody of its words
+        store.found_account(publisher(config, device), inception, profile)
+        return Created(inception.entry.account, device.public, profile.name, kept_at)
+
+
+def check_home(config: Config, name: str) -> None:
+    """Raise what ``found_account`` would, before any words are made."""
+    _parse_name(name)
+    _open_empty(config).close()
+
+
+def _parse_name(name: str) -> Profile:
+    profile = Profile(name.strip())
+    if not profile.name:
+        raise BadConfig("a name has at least one character")
+    return profile
+
+
+def _open_empty(config: Config) -> Store:
+    """The store of a home without account; raises ``AccountExists``."""
+    make_private_dir(config.home)
+    store = Store(config.home, network=config.network, clock_ms=config.clock_ms)
+    with store.snapshot() as snapshot:
+        own = snapshot.own_account()
+    if own is not None:
+        store.close()
+        raise AccountExists(f"{config.home} has an account already: {own}")
+    return store
+
+
+def publisher(config: Config, device: SigningKey) -> Publisher:
+    return Publisher(device, network=config.network, clock_ms=config.clock_ms, random_bytes=config.random_bytes)
+
+
+def _keep_words(config: Config, home: Home, path: Path) -> Words:
+    """Write new words; those that a crash left in the home before their account existed are used again."""
+    words = generate_words(config)
+    try:
+        write_new_private(path, words.text().encode() + b"\n")
+    except KeyFileError:
+        if path != home.words or not path.exists():
+            raise
+        try:
+            return parse_words(read_private(path).decode("ascii", "replace"))
+        except BadWords as exc:
+            raise KeyFileError(f"{path} exists and holds no recovery words; nothing was written over it") from exc
+    return words
+
+
+def _device_key(config: Config, home: Home) -> SigningKey:
+    if home.device_key.exists():
+        return read_key(home.device_key, DEVICE)
+    return make_key(config, home.device_key, DEVICE)
+
+
+def make_key(config: Config, path: Path, kind: str) -> SigningKey:
+    key = SigningKey(config.random_bytes(32))
+    write_key(path, kind, key)
+    return key
+
+
+def _device_name(name: str) -> str:
+    """The first device bears the person's name, cut where the protocol ends device names."""
+    return name.encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore")

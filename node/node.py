@@ -1,0 +1,343 @@
+"""``Node``: one home as one object, blocking and thread-safe, with or without a network.
+
+Every verb is one step on the store: it works the same whether a node runs on
+the home or not, because what is written is seen by whoever runs it. The
+network is a separate thing that can be started on top.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from unhush.identity.cid import Cid, parse_cid
+from unhush.identity.keys import PublicKey, SigningKey, self_test
+from unhush.node.config import Config, Home, check_address
+from unhush.node.control import ask, parse_network_view
+from unhush.node.errors import BadConfig, NoAccount, NotFound, NotRunning
+from unhush.node.files import Imported, export_car, import_car, independent_cid_check
+from unhush.node.founding import DEVICE, publisher
+from unhush.node.reading import Reader
+from unhush.node.views import NetworkView, Page, PeerInfo, Person, Shown, Status, Thread
+from unhush.storage.car import CarContents
+from unhush.storage.contacts import Contact
+from unhush.storage.keyfile import make_private_dir, read_key
+from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, Reply
+from unhush.storage.publish import Publisher
+from unhush.storage.records import Record
+from unhush.storage.store import Store
+from unhush.storage.verify import Report, verify_store
+
+if TYPE_CHECKING:
+    from unhush.node.running import Running
+
+MAX_PETNAME_BYTES = 200
+
+
+class Node:
+    """An open home. Use it in ``with``, or call ``close``."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._home = Home(config.home)
+        make_private_dir(config.home)
+        self._store = Store(config.home, network=config.network, clock_ms=config.clock_ms)
+        self._publisher: Publisher | None = None
+        self._running: Running | None = None
+        self._starting = threading.Lock()  # a network is started or stopped by one thread at a time
+        self._is_closed = False
+
+    @classmethod
+    def open(cls, home: str | Path | Config) -> Self:
+        """Open a home by path or by ``Config``."""
+        return cls(home if isinstance(home, Config) else Config(home=Path(home).expanduser()))
+
+    def close(self) -> None:
+        """Stop everything, also ``events`` that another thread waits on."""
+        self._is_closed = True
+        self.stop_network()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- writing
+
+    def post(self, post: str | Post) -> Shown:
+        """Publish a post; it is durable when this returns. Raises ``NoAccount``, ``MalformedRecord``."""
+        return self._show(self._publish(Post(post) if isinstance(post, str) else post))
+
+    def reply(self, to: Cid | str, text: str | Post) -> Shown:
+        """Answer a record held here; raises ``NotFound``."""
+        target = self.show(to)
+        root, root_account = target.id, target.account
+        if target.reply is not None:
+            root, root_account = target.reply.root, target.reply.root_account
+        reply = Reply(root, target.id, root_account, target.account)
+        post = Post(text) if isinstance(text, str) else text
+        answer = Post(post.text, post.title, post.lang, reply, post.tags, post.mentions, post.warning)
+        return self._show(self._publish(answer))
+
+    def follow(self, account: Cid | str, petname: str | None = None) -> Person:
+        """Follow an account, known here or not yet; a petname is private to this home."""
+        who = _cid(account)
+        own = self.account()
+        if who == own:
+            raise BadConfig("this is your own account; you need not follow it")
+        if petname is not None:
+            _check_petname(petname)
+            self._store.put_petname(who, petname.strip() or None)
+        with self._store.snapshot() as snapshot:
+            me = snapshot.account(own)
+            is_followed = me is not None and snapshot.does_follow(me, who)
+        if not is_followed:
+            self._publish(Follow(who))
+        return self.person(who)
+
+    def unfollow(self, account: Cid | str) -> None:
+        """End a follow by deleting every record that made it; raises ``NotFound``."""
+        who = _cid(account)
+        own = self.account()
+        with self._store.snapshot() as snapshot:
+            me = snapshot.account(own)
+            records = snapshot.follow_records(me, who) if me is not None else []
+        if not records:
+            raise NotFound(f"you do not follow {who}")
+        self._publish(*(Delete(record.cid) for record in records))
+
+    def delete(self, record: Cid | str) -> None:
+        """Take back a record of your own; raises ``NotFound``."""
+        target = self.show(record)
+        if not target.is_own:
+            raise BadConfig("only the account that wrote a record can delete it")
+        self._publish(Delete(target.id))
+
+    def set_profile(self, name: str | None = None, bio: str | None = None) -> Person:
+        """Change what you say of yourself; what is None stays."""
+        own = self.account()
+        with self._store.snapshot() as snapshot:
+            now = snapshot.profile(own) or Profile("")
+        profile = Profile(now.name if name is None else name.strip(), now.bio if bio is None else bio)
+        if not profile.name:
+            raise BadConfig("a name has at least one character")
+        self._publish(profile)
+        return self.person(own)
+
+    # -- reading
+
+    def account(self) -> Cid:
+        """The home's own account; raises ``NoAccount``."""
+        with self._store.snapshot() as snapshot:
+            own = snapshot.own_account()
+        if own is None:
+            raise NoAccount(self.config.home)
+        return own
+
+    def timeline(self, limit: int = 50, before: str | None = None) -> Page:
+        """Posts of yourself and the people you follow, newest first."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).timeline(limit, before)
+
+    def person_posts(self, account: Cid | str, limit: int = 50, before: str | None = None) -> Page:
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).person_posts(_cid(account), limit, before)
+
+    def thread(self, record: Cid | str) -> Thread:
+        """The conversation a record belongs to; raises ``NotFound``."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).thread(_cid(record))
+
+    def show(self, record: Cid | str) -> Shown:
+        """One record; raises ``NotFound``."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).show(_cid(record))
+
+    def block(self, record: Cid | str) -> bytes:
+        """The entry block of a record, as signed; raises ``NotFound``."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).record(_cid(record)).block
+
+    def person(self, account: Cid | str) -> Person:
+        """Raises ``NotFound`` for an account nothing is known of and you do not follow."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).person(_cid(account))
+
+    def follows(self) -> tuple[Person, ...]:
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).follows()
+
+    def events(self, since: int = 0, timeout_s: float | None = None, *, home_only: bool = False) -> Iterator[Shown]:
+        """Records in order of arrival after aid ``since``; waits for more until ``timeout_s`` pass without any,
+        or the node is closed.
+
+        ``home_only``: only what belongs to the home timeline. A caller that stops may go on later from the
+        last ``aid`` it saw.
+        """
+        while not self._is_closed:
+            with self._store.snapshot() as snapshot:
+                reader = Reader(snapshot)
+                records = list(islice(snapshot.journal(since), _STEP))
+                shown = [
+                    reader.shown(record)
+                    for record in records
+                    if not record.entry.header.is_identity and (not home_only or snapshot.is_in_home(record))
+                ]
+            yield from shown
+            if records:
+                since = records[-1].aid
+            elif timeout_s is None:
+                self._store.wait_for_news(since, _LONG_S)
+            elif not self._store.wait_for_news(since, timeout_s):
+                return
+
+    def wait_for_news(self, after_aid: int, timeout_s: float) -> int:
+        """Sleep until the journal is past ``after_aid`` or time is up; the newest aid."""
+        self._store.wait_for_news(after_aid, timeout_s)
+        return self._store.last_aid()
+
+    def last_aid(self) -> int:
+        return self._store.last_aid()
+
+    def count_new(self, since_aid: int) -> int:
+        """How many records reached the home timeline after an aid."""
+        with self._store.snapshot() as snapshot:
+            return sum(1 for record in snapshot.journal(since_aid) if snapshot.is_in_home(record))
+
+    # -- peers and state
+
+    def peers(self) -> tuple[PeerInfo, ...]:
+        """Addresses remembered, and connections of the node that runs on this home, here or elsewhere."""
+        with self._store.snapshot() as snapshot:
+            remembered = [contact.address for contact in snapshot.contacts()]
+        view = self._network_view()
+        connected = view.peers if view is not None else ()
+        peers = {peer.peer for peer in connected}
+        known = [
+            PeerInfo(address, _peer_of(address), connected=False, inbound=False)
+            for address in remembered
+            if _peer_of(address) not in peers
+        ]
+        return (*connected, *known)
+
+    def add_peer(self, address: str) -> None:
+        """Remember an address and dial it when a node runs; raises ``BadConfig``."""
+        self._store.put_contact(Contact(check_address(address), is_configured=True))
+
+    def forget_peer(self, address: str) -> None:
+        """Raises ``NotFound``."""
+        if not self._store.drop_contact(address):
+            raise NotFound(f"no address {address} is remembered")
+
+    def status(self) -> Status:
+        view = self._network_view()
+        with self._store.snapshot() as snapshot:
+            own = snapshot.own_account()
+            me = snapshot.account(own) if own is not None else None
+            profile = snapshot.profile(own) if own is not None else None
+            words_at = snapshot.words_at()
+            return Status(
+                account=own,
+                name=profile.name if profile else "",
+                words_waiting=str(words_at) if words_at is not None and words_at.exists() else None,
+                follows=sum(1 for _ in snapshot.follows(me)) if me is not None else 0,
+                records=snapshot.count_records(),
+                peers_connected=len(view.peers) if view is not None else 0,
+                network_running=view is not None,
+                last_aid=snapshot.last_aid(),
+                listen=view.listen if view is not None else (),
+                peer=view.peer if view is not None else None,
+            )
+
+    # -- files
+
+    def export_car(self, path: str | Path, account: Cid | str | None = None) -> CarContents:
+        """Write an account (your own, if none is named) to a CAR file."""
+        return export_car(self._store, Path(path), _cid(account) if account is not None else self.account())
+
+    def import_car(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:
+        """Take in a CAR file; works in a home without account."""
+        return import_car(self._store, Path(path), on_progress)
+
+    def verify(self, on_progress: Callable[[int], None] = lambda _: None) -> Report:
+        """Check everything held against hashes, signatures and chains, trusting no index."""
+        self_test()
+        with self._store.snapshot() as snapshot:
+            return verify_store(
+                snapshot,
+                network=self.config.network,
+                check_cid=independent_cid_check(),
+                on_progress=on_progress,
+            )
+
+    # -- the network
+
+    def start_network(self) -> None:
+        """Connect, sync and gossip until ``stop_network``; raises ``HomeInUse``, ``NetworkFailed``, ``NoAccount``."""
+        from unhush.node.running import Running  # lazy: the network costs a second and 80 MB
+
+        with self._starting:
+            if self._running is None:
+                self.account()
+                self._running = Running(self.config, self._home, self._store, self._device_key().public)
+
+    def stop_network(self) -> None:
+        with self._starting:
+            running, self._running = self._running, None
+            if running is not None:
+                running.stop()
+
+    def _network_view(self) -> NetworkView | None:
+        """The network of this home, run by us or by another process; None if nobody runs it."""
+        running = self._running
+        if running is not None:
+            return running.view()
+        try:
+            return parse_network_view(ask(self.config.home, "network"))
+        except NotRunning:
+            return None
+
+    # -- inside
+
+    def _publish(self, *bodies: Body) -> Record:
+        self.account()
+        if self._publisher is None:
+            self_test()
+            self._publisher = publisher(self.config, self._device_key())
+        return self._store.publish(self._publisher, *bodies)[-1]
+
+    def _device_key(self) -> SigningKey:
+        return read_key(self._home.device_key, DEVICE)
+
+    def device(self) -> PublicKey:
+        """The key this device signs with; raises ``KeyFileError``."""
+        return self._device_key().public
+
+    def _show(self, record: Record) -> Shown:
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).shown(record)
+
+
+# Records looked at between two snapshots, and the longest sleep without looking again.
+_STEP = 500
+_LONG_S = 3600.0
+
+
+def _peer_of(address: str) -> str:
+    return address.rpartition("/p2p/")[2]
+
+
+def _check_petname(petname: str) -> None:
+    try:
+        size = len(petname.encode())
+    except UnicodeEncodeError as exc:
+        raise BadConfig("a petname is Unicode text") from exc
+    if size > MAX_PETNAME_BYTES:
+        raise BadConfig(f"a petname has at most {MAX_PETNAME_BYTES} bytes")
+
+
+def _cid(value: Cid | str) -> Cid:
+    return value if isinstance(value, Cid) else parse_cid(value.strip())

@@ -1,0 +1,71 @@
+"""A running node: the lock on its home, the ingest thread, the network and the control port, as one thing."""
+
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from typing import Any
+
+import unhush
+from unhush.gossip.errors import GossipError, ListenFailed
+from unhush.gossip.net.network import Network, NetworkConfig
+from unhush.identity.keys import PublicKey
+from unhush.node.config import DEFAULT_LISTEN, Config, Home, check_address
+from unhush.node.control import ControlServer
+from unhush.node.errors import NetworkFailed
+from unhush.node.founding import PEER, make_key
+from unhush.node.intake import Intake
+from unhush.node.lock import NodeLock
+from unhush.node.views import NetworkView, PeerInfo
+from unhush.storage.contacts import Contact
+from unhush.storage.keyfile import read_key
+from unhush.storage.store import Store
+
+AGENT = f"unhush/{unhush.__version__}"
+
+
+class Running:
+    """Starts when made; raises ``HomeInUse`` or ``NetworkFailed`` and then leaves nothing behind."""
+
+    def __init__(self, config: Config, home: Home, store: Store, device: PublicKey) -> None:
+        with ExitStack() as started:
+            started.callback(NodeLock(home.lock).release)
+            peer_key = (
+                read_key(home.peer_key, PEER) if home.peer_key.exists() else make_key(config, home.peer_key, PEER)
+            )
+            for address in config.peers:
+                store.put_contact(Contact(check_address(address), is_configured=True))
+            intake = Intake(store)
+            intake.start()
+            started.callback(intake.stop)
+            settings = NetworkConfig(config.network, peer_key.seed, config.listen, AGENT, device)
+            self._network = _start(store, intake, settings)
+            started.callback(self._network.stop)
+            started.callback(ControlServer(config.home, {"network": self._describe}).close)
+            self._started = started.pop_all()
+
+    def stop(self) -> None:
+        """The last that was started ends first."""
+        self._started.close()
+
+    def view(self) -> NetworkView:
+        status = self._network.status()
+        peers = tuple(PeerInfo(peer.address, peer.peer_id, True, peer.inbound) for peer in status.connected)
+        return NetworkView(status.peer_id, status.listen, peers)
+
+    def _describe(self) -> dict[str, Any]:
+        return asdict(self.view())
+
+
+def _start(store: Store, intake: Intake, settings: NetworkConfig) -> Network:
+    """Start on the address asked for; the usual port may be taken by another node, then any will do."""
+    try:
+        try:
+            network = Network(store, intake.submit, settings)
+            network.start()
+        except ListenFailed:
+            if settings.listen != DEFAULT_LISTEN:
+                raise
+            network = Network(store, intake.submit, replace(settings, listen=("/ip4/0.0.0.0/tcp/0",)))
+            network.start()
+    except GossipError as exc:
+        raise NetworkFailed(str(exc)) from exc
+    return network
