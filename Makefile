@@ -15,7 +15,9 @@ $(STAMP): requirements-dev.lock pyproject.toml .ci/setup
 	@touch $@
 
 run: $(STAMP) ## start a node with its web page (makes an account on first start)
-	@$(BIN)/unhush run --first-start
+	@$(BIN)/unhush profile show >/dev/null 2>&1; \
+	if [ $$? -eq 3 ]; then $(BIN)/unhush init --name "$${UNHUSH_NAME:-$$(id -un)}"; fi
+	@exec $(BIN)/unhush run
 
 test: $(STAMP) ## all tests
 	$(BIN)/pytest -m "not long"

@@ -1,1 +1,1 @@
-"""How records travel: pure machines in ``proto``, libp2p and trio around them in ``net``. It knows no posts and no pages."""
+"""How records travel: pure machines in ``proto``, libp2p and trio around them in ``net``; no posts, no pages."""
