@@ -1,0 +1,113 @@
+"""From views to HTML: the templates, and the words and pictures they may call.
+
+Everything escapes by default and an unknown name is an error. What templates
+cannot say safely by themselves stands here as a function: posts, names, times.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from unhush.identity.cid import Cid
+from unhush.node import names
+from unhush.node.views import PeerInfo, Person, Shown
+from unhush.node.web import moments, rendering
+from unhush.node.web.dial import draw_dial
+from unhush.node.web.statics import Shelf
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+# What BCP 47 tags look like; anything else would only confuse a screen reader.
+MAX_LANG_CHARS: Final = 35
+# The limit of a post's body, in bytes of UTF-8 (PROTOCOL §8).
+MAX_POST_BYTES: Final = 49_152
+MAX_PROFILE_NAME: Final = 200
+MAX_BIO: Final = 5_000
+MAX_PETNAME: Final = 60
+
+
+class Look:
+    """One server's templates, with its clock and its static names."""
+
+    def __init__(self, shelf: Shelf, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._shelf = shelf
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals.update(
+            static=shelf.url,
+            icon=self._icon,
+            name_of=name_of,
+            person_name=person_name,
+            short_id=names.short_id,
+            clean=names.clean_name,
+            clean_lines=names.clean_text,
+            lang_of=lang_of,
+            body=body,
+            dial=dial,
+            full_time=moments.full_text,
+            machine_time=moments.machine_text,
+            max_post_bytes=MAX_POST_BYTES,
+            max_name=MAX_PROFILE_NAME,
+            max_bio=MAX_BIO,
+            max_petname=MAX_PETNAME,
+        )
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock_ms() / 1000, tz=UTC).astimezone()
+
+    def render(self, template: str, /, **values: Any) -> str:
+        now = self.now()
+        return self._environment.get_template(template).render(
+            heading=moments.page_heading(now),
+            short_time=lambda time_ms: moments.short_text(time_ms, now),
+            with_headings=lambda items: list(moments.with_headings(items, now)),
+            **values,
+        )
+
+    def _icon(self, name: str) -> Markup:
+        return Markup('<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>').format(
+            self._shelf.url("vendor/icons.svg"), name
+        )
+
+
+def name_of(shown: Shown) -> Markup:
+    """A post's author, as the reader knows them: the petname first, isolated from the line."""
+    return _name(shown.petname or shown.name, shown.account)
+
+
+def person_name(person: Person) -> Markup:
+    return _name(person.petname or person.name, person.account)
+
+
+def _name(name: str, account: Cid) -> Markup:
+    cleaned = names.clean_name(name)
+    if not cleaned:
+        return Markup('<bdi>someone <span class="id">…{}</span></bdi>').format(names.short_id(account))
+    return Markup("<bdi>{}</bdi>").format(cleaned)
+
+
+def lang_of(shown: Shown) -> Markup:
+    """The ``lang`` attribute of a post, if its author named a well-formed one."""
+    lang = shown.lang or ""
+    is_tag = len(lang) <= MAX_LANG_CHARS and all(part.isascii() and part.isalnum() for part in lang.split("-"))
+    return Markup(' lang="{}"').format(lang) if lang and is_tag else Markup("")
+
+
+def body(shown: Shown, *, is_whole: bool) -> tuple[Markup, bool]:
+    """A post's text as HTML, and whether it was cut short."""
+    text, is_cut = (shown.text, False) if is_whole else rendering.excerpt(shown.text)
+    return rendering.render(text), is_cut
+
+
+def dial(me: Cid | None, peers: tuple[PeerInfo, ...]) -> Markup:
+    return Markup(draw_dial(me, peers))  # noqa: S704 - numbers of our own drawing; no text of a stranger

@@ -1,0 +1,146 @@
+"""One real Chromium, driven once through everything; the tests look at what it saw.
+
+Needs Chromium, Node.js and ``npm ci --ignore-scripts`` in this folder. Where one
+of them is missing the tests skip and say which.
+"""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.node.web.fake import ME, FakeNode
+from tests.node.web.payloads import PAYLOADS
+
+from unhush.identity.cid import Cid
+from unhush.node import Config, Node, found_account
+from unhush.node.views import PeerInfo, ReplyRef
+from unhush.node.web import WebServer
+
+HERE = Path(__file__).parent
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+DRIVE_S = 110
+NOON_MS = 1_791_892_800_000
+PEER = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
+LOW_TIDE = """Low tide.
+
+```
+echo $(a long line of a terminal) | unhush post - # longer than a phone
+```
+
+> One hut! https://ines.example/hut
+"""
+
+
+def missing() -> str:
+    """What this machine lacks for a real browser, or nothing."""
+    if not any(map(shutil.which, NAMES)):
+        return "no Chromium on this machine"
+    if shutil.which("node") is None:
+        return "no Node.js on this machine"
+    if not (HERE / "node_modules" / "playwright-core").is_dir() or not (HERE / "node_modules" / "axe-core").is_dir():
+        return "the npm packages are not installed: npm ci --ignore-scripts in tests/browser"
+    return ""
+
+
+def drive(address: str, folder: Path, **task: Any) -> dict[str, Any]:
+    """Run the driver; what the browser saw."""
+    executable = next(filter(None, map(shutil.which, NAMES)))
+    path = folder / "task.json"
+    path.write_text(json.dumps({"executable": executable, "address": address, **task}))
+    done = subprocess.run(
+        ["node", str(HERE / "drive.mjs"), str(path)], capture_output=True, text=True, timeout=DRIVE_S, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A small world, and where in it to look."""
+
+    node: FakeNode
+    thread: Cid
+    person: Cid
+
+
+def sample() -> Sample:
+    node = FakeNode(now_ms=NOON_MS, words_waiting="/home/edda/.local/share/unhush/words.txt")
+    ines = node.meet("ines", "Ines Lind")
+    mara = node.meet("mara 2", "Mara Vesterdal", petname="mara", bio="Boat carpenter, slow letters.\nSmall machines.")
+    node.hears(mara, "The answer is *yes*.", NOON_MS - 86_400_000, tags=("bread",))
+    node.hears(mara, "So the keeper did it.", NOON_MS - 7_200_000, warning="Ending of a novel")
+    node.hears(mara, "On Sunday mine went into the fjord. " * 60, NOON_MS - 3_600_000, title="How to lose a laptop")
+    root = node.hears(
+        ines,
+        LOW_TIDE,
+        NOON_MS - 60_000,
+    )
+    false = node.meet("false", "Ιnes Lind", followed=False)
+    node.hears(false, "Send me your words.", NOON_MS - 50_000, reply=ReplyRef(root.id, root.id, ines, ines))
+    node.hears(ME, "I sat on the chair.", NOON_MS - 40_000, reply=ReplyRef(root.id, root.id, ines, ines))
+    node.addresses = [
+        PeerInfo(f"/ip4/192.0.2.{number}/tcp/4470/p2p/{PEER}", str(number), number < 4, number == 2)
+        for number in range(1, 9)
+    ]
+    return Sample(node, root.id, mara)
+
+
+@pytest.fixture(scope="session")
+def needs_browser() -> None:
+    if reason := missing():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def pages_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every kind of page, in two widths and two themes."""
+    world = sample()
+    folder = tmp_path_factory.mktemp("pages")
+    paths = {
+        "home": "/", "thread": f"/post/{world.thread}", "person": f"/person/{world.person}", "people": "/people",
+        "network": "/network", "write": "/write", "profile": "/profile", "lost": "/nothing",
+    }  # fmt: skip
+    with WebServer(world.node, clock_ms=lambda: NOON_MS) as server:
+        pages = [{"name": name, "path": path} for name, path in paths.items()]
+        seen = drive(server.one_time_address(), folder, axe=pages, shots=str(folder), shoot=["home"])
+    with WebServer(FakeNode(now_ms=NOON_MS), clock_ms=lambda: NOON_MS) as server:
+        empty = drive(server.one_time_address(), folder, axe=[{"name": "empty", "path": "/"}])
+        door = drive(server.one_time_address(), folder, door=True)
+    seen["axe"] += empty["axe"] + door["axe"]
+    seen["shots"] = sorted(path.name for path in folder.glob("*.png") if path.stat().st_size > 5_000)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def hostile_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every payload as name, text, title, warning, tag and language, on home, thread and person pages."""
+    node = FakeNode(now_ms=NOON_MS)
+    root = None
+    for number, payload in enumerate(PAYLOADS):
+        account = node.meet(f"person {number}", payload, bio=payload)
+        shown = node.hears(account, payload, NOON_MS - number, lang=payload, tags=(payload,))
+        node.hears(account, payload, NOON_MS - number, title=payload, warning=payload if number % 2 else None)
+        root = root or shown
+        node.hears(account, payload, NOON_MS - number, reply=ReplyRef(root.id, root.id, root.account, root.account))
+    assert root is not None
+    paths = [f"/?before={at}" for at in range(0, 3 * len(PAYLOADS), 30)]
+    paths += [f"/post/{root.id}", "/people", *(f"/person/{account}" for account in list(node.people)[:5])]
+    with WebServer(node, clock_ms=lambda: NOON_MS) as server:
+        return drive(server.one_time_address(), tmp_path_factory.mktemp("hostile"), hostile=paths)
+
+
+@pytest.fixture(scope="session")
+def journey_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A real node: enter, write, answer, be told of news."""
+    folder = tmp_path_factory.mktemp("journey")
+    config = Config(folder / "home", network="test")
+    found_account(config, "Edda Sol")
+    with Node.open(config) as node, WebServer(node) as server:
+        seen = drive(server.one_time_address(), folder, compose="Writing this from the ferry.")
+        seen["kept"] = [shown.text for shown in node.timeline().items]
+    return seen
