@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from unhush.identity.cid import Cid, cid_of
-from unhush.identity.codec import Value, decode, encode
+from unhush.identity.codec import Value, decode, decode_stored, encode
 from unhush.identity.errors import MalformedBytes, MalformedEntry, SignatureMismatch, WrongBody
 from unhush.identity.keys import KEY_BYTES, SIGNATURE_BYTES, PublicKey, SigningKey, verify
 
@@ -120,14 +120,24 @@ class Entry:
 
 def parse_entry(block: bytes) -> UnverifiedEntry:
     """Read an entry block; raises ``MalformedBytes`` or ``MalformedEntry``."""
-    pair = decode(block, max_bytes=MAX_ENTRY_BYTES)
-    match pair:
-        case [dict() as fields, bytes() as signature] if len(signature) == SIGNATURE_BYTES:
-            header = _parse_header(fields)
-        case _:
-            raise MalformedEntry("an entry is a pair of a header and a 64-byte signature")
+    header = _parse_pair(decode(block, max_bytes=MAX_ENTRY_BYTES))
     cid = cid_of(block)
     return UnverifiedEntry(header, header.account or cid, cid, block)
+
+
+def stored_entry(block: bytes) -> Entry:
+    """An entry whose form and authenticity were established before it was stored; raises as ``parse_entry``."""
+    header = _parse_pair(decode_stored(block))
+    cid = cid_of(block)
+    return Entry(header, header.account or cid, cid, block)
+
+
+def _parse_pair(pair: Value) -> Header:
+    match pair:
+        case [dict() as fields, bytes() as signature] if len(signature) == SIGNATURE_BYTES:
+            return _parse_header(fields)
+        case _:
+            raise MalformedEntry("an entry is a pair of a header and a 64-byte signature")
 
 
 def _parse_header(fields: dict[str, Value]) -> Header:
@@ -187,12 +197,6 @@ def vouch(entry: UnverifiedEntry, *, by: Entry) -> Entry:
     """Authentic by the chain; raises ``SignatureMismatch`` if ``by`` does not name it."""
     if not does_vouch(by.header, by.account, entry):
         raise SignatureMismatch(f"entry {entry.header.seq} of {entry.header.key} is not what its successor names")
-    return Entry(entry.header, entry.account, entry.cid, entry.block)
-
-
-def stored_entry(block: bytes) -> Entry:
-    """An entry whose authenticity was established before it was stored."""
-    entry = parse_entry(block)
     return Entry(entry.header, entry.account, entry.cid, entry.block)
 
 

@@ -45,5 +45,9 @@ class WrongBody(VerificationError):
     """Body bytes whose hash or size is not what the header says."""
 
 
+class WrongAccount(VerificationError):
+    """A record was handed over as one of an account that is not its own."""
+
+
 class CryptoSelfTestFailed(IdentityError):
     """The signature library on this machine judges differently from the protocol; we refuse to run."""

@@ -14,6 +14,7 @@ class Arrival:
     entry: bytes
     body: bytes | None
     reason: BodyState = BodyState.UNKNOWN  # read only when there is no body
+    account: Cid | None = None  # whose record the sender said it is; anybody's, if it said nothing
 
 
 @dataclass(frozen=True, slots=True)

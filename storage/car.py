@@ -17,7 +17,7 @@ from unhush.identity.codec import decode, decode_map, encode
 from unhush.identity.entry import MAX_BODY_BYTES, MAX_ENTRY_BYTES, Header, parse_entry
 from unhush.identity.errors import IdentityError, MalformedBytes, MalformedCid
 from unhush.storage.arrivals import Arrival
-from unhush.storage.errors import MalformedCar
+from unhush.storage.errors import MalformedCar, NotFound
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
 
@@ -37,7 +37,9 @@ class CarContents:
 
 
 def write_car(file: BinaryIO, snapshot: Snapshot, account: Cid) -> CarContents:
-    """Write everything held of an account."""
+    """Write everything held of an account; raises ``NotFound`` if that is nothing."""
+    if snapshot.account(account) is None:
+        raise NotFound(f"nothing of account {account} is held here")
     heads = [head.cid for head in _heads(snapshot, account)]
     roots = (account, *heads)
     _write_section(file, encode({"version": 1, "roots": list(roots)}))
@@ -135,7 +137,8 @@ class CarReader:
             raise MalformedCar(f"block {number} is not what its CID {cid} says")
 
     def _note(self, cid: Cid, start: int, block: bytes) -> None:
-        header = _find_header(block) if len(block) <= MAX_ENTRY_BYTES and block[:1] == b"\x82" else None
+        may_be_entry = cid.is_dag_cbor and len(block) <= MAX_ENTRY_BYTES and block[:1] == b"\x82"
+        header = _find_header(block) if may_be_entry else None
         if header is None:
             self._bodies[cid.digest] = start, len(block)
         elif header.is_identity:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from unhush.identity.codec import decode_map, encode
 from unhush.storage.environment import Table, Txn
-from unhush.storage.errors import StoreUnreadable
+from unhush.storage.errors import MalformedContact, StoreUnreadable
 
 MAX_ADDRESS_BYTES = 400  # a multiaddr with a relay hop has about 250; LMDB keys end at 511
 
@@ -16,6 +16,10 @@ class Contact:
     address: str
     is_configured: bool
     last_success_ms: int = 0  # 0: never reached
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.address.encode()) <= MAX_ADDRESS_BYTES:
+            raise MalformedContact(f"an address has 1 to {MAX_ADDRESS_BYTES} bytes: {self.address[:80]!r}")
 
 
 def iter_contacts(txn: Txn) -> list[Contact]:

@@ -22,6 +22,9 @@ MAP_BYTES: Final = 64 * 2**30
 # Readers are one per thread and process; a page holds one for milliseconds.
 MAX_READERS: Final = 512
 
+# What lmdb says of a disk without room, beside its own classes; a write cut short by a full disk is an "I/O error".
+_NO_ROOM: Final = ("No space left", "Input/output error", "File too large", "quota exceeded")
+
 
 class Table(Enum):
     """Every table: key → value. Digests are 32 bytes, numbers big-endian."""
@@ -67,7 +70,8 @@ class Txn:
 
     def append(self, table: Table, key: bytes, value: bytes) -> None:
         """As ``put`` for a key above all others: pages fill instead of splitting in half."""
-        self.raw.put(key, value, append=True, db=self._dbs[table])
+        if not self.raw.put(key, value, append=True, db=self._dbs[table]):
+            raise RuntimeError(f"{table.name} was appended out of order")  # lmdb only says False, and stores nothing
 
     def delete(self, table: Table, key: bytes) -> bool:
         return bool(self.raw.delete(key, db=self._dbs[table]))
@@ -114,7 +118,11 @@ class Environment:
     """One open database. Thread- and process-safe; never use it across ``fork``."""
 
     def __init__(self, path: Path, *, network: str, map_bytes: int = MAP_BYTES) -> None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._dbs: dict[Table, lmdb._Database] = {}
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StoreUnreadable(f"the folder {path} cannot be made: {exc.strerror}") from exc
         try:
             # lib_version=0 pins the 0.9 file format; sync and metasync stay on: what is acknowledged is on disk.
             self._env = lmdb.open(
@@ -122,6 +130,7 @@ class Environment:
                 map_size=map_bytes,
                 max_dbs=len(Table) + 8,
                 max_readers=MAX_READERS,
+                mode=0o600,  # petnames and contacts are nobody else's business
                 lib_version=0,
             )
         except lmdb.Error as exc:
@@ -130,8 +139,7 @@ class Environment:
             raise StoreUnreadable(f"the database in {path} cannot be opened: {exc}") from exc
         try:
             self._env.reader_check()  # slots of readers that were killed
-            self._dbs = {table: self._env.open_db(table.value) for table in Table}
-            self._check_identity(path, network)
+            self._open_tables(path, network)
         except lmdb.Error as exc:
             self._env.close()
             raise StoreUnreadable(f"the database in {path} cannot be read: {exc}") from exc
@@ -139,18 +147,13 @@ class Environment:
             self._env.close()
             raise
 
-    def _check_identity(self, path: Path, network: str) -> None:
-        wanted = {b"schema": str(SCHEMA_VERSION).encode(), b"network": network.encode()}
+    def _open_tables(self, path: Path, network: str) -> None:
+        """In one commit, and only once the home is known to be ours: one we refuse stays as it was."""
         with self.write() as txn:
-            for name, value in wanted.items():
-                found = txn.get(Table.META, name)
-                if found is None:
-                    txn.put(Table.META, name, value)
-                elif found != value:
-                    raise StoreUnreadable(
-                        f"the database in {path} has {name.decode()} {found.decode()!r}, "
-                        f"this program works with {value.decode()!r}"
-                    )
+            self._dbs[Table.META] = self._env.open_db(Table.META.value, txn=txn.raw)
+            _check_identity(txn, path, network)
+            for table in Table:
+                self._dbs[table] = self._env.open_db(table.value, txn=txn.raw)
 
     def close(self) -> None:
         self._env.close()
@@ -172,6 +175,18 @@ class Environment:
         except lmdb.DiskError as exc:
             raise StoreFull(f"the disk refused a write; nothing of this was stored: {exc}") from exc
         except lmdb.Error as exc:
-            if "No space left" in str(exc):
-                raise StoreFull("the disk is full; nothing of this was stored") from exc
+            if any(words in str(exc) for words in _NO_ROOM):
+                raise StoreFull(f"the disk refused a write; nothing of this was stored: {exc}") from exc
             raise
+
+
+def _check_identity(txn: Txn, path: Path, network: str) -> None:
+    for name, value in (("schema", str(SCHEMA_VERSION).encode()), ("network", network.encode())):
+        found = txn.get(Table.META, name.encode())
+        if found is None:
+            txn.put(Table.META, name.encode(), value)
+        elif found != value:
+            raise StoreUnreadable(
+                f"the database in {path} has {name} {found.decode(errors='replace')!r}, "
+                f"this program works with {value.decode()!r}"
+            )

@@ -13,6 +13,14 @@ class StoreUnreadable(StorageError):
     """The database cannot be opened: damaged, of another version or of another network."""
 
 
+class DamagedRow(StoreUnreadable):
+    """One row of the journal is not what was written; the others are not touched by it."""
+
+    def __init__(self, aid: int, problem: str) -> None:
+        super().__init__(f"journal row {aid} {problem}")
+        self.aid = aid
+
+
 class StoreFull(StorageError):
     """The disk or the map has no room; what was there stays readable."""
 
@@ -43,6 +51,10 @@ class KeyFileError(StorageError):
 
 class MalformedCar(StorageError):
     """Not a CAR version 1 file of blocks we know."""
+
+
+class MalformedContact(StorageError):
+    """An address that cannot be remembered."""
 
 
 class MalformedRecord(StorageError):

@@ -39,7 +39,7 @@ def parse_known(kind: str, fields: Mapping[str, Value]) -> Body | None:
 
 def index(txn: Txn, account: Account, record: Record, body: Body | None) -> None:
     """Make a record visible: it is in force, on the shown branch, and has its body."""
-    if not isinstance(body, Delete) and deletes.is_deleted(txn, account.id, record.cid):
+    if deletes.is_deleted(txn, record):
         return
     match body:
         case Post():
@@ -99,14 +99,10 @@ def _end_follow(txn: Txn, account: Account, who: Cid, record: Record) -> None:
 
 
 def _delete(txn: Txn, account: Account, of: Cid, record: Record) -> None:
-    """A delete acts only on a record of its own account, and not on a delete or an identity operation."""
-    target = journal.find_record_by_cid(txn, of)
-    if target is not None and (target.account != account.id or target.kind == Delete.kind):
-        return
-    if target is not None and target.entry.header.is_identity:
-        return
+    """A delete acts only on a record of its own account."""
     deletes.put_delete(txn, account.id, of, record.aid)
-    if target is not None:
+    target = journal.find_record_by_cid(txn, of)
+    if target is not None and target.account == account.id:
         unindex(txn, account, target)
 
 
@@ -120,7 +116,7 @@ def _choose_profile(txn: Txn, account: Account) -> None:
             record = journal.find_record(txn, slot.aid)
             if record is None or record.kind != PROFILE or record.body is None:
                 continue
-            if not deletes.is_deleted(txn, account.id, record.cid) and isinstance(find_body(record), Profile):
+            if not deletes.is_deleted(txn, record) and isinstance(find_body(record), Profile):
                 profiles.put_profile(txn, account.number, record)
 
 

@@ -7,7 +7,7 @@ may have changed meanwhile is looked at again under it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ from unhush.identity.entry import (
     verify_signature,
     vouch,
 )
-from unhush.identity.errors import IdentityError, MalformedBytes, SignatureMismatch
+from unhush.identity.errors import IdentityError, MalformedBytes, SignatureMismatch, WrongAccount
 from unhush.identity.operations import OPEN, OPERATION_KINDS, parse_operation
 from unhush.storage import accounts, journal, logs, writing
 from unhush.storage.accounts import Account
@@ -49,8 +49,11 @@ class _Parsed:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
+    """One arrival that is authentic; by the chain alone if ``by`` names who vouches for it in this batch."""
+
     entry: Entry
     parsed: _Parsed
+    by: Cid | None = None
 
 
 class Door:
@@ -75,12 +78,10 @@ class Door:
     def _is_fresh(self, txn: Txn, item: _Parsed, batch: Batch, outcomes: dict[int, Outcome]) -> bool:
         cid = item.entry.cid
         held = journal.find_record_by_cid(txn, cid)
-        if held is not None and not _fills(held, item):
+        if held is not None and not _says_more(item, held):
             outcomes[item.at] = Outcome(Status.KNOWN, cid, held.aid)
         elif batch.wanted_only and not is_carried(txn, item.entry.account):
             outcomes[item.at] = Outcome(Status.IGNORED, cid, error="the account is not carried here")
-        elif item.entry.header.time > self._clock_ms() + MAX_AHEAD_MS and not item.entry.header.is_identity:
-            outcomes[item.at] = Outcome(Status.IGNORED, cid, error="its time is more than ten minutes ahead")
         else:
             return True
         return False
@@ -118,60 +119,73 @@ class Door:
         vouching: dict[Cid, Entry] = {}
         for item in group:
             entry = item.entry
+            by = vouching.get(entry.cid)
             try:
-                by = vouching.get(entry.cid)
                 signed = vouch(entry, by=by) if by is not None else self._verify_alone(txn, entry)
             except SignatureMismatch as exc:
                 outcomes[item.at] = _rejected(entry.cid, exc)
                 continue
             if signed.header.prev is not None:
                 vouching[signed.header.prev] = signed
-            yield _Verified(signed, item)
+            yield _Verified(signed, item, by.cid if by is not None else None)
 
     def _verify_alone(self, txn: Txn, entry: UnverifiedEntry) -> Entry:
         log = logs.find_log(txn, entry.account, entry.header.key)
-        above = logs.find_slot(txn, log, entry.header.seq + 1) if log is not None else None
-        held = journal.find_record(txn, above.aid) if above is not None else None
-        if held is not None and does_vouch(held.entry.header, held.account, entry):
-            return vouch(entry, by=held.entry)
+        for aid in logs.iter_aids(txn, log, entry.header.seq + 1) if log is not None else ():
+            held = journal.find_record(txn, aid)
+            if held is not None and does_vouch(held.entry.header, held.account, entry):
+                return vouch(entry, by=held.entry)
         return verify_signature(entry, self._network)
 
     def _store(self, txn: Txn, verified: list[_Verified], outcomes: dict[int, Outcome]) -> None:
         now = self._clock_ms()
-        aid = journal.last_aid(txn)
-        operations: defaultdict[Cid, list[tuple[_Verified, Record]]] = defaultdict(list)
+        operations: defaultdict[Cid, dict[Cid, list[_Verified]]] = defaultdict(dict)
         entries: list[_Verified] = []
         for item in verified:
-            held = journal.find_record_by_cid(txn, item.entry.cid)
-            if held is not None and not _fills(held, item.parsed):
-                outcomes[item.parsed.at] = Outcome(Status.KNOWN, item.entry.cid, held.aid)
-            elif item.entry.header.is_identity:
-                aid += 1
-                operations[item.entry.account].append((item, _record(item, aid, now)))
+            if item.entry.header.is_identity:
+                operations[item.entry.account].setdefault(item.entry.cid, []).append(item)
             else:
                 entries.append(item)
-        for account, pairs in operations.items():
-            stored = {record.cid for record in accounts.put_operations(txn, account, [record for _, record in pairs])}
-            for item, record in pairs:
-                outcomes[item.parsed.at] = (
-                    Outcome(Status.STORED, record.cid, record.aid)
-                    if record.cid in stored
-                    else Outcome(Status.IGNORED, record.cid, error="the operation does not count")
-                )
+        for account, by_cid in operations.items():
+            _store_operations(txn, account, by_cid, now, outcomes)
+        known = {account: accounts.find_account(txn, account) for account in {item.entry.account for item in entries}}
+        refused = self._refuse(known, entries, now)
+        aid = journal.last_aid(txn)
         for item in entries:
             aid += 1
-            outcomes[item.parsed.at] = self._store_entry(txn, item, aid, now)
+            reason = refused.get(item.entry.cid)
+            outcomes[item.parsed.at] = (
+                Outcome(Status.IGNORED, item.entry.cid, error=reason)
+                if reason is not None
+                else self._store_entry(txn, known[item.entry.account], item, aid, now)
+            )
 
-    def _store_entry(self, txn: Txn, item: _Verified, aid: int, now: int) -> Outcome:
+    def _refuse(self, known: Mapping[Cid, Account | None], entries: list[_Verified], now: int) -> dict[Cid, str]:
+        """Why entries may not be stored. Who is not stored vouches for nobody: then the own signature decides."""
+        refused: dict[Cid, str] = {}
+        for item in reversed(entries):  # newest first: who vouches is judged before those it vouches for
+            reason = _why_not(known[item.entry.account], item.entry, now)
+            if not reason and item.by in refused and not self._is_signed(item.parsed.entry):
+                reason = "only an entry that is not stored vouches for it"
+            if reason:
+                refused[item.entry.cid] = reason
+        return refused
+
+    def _is_signed(self, entry: UnverifiedEntry) -> bool:
+        try:
+            verify_signature(entry, self._network)
+        except SignatureMismatch:
+            return False
+        return True
+
+    def _store_entry(self, txn: Txn, account: Account | None, item: _Verified, aid: int, now: int) -> Outcome:
         entry, parsed = item.entry, item.parsed
-        account = accounts.find_account(txn, entry.account)
-        if account is None:
-            return Outcome(Status.IGNORED, entry.cid, error="the account's inception is not held")
-        if reason := _why_void(account, entry):
-            return Outcome(Status.IGNORED, entry.cid, error=reason)
+        assert account is not None, "an entry of an account we do not know was not refused"
         held = journal.find_record_by_cid(txn, entry.cid)
         if held is not None:
-            if parsed.fields is None or held.body is not None:
+            if held.body is not None or parsed.fields is None:
+                if _says_more(parsed, held):
+                    journal.mark_malformed(txn, held)
                 return Outcome(Status.KNOWN, entry.cid, held.aid)
             filled = Record(aid, held.block, parsed.body, BodyState.PRESENT, held.seen_at_ms)
             writing.fill_body(txn, account, held, filled, parsed.fields)
@@ -186,9 +200,10 @@ def _parse(at: int, arrival: Arrival, outcomes: dict[int, Outcome]) -> _Parsed |
     try:
         entry = parse_entry(arrival.entry)
         cid = entry.cid
+        if arrival.account not in (None, entry.account):
+            raise WrongAccount(f"record {cid} is of {entry.account}, it was given as one of {arrival.account}")
         if arrival.body is None:
-            state = arrival.reason if arrival.reason is not BodyState.PRESENT else BodyState.UNKNOWN
-            return _Parsed(at, entry, None, state, None)
+            return _Parsed(at, entry, None, _HEARSAY.get(arrival.reason, BodyState.UNKNOWN), None)
         check_body(entry.header, arrival.body)
     except IdentityError as exc:
         outcomes[at] = _rejected(cid, exc)
@@ -200,11 +215,42 @@ def _parse(at: int, arrival: Arrival, outcomes: dict[int, Outcome]) -> _Parsed |
         return _Parsed(at, entry, None, BodyState.MALFORMED, None)
 
 
-def _fills(held: Record, item: _Parsed) -> bool:
-    return held.body is None and item.body is not None
+# What a sender may say about a body it does not give. That bytes are no body is for us to find.
+_HEARSAY: Final = {state: state for state in (BodyState.UNKNOWN, BodyState.WITHHELD, BodyState.DELETED)}
 
 
-def _why_void(account: Account, entry: Entry) -> str:
+def _says_more(item: _Parsed, held: Record) -> bool:
+    """Whether an arrival brings a body we lack, or the certainty that there is none."""
+    if held.body is not None:
+        return False
+    return item.body is not None or (item.state is BodyState.MALFORMED and held.body_state is not BodyState.MALFORMED)
+
+
+def _store_operations(
+    txn: Txn, account: Cid, by_cid: dict[Cid, list[_Verified]], now: int, outcomes: dict[int, Outcome]
+) -> None:
+    """Store the operations of one account; the journal wants their aids to grow, so each account draws its own."""
+    held = {cid: journal.find_aid(txn, cid) for cid in by_cid}
+    first = journal.last_aid(txn) + 1
+    fresh = [items[0] for cid, items in by_cid.items() if held[cid] is None]
+    records = [_record(item, first + place, now) for place, item in enumerate(fresh)]
+    stored = {record.cid: record.aid for record in accounts.put_operations(txn, account, records)}
+    for cid, items in by_cid.items():
+        for place, item in enumerate(items):
+            if held[cid] is not None:
+                outcome = Outcome(Status.KNOWN, cid, held[cid])
+            elif cid not in stored:
+                outcome = Outcome(Status.IGNORED, cid, error="the operation does not count")
+            else:
+                outcome = Outcome(Status.KNOWN if place else Status.STORED, cid, stored[cid])
+            outcomes[item.parsed.at] = outcome
+
+
+def _why_not(account: Account | None, entry: Entry, now: int) -> str:
+    if account is None:
+        return "the account's inception is not held"
+    if entry.header.time > now + MAX_AHEAD_MS:
+        return "its time is more than ten minutes ahead"
     cut = account.state.cut_of(entry.header.key)
     if cut is None:
         return "its device is not listed by the account"

@@ -6,10 +6,11 @@ it then; the old row goes.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from unhush.identity.cid import Cid
 from unhush.storage.environment import Table, Txn
-from unhush.storage.records import AID_BYTES, Record, unpack_record
+from unhush.storage.records import AID_BYTES, BodyState, Record, unpack_record
 
 
 def pack_aid(aid: int) -> bytes:
@@ -50,6 +51,13 @@ def append_record(txn: Txn, record: Record) -> None:
     txn.put(Table.IDS, record.cid.digest, key)
     if record.body is None:
         txn.put(Table.BODILESS, key, bytes([record.body_state]))
+
+
+def mark_malformed(txn: Txn, record: Record) -> None:
+    """Note of a record without body that the bytes its header names are none; nobody needs to see it again for that."""
+    key = pack_aid(record.aid)
+    txn.put(Table.JOURNAL, key, replace(record, body_state=BodyState.MALFORMED).pack())
+    txn.put(Table.BODILESS, key, bytes([BodyState.MALFORMED]))
 
 
 def drop_record(txn: Txn, record: Record) -> None:

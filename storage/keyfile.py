@@ -9,6 +9,8 @@ written is refused.
 import contextlib
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +25,11 @@ _VERSION: Final = 1
 
 def make_private_dir(path: Path) -> None:
     """Make a folder that only its owner can enter; raises ``KeyFileError`` if it is somebody else's."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = path.lstat()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as exc:
+        raise KeyFileError(f"{path} is not a folder of this user: {exc.strerror}") from exc
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise KeyFileError(f"{path} is not a folder of this user")
     if found.st_mode & 0o077:
@@ -33,23 +38,15 @@ def make_private_dir(path: Path) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file with mode 0600 whole or not at all: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        # A name of its own: what a killed process left behind, whatever its number was, is in nobody's way.
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        with _taken_away_on_failure(Path(temporary)):
+            _write_through(descriptor, data)
+            Path(temporary).rename(path)
+            _sync_folder(path.parent)
+    except OSError as exc:
+        raise KeyFileError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
 def write_new_private(path: Path, data: bytes) -> None:
@@ -60,10 +57,36 @@ def write_new_private(path: Path, data: bytes) -> None:
         raise KeyFileError(f"{path} exists already; nothing was written over it") from exc
     except OSError as exc:
         raise KeyFileError(f"{path} cannot be written: {exc.strerror}") from exc
+    try:
+        with _taken_away_on_failure(path):
+            _write_through(descriptor, data)
+            _sync_folder(path.parent)
+    except OSError as exc:
+        raise KeyFileError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+@contextlib.contextmanager
+def _taken_away_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_through(descriptor: int, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_private(path: Path) -> bytes:
@@ -74,10 +97,11 @@ def read_private(path: Path) -> bytes:
         raise KeyFileError(f"there is no key file {path}") from exc
     except OSError as exc:
         raise KeyFileError(f"the key file {path} cannot be opened: {exc.strerror}") from exc
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise KeyFileError(f"{path} is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise KeyFileError(f"{path} is no regular file")
         if found.st_uid != os.getuid():
             raise KeyFileError(f"{path} belongs to another user")
         if found.st_mode & 0o077:

@@ -20,6 +20,8 @@ MAX_LANG_BYTES: Final = 35  # the longest tag BCP 47 asks software to keep
 MAX_TAGS: Final = 16
 MAX_TAG_BYTES: Final = 64
 MAX_MENTIONS: Final = 32
+MAX_MEDIA: Final = 8
+MAX_LINKS: Final = 8  # of a profile, and as many handles
 MAX_NAME_BYTES: Final = 200
 MAX_BIO_BYTES: Final = 5_000
 
@@ -37,6 +39,10 @@ class Reply:
     parent: Cid
     root_account: Cid
     parent_account: Cid
+
+    def __post_init__(self) -> None:
+        for link in (self.root, self.parent, self.root_account, self.parent_account):
+            _check_link("reply", link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class Post:
             raise MalformedRecord(f"a post has at most {MAX_TAGS} tags and {MAX_MENTIONS} mentions")
         for tag in self.tags:
             _check_text("tag", tag, MAX_TAG_BYTES)
+        for mention in self.mentions:
+            _check_link("mention", mention)
 
     def fields(self) -> dict[str, Value]:
         optional = {"title": self.title, "lang": self.lang, "warning": self.warning}
@@ -104,6 +112,9 @@ class Follow:
 
     kind = FOLLOW
 
+    def __post_init__(self) -> None:
+        _check_link("who", self.who)
+
     def fields(self) -> dict[str, Value]:
         return {"who": self.who}
 
@@ -113,6 +124,9 @@ class Delete:
     of: Cid
 
     kind = DELETE
+
+    def __post_init__(self) -> None:
+        _check_link("of", self.of)
 
     def fields(self) -> dict[str, Value]:
         return {"of": self.of}
@@ -127,7 +141,7 @@ def parse_body(kind: str, fields: Mapping[str, Value]) -> Body | None:
         case "post":
             return _parse_post(fields)
         case "profile":
-            return Profile(_text(fields, "name") or "", _text(fields, "bio") or "")
+            return _parse_profile(fields)
         case "follow":
             return Follow(_link(fields, "who"))
         case "delete":
@@ -140,9 +154,9 @@ def _parse_post(fields: Mapping[str, Value]) -> Post:
     text = _text(fields, "text")
     if text is None:
         raise MalformedRecord("a post has a text")
-    tags, mentions = fields.get("tags", []), fields.get("mentions", [])
-    if not isinstance(tags, list) or not isinstance(mentions, list):
-        raise MalformedRecord("tags and mentions are lists")
+    tags, mentions = _list(fields, "tags", MAX_TAGS), _list(fields, "mentions", MAX_MENTIONS)
+    if not all(isinstance(item, dict) for item in _list(fields, "media", MAX_MEDIA)):
+        raise MalformedRecord("an item of media is a map")
     return Post(
         text,
         title=_text(fields, "title"),
@@ -154,6 +168,15 @@ def _parse_post(fields: Mapping[str, Value]) -> Post:
     )
 
 
+def _parse_profile(fields: Mapping[str, Value]) -> Profile:
+    name = _text(fields, "name")
+    if name is None:
+        raise MalformedRecord("a profile has a name")
+    _list(fields, "links", MAX_LINKS)
+    _list(fields, "handles", MAX_LINKS)
+    return Profile(name, _text(fields, "bio") or "")
+
+
 def _parse_reply(value: Value) -> Reply:
     if not isinstance(value, dict):
         raise MalformedRecord("reply is a map of root, parent and their accounts")
@@ -162,6 +185,13 @@ def _parse_reply(value: Value) -> Reply:
 
 def _text(fields: Mapping[str, Value], name: str) -> str | None:
     return _as_text(name, fields[name]) if name in fields else None
+
+
+def _list(fields: Mapping[str, Value], name: str, most: int) -> list[Value]:
+    value = fields.get(name, [])
+    if not isinstance(value, list) or len(value) > most:
+        raise MalformedRecord(f"{name} is no list of at most {most}")
+    return value
 
 
 def _link(fields: Mapping[str, Value], name: str) -> Cid:
@@ -175,9 +205,14 @@ def _as_text(name: str, value: Value) -> str:
 
 
 def _as_link(name: str, value: Value) -> Cid:
-    if not isinstance(value, Cid) or not value.is_dag_cbor:
-        raise MalformedRecord(f"{name} is no link to a record")
+    if not isinstance(value, Cid):
+        raise MalformedRecord(f"{name} is no link")
     return value
+
+
+def _check_link(name: str, link: Cid) -> None:
+    if not link.is_dag_cbor:
+        raise MalformedRecord(f"{name} links to a raw block, not to a record")
 
 
 def _check_text(name: str, text: str, most: int) -> None:

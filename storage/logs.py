@@ -64,6 +64,15 @@ def find_slot(txn: Txn, log: bytes, seq: int) -> Slot | None:
     return _slot(seq, value) if value is not None else None
 
 
+def iter_aids(txn: Txn, log: bytes, seq: int) -> Iterator[int]:
+    """Every entry held at a seq, of whichever branch."""
+    shown = find_slot(txn, log, seq)
+    if shown is not None:
+        yield shown.aid
+    for _, aid in txn.scan(Table.FORKS, log + pack_u64(seq)):
+        yield int.from_bytes(aid, "big")
+
+
 def find_head(txn: Txn, log: bytes) -> Slot | None:
     """The newest entry held of a log."""
     for key, value in txn.scan_down(Table.SLOTS, log):

@@ -9,6 +9,7 @@ own cursor again: news is a hint that looking is worth while, nothing more.
 import contextlib
 import logging
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -30,8 +31,11 @@ def runtime_dir(home: Path) -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     name = sha256(str(home.resolve()).encode()).hexdigest()[:16]
     path = Path(base) / f"unhush-{os.getuid()}-{name}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    owner = path.lstat()
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        owner = path.lstat()
+    except OSError as exc:
+        raise HomeInUse(f"{path}, the folder for wake-ups between processes, cannot be made: {exc.strerror}") from exc
     if owner.st_uid != os.getuid() or path.is_symlink() or owner.st_mode & 0o077:
         raise HomeInUse(f"{path} is not a private folder of this user; remove it and try again")
     return path
@@ -72,9 +76,9 @@ class News:
         self._wake()
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
-            for path in self._folder.glob("*.sock"):
-                if path != self._address:
-                    _poke(sender, path)
+            for name in os.listdir(self._folder):
+                if name.endswith(".sock") and name != self._address.name:
+                    _poke(sender, self._folder / name)
 
     def close(self) -> None:
         with self._changed:
@@ -93,30 +97,39 @@ class News:
             self._changed.notify_all()
             callbacks = list(self._callbacks.values())
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:  # the commit stands: whoever wrote it must not see it fail
+                log.exception("a subscriber to news failed")
 
     def _listen(self) -> None:
         """Start hearing other processes, with the first who waits."""
         if self._thread is not None or self._is_closed:
             return
+        self._address.unlink(missing_ok=True)  # of a killed process that had our number
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self._address))
-        self._socket.settimeout(LOOK_EVERY_S)
+        self._socket.setblocking(False)
         self._thread = threading.Thread(target=self._hear, name="unhush-news", daemon=True)
         self._thread.start()
 
     def _hear(self) -> None:
         assert self._socket is not None
+        arrival = select.poll()
+        arrival.register(self._socket, select.POLLIN)
         while not self._is_closed:
-            try:
-                self._socket.recv(16)
-            except TimeoutError:
-                if self._look() == self._seen:
-                    continue
-            except OSError:
-                return
+            if not arrival.poll(LOOK_EVERY_S * 1000) and self._look() == self._seen:
+                continue
+            self._drain(self._socket)
             self._seen = self._look()
             self._wake()
+
+    @staticmethod
+    def _drain(heard: socket.socket) -> None:
+        """Wake-ups that came together are one."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.recv(16)
 
 
 def _poke(sender: socket.socket, path: Path) -> None:

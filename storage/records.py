@@ -8,7 +8,7 @@ from typing import Final
 
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.entry import Entry, stored_entry
-from unhush.storage.errors import StoreUnreadable
+from unhush.storage.errors import DamagedRow
 
 AID_BYTES: Final = 8
 _HEAD: Final = struct.Struct(">BQH")  # body state, first seen (Unix ms), length of the entry block
@@ -64,14 +64,14 @@ class Record:
 
 
 def unpack_record(aid: int, row: bytes) -> Record:
-    """Read a journal row; raises ``StoreUnreadable`` on a damaged one."""
+    """Read a journal row; raises ``DamagedRow``."""
     try:
         state, seen_at_ms, length = _HEAD.unpack_from(row)
         body_state = BodyState(state)
     except (struct.error, ValueError) as exc:
-        raise StoreUnreadable(f"journal row {aid} is damaged") from exc
+        raise DamagedRow(aid, "is damaged") from exc
     end = _HEAD.size + length
     if len(row) < end:
-        raise StoreUnreadable(f"journal row {aid} is cut short")
+        raise DamagedRow(aid, "is cut short")
     body = row[end:] if body_state is BodyState.PRESENT else None
     return Record(aid, row[_HEAD.size : end], body, body_state, seen_at_ms)

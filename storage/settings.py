@@ -1,9 +1,13 @@
 """Small facts about this home: whose it is, and under which name its device is known."""
 
+import os
+from pathlib import Path
+
 from unhush.identity.cid import Cid
 from unhush.storage.environment import Table, Txn
 
 _OWN_ACCOUNT = b"own-account"
+_WORDS_AT = b"words-at"
 
 
 def find_own_account(txn: Txn) -> Cid | None:
@@ -13,3 +17,16 @@ def find_own_account(txn: Txn) -> Cid | None:
 
 def put_own_account(txn: Txn, account: Cid) -> None:
     txn.put(Table.META, _OWN_ACCOUNT, account.bytes)
+
+
+def find_words_at(txn: Txn) -> Path | None:
+    """The file in which the recovery words still wait."""
+    value = txn.get(Table.META, _WORDS_AT)
+    return Path(os.fsdecode(value)) if value is not None else None
+
+
+def put_words_at(txn: Txn, path: Path | None) -> None:
+    if path is None:
+        txn.delete(Table.META, _WORDS_AT)
+    else:
+        txn.put(Table.META, _WORDS_AT, os.fsencode(path.resolve()))

@@ -7,6 +7,7 @@ not change while it lives, also during ingest.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 from unhush.identity.cid import Cid
@@ -29,11 +30,13 @@ from unhush.storage.accounts import Account
 from unhush.storage.contacts import Contact
 from unhush.storage.environment import Table, Txn
 from unhush.storage.kinds import Body, Profile
+from unhush.storage.logs import Slot
 from unhush.storage.records import BodyState, Record
 from unhush.storage.timeline import Position
 
-# A body we may still be given; a run that lacks one is not told to peers as held.
-_WANTED_BODIES: Final = frozenset((BodyState.UNKNOWN, BodyState.WITHHELD))
+# A body we may still be given; a run that lacks one is not told to peers as held. "Deleted" is only a sender's
+# word: what ends our asking is the author's delete, or bytes that turned out to be no body.
+_WANTED_BODIES: Final = frozenset((BodyState.UNKNOWN, BodyState.WITHHELD, BodyState.DELETED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class Snapshot:
 
     def own_account(self) -> Cid | None:
         return settings.find_own_account(self._txn)
+
+    def words_at(self) -> Path | None:
+        return settings.find_words_at(self._txn)
 
     def account(self, account: Cid) -> Account | None:
         return accounts.find_account(self._txn, account)
@@ -88,7 +94,7 @@ class Snapshot:
         return indexes.find_body(record)
 
     def is_deleted(self, record: Record) -> bool:
-        return deletes.is_deleted(self._txn, record.account, record.cid)
+        return deletes.is_deleted(self._txn, record)
 
     def is_in_home(self, record: Record) -> bool:
         return timeline.is_in_home(self._txn, timeline.position_of(record))
@@ -164,7 +170,10 @@ class Snapshot:
 
     def _lacks_body(self, aid: int) -> bool:
         state = self._txn.get(Table.BODILESS, journal.pack_aid(aid))
-        return state is not None and BodyState(state[0]) in _WANTED_BODIES
+        if state is None or BodyState(state[0]) not in _WANTED_BODIES:
+            return False
+        record = journal.find_record(self._txn, aid)
+        return record is not None and not self.is_deleted(record)
 
     def operations(self, account: Cid, ids: frozenset[Cid] | None = None) -> list[Record]:
         """Operations held of an account, all or those named; the inception first."""
@@ -176,15 +185,24 @@ class Snapshot:
         log = logs.find_log(self._txn, account, key)
         found: list[Record] = []
         size = 0
+        below: int | None = None
         for slot in logs.iter_slots_down(self._txn, log, high) if log is not None else ():
-            record = journal.find_record(self._txn, slot.aid) if slot.seq >= low else None
-            if record is None or (found and slot.seq != found[-1].entry.header.seq - 1):
+            is_next = slot.seq >= low and below in (None, slot.seq)
+            record = journal.find_record(self._txn, slot.aid) if is_next else None
+            if record is None:
                 break
             size += len(record.block) + len(record.body or b"")
             if found and size > max_bytes:
                 break
             found.append(record)
+            below = slot.seq - 1
         return found[::-1]
+
+    def has_hole_below(self, record: Record) -> bool:
+        """Whether the entry before this one is not held."""
+        header = record.entry.header
+        log = logs.find_log(self._txn, record.account, header.key)
+        return header.seq > 0 and (log is None or logs.find_slot(self._txn, log, header.seq - 1) is None)
 
     def logs(self, account: Cid | None = None) -> Iterator[tuple[Cid, PublicKey, bytes]]:
         return logs.iter_logs(self._txn, account)
@@ -196,12 +214,13 @@ class Snapshot:
             if record is not None:
                 yield record
 
-    def log_records_down(self, log: bytes) -> Iterator[Record]:
-        """As ``log_records``, newest first."""
-        for slot in logs.iter_slots_down(self._txn, log, 2**63 - 1):
-            record = journal.find_record(self._txn, slot.aid)
-            if record is not None:
-                yield record
+    def slots_down(self, log: bytes) -> Iterator[Slot]:
+        """Where the records on the shown branch of a log are, newest first."""
+        return logs.iter_slots_down(self._txn, log, 2**63 - 1)
+
+    def find_record(self, aid: int) -> Record | None:
+        """The record with this local number; raises ``DamagedRow``."""
+        return journal.find_record(self._txn, aid)
 
     def count_beside(self, log: bytes) -> int:
         """Entries held of branches that are not shown."""

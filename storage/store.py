@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unhush.identity.cid import Cid
 from unhush.identity.operations import SignedOperation
-from unhush.storage import contacts, journal, profiles
+from unhush.storage import contacts, journal, profiles, settings
 from unhush.storage.arrivals import Batch, Outcome, Status
 from unhush.storage.contacts import Contact
 from unhush.storage.environment import MAP_BYTES, Environment
@@ -29,9 +29,10 @@ class Store:
     def __init__(self, home: Path, *, network: str, clock_ms: Callable[[], int], map_bytes: int = MAP_BYTES) -> None:
         self.home = home
         self.network = network
+        runtime = runtime_dir(home)  # before anything is open that a refusal would have to close
         self._environment = Environment(home / "store", network=network, map_bytes=map_bytes)
         self._door = Door(self._environment, network=network, clock_ms=clock_ms)
-        self._news = News(runtime_dir(home), self.last_aid)
+        self._news = News(runtime, self.last_aid)
 
     def close(self) -> None:
         self._news.close()
@@ -76,6 +77,11 @@ class Store:
             records = [publisher.publish(txn, body) for body in bodies]
         self._news.announce()
         return records
+
+    def put_words_at(self, path: Path | None) -> None:
+        """Where the recovery words wait to be written down by the person; None when they no longer do."""
+        with self._environment.write() as txn:
+            settings.put_words_at(txn, path)
 
     def put_petname(self, who: Cid, petname: str | None) -> None:
         with self._environment.write() as txn:

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from unhush.identity.cid import Cid
 from unhush.identity.entry import UnverifiedEntry, check_body, does_vouch, parse_entry, verify_signature
 from unhush.identity.errors import IdentityError
-from unhush.storage.errors import StoreUnreadable
+from unhush.identity.keys import PublicKey
+from unhush.storage.errors import DamagedRow, StoreUnreadable
+from unhush.storage.logs import Slot
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
 
@@ -48,9 +51,28 @@ def verify_store(
         walk.check_record(record)
         if walk.entries % _PROGRESS_EVERY == 0:
             on_progress(walk.entries)
+    for account in snapshot.accounts():
+        walk.check_operations(account)
     for account, key, log in snapshot.logs():
-        walk.check_log(f"{account} {key}", log)
+        walk.check_log(_Log(account, key, log))
     return walk.report()
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """One log under its packed number; as text, what a problem calls it."""
+
+    account: Cid
+    key: PublicKey
+    number: bytes
+
+    def __str__(self) -> str:
+        return f"log {self.account} {self.key}"
+
+    def has(self, entry: UnverifiedEntry, slot: Slot) -> bool:
+        """Whether the entry belongs where the slot is."""
+        header = entry.header
+        return (entry.account, header.key, header.seq) == (self.account, self.key, slot.seq)
 
 
 class _Walk:
@@ -67,10 +89,17 @@ class _Walk:
         return Report(self.entries, self._bad, self._missing, self._forks, tuple(self._problems))
 
     def journal(self) -> Iterator[Record]:
-        try:
-            yield from self._snapshot.journal(0)
-        except StoreUnreadable as exc:
-            self._find_bad(str(exc))
+        """Every row that can be read; one that cannot is counted, and the walk goes on behind it."""
+        since = 0
+        while True:
+            try:
+                yield from self._snapshot.journal(since)
+            except DamagedRow as exc:
+                self.entries += 1
+                self._find_bad(str(exc))
+                since = exc.aid
+            else:
+                return
 
     def check_record(self, record: Record) -> None:
         self.entries += 1
@@ -97,35 +126,51 @@ class _Walk:
     def _is_filed(self, entry: UnverifiedEntry, record: Record) -> bool:
         return self._snapshot.find_aid(entry.cid) == record.aid
 
-    def check_log(self, name: str, log: bytes) -> None:
-        runs = self._snapshot.runs(log)
+    def check_operations(self, account: Cid) -> None:
+        try:
+            self._snapshot.operations(account)
+        except DamagedRow:
+            pass  # counted when the journal was walked
+        except StoreUnreadable as exc:
+            self._find_bad(str(exc))
+
+    def check_log(self, log: _Log) -> None:
+        runs = self._snapshot.runs(log.number)
         held = sum(high - low + 1 for low, high in runs)
         lacking = runs[-1][1] + 1 - held if runs else 0
         if lacking:
             self._missing += lacking
-            self._say(f"log {name}: {lacking} entries are missing below {runs[-1][1]}")
-        if beside := self._snapshot.count_beside(log):
+            self._say(f"{log}: {lacking} entries are missing below {runs[-1][1]}")
+        if beside := self._snapshot.count_beside(log.number):
             self._forks += 1
-            self._say(f"log {name}: {beside} entries of another branch")
-        count = self._check_chain(name, log)
+            self._say(f"{log}: {beside} entries of another branch")
+        count = self._check_chain(log)
         if count != held:
-            self._find_bad(f"log {name}: {held} entries are counted as held, {count} are there")
+            self._find_bad(f"{log}: {held} entries are counted as held, {count} are there")
 
-    def _check_chain(self, name: str, log: bytes) -> int:
+    def _check_chain(self, log: _Log) -> int:
         above: UnverifiedEntry | None = None
         count = 0
-        for record in self._snapshot.log_records_down(log):
+        for slot in self._snapshot.slots_down(log.number):
             count += 1
-            try:
-                entry = parse_entry(record.block)
-            except IdentityError:
-                above = None  # counted when the journal was walked
-                continue
-            is_authentic = self._is_authentic(entry, above)
-            if not is_authentic and self._is_filed(entry, record):
-                self._find_bad(f"log {name}: entry {entry.header.seq} is not signed by its key")
-            above = entry if is_authentic else None
+            above = self._check_slot(log, slot, above)
         return count
+
+    def _check_slot(self, log: _Log, slot: Slot, above: UnverifiedEntry | None) -> UnverifiedEntry | None:
+        """The entry in a slot if it is authentic, to vouch for the one below it."""
+        try:
+            record = self._snapshot.find_record(slot.aid)
+            entry = parse_entry(record.block) if record is not None else None
+        except (DamagedRow, IdentityError):
+            return None  # counted when the journal was walked
+        if record is None or entry is None or not log.has(entry, slot):
+            self._find_bad(f"{log}: what should be at seq {slot.seq} is not there")
+            return None
+        if self._is_authentic(entry, above):
+            return entry
+        if self._is_filed(entry, record):  # else counted when the journal was walked
+            self._find_bad(f"{log}: entry {slot.seq} is not signed by its key")
+        return None
 
     def _is_authentic(self, entry: UnverifiedEntry, above: UnverifiedEntry | None) -> bool:
         if above is not None and does_vouch(above.header, above.account, entry):

@@ -40,7 +40,7 @@ LONGEST_REOPEN_S = 60.0
 
 # How long news is gathered before it is announced. Sessions push at once; the mesh is for those without one,
 # and a message with many records costs hardly more than one with a single record.
-GATHER_S = 0.05
+GATHER_S = 0.2
 
 # Importing libp2p takes a second, on a loaded machine several; after this the start has failed.
 START_TIMEOUT_S = 60.0
