@@ -34,8 +34,10 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
     settings: dict[str, Any] = {"listen": listen} if listen else {}
     with context.open(peers=peers, **settings) as node:
         node.account()
+        page = _make_page(node, web_at) if web_at else None  # refused, if it is, before anything serves
         node.start_network()
-        page = _start_page(node, web_at, may_move=web is None) if web_at else None
+        if page is not None and web_at is not None:
+            page = _start_page(node, page, web_at, may_move=web is None)
         try:
             _say_ready(context, node, page)
             if page is not None and sys.stdin.isatty() and not context.is_json:
@@ -63,18 +65,22 @@ def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None
     sys.stdout.flush()
 
 
-def _start_page(node: "Node", at: tuple[str, int], *, may_move: bool) -> "WebServer":
-    """Serve the page; on the usual port another node may sit, then any free one will do."""
-    from unhush.node.web.errors import AddressInUse
+def _make_page(node: "Node", at: tuple[str, int]) -> "WebServer":
     from unhush.node.web.server import WebServer
 
-    page = WebServer(node, *at)
+    return WebServer(node, *at)
+
+
+def _start_page(node: "Node", page: "WebServer", at: tuple[str, int], *, may_move: bool) -> "WebServer":
+    """Serve the page; on the usual port another node may sit, then any free one will do."""
+    from unhush.node.web.errors import AddressInUse
+
     try:
         page.start()
     except AddressInUse:
         if not may_move:
             raise
-        page = WebServer(node, at[0], 0)
+        page = _make_page(node, (at[0], 0))
         page.start()
     return page
 

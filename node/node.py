@@ -46,6 +46,7 @@ class Node:
         self._publisher: Publisher | None = None
         self._running: Running | None = None
         self._starting = threading.Lock()  # a network is started or stopped by one thread at a time
+        self._looking = threading.Lock()  # ``events`` looks into the store only while it is surely open
         self._is_closed = False
 
     @classmethod
@@ -55,7 +56,8 @@ class Node:
 
     def close(self) -> None:
         """Stop everything, also ``events`` that another thread waits on."""
-        self._is_closed = True
+        with self._looking:
+            self._is_closed = True
         self.stop_network()
         self._store.close()
 
@@ -177,15 +179,8 @@ class Node:
         ``home_only``: only what belongs to the home timeline. A caller that stops may go on later from the
         last ``aid`` it saw.
         """
-        while not self._is_closed:
-            with self._store.snapshot() as snapshot:
-                reader = Reader(snapshot)
-                records = list(islice(snapshot.journal(since), _STEP))
-                shown = [
-                    reader.shown(record)
-                    for record in records
-                    if not record.entry.header.is_identity and (not home_only or snapshot.is_in_home(record))
-                ]
+        while (looked := self._look_for_events(since, home_only)) is not None:
+            records, shown = looked
             yield from shown
             if records:
                 since = records[-1].aid
@@ -193,6 +188,20 @@ class Node:
                 self._store.wait_for_news(since, _LONG_S)
             elif not self._store.wait_for_news(since, timeout_s):
                 return
+
+    def _look_for_events(self, since: int, home_only: bool) -> tuple[list[Record], list[Shown]] | None:
+        """The next records and which of them to show; None once the node is closed."""
+        with self._looking:
+            if self._is_closed:
+                return None
+            with self._store.snapshot() as snapshot:
+                reader = Reader(snapshot)
+                records = list(islice(snapshot.journal(since), _STEP))
+                return records, [
+                    reader.shown(record)
+                    for record in records
+                    if not record.entry.header.is_identity and (not home_only or snapshot.is_in_home(record))
+                ]
 
     def wait_for_news(self, after_aid: int, timeout_s: float) -> int:
         """Sleep until the journal is past ``after_aid`` or time is up; the newest aid."""

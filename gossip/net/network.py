@@ -216,8 +216,14 @@ class _Live:
         if before is not None:
             before.end()  # of a connection that is gone, or of a peer that opened twice
         self._sessions[session.peer_id] = session
+        fault = None
         try:
             fault = await session.run(self._interests)
+        except* Exception:
+            # A peer's faults are returned, so what is raised is ours (a damaged row, a bug): it is not held against
+            # the peer, and costs this session alone.
+            log.exception("sync session failed peer=%s", session.peer_id)
+            await stream.reset()
         finally:
             if self._sessions.get(session.peer_id) is session:
                 del self._sessions[session.peer_id]

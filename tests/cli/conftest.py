@@ -1,0 +1,101 @@
+"""The command line called in this process: the same parsing, printing and exit codes, without the wait."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.runtime import own_runtime_dir
+
+from unhush.cli.main import run
+from unhush.node import Config, Created, found_account
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_runtime_dir() -> Iterator[None]:
+    with own_runtime_dir():
+        yield
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command left behind."""
+
+    code: int
+    raw: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.raw.decode()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.raw.splitlines()]
+
+    def one(self) -> dict[str, Any]:
+        """Its only JSON line; it must have gone well."""
+        assert (self.code, self.err) == (0, ""), self
+        (line,) = self.lines()
+        return line  # type: ignore[no-any-return]  # JSON
+
+
+@dataclass(frozen=True)
+class Cli:
+    """``unhush --home HOME …``"""
+
+    home: Path
+    _capture: pytest.CaptureFixture[bytes]
+    _patch: pytest.MonkeyPatch
+
+    def __call__(self, *arguments: str, given: bytes = b"") -> Said:
+        return self.bare("--home", str(self.home), *arguments, given=given)
+
+    def json(self, *arguments: str, given: bytes = b"") -> Said:
+        return self("--json", *arguments, given=given)
+
+    def bare(self, *arguments: str, given: bytes = b"") -> Said:
+        """Without ``--home``."""
+        self._capture.readouterr()
+        with self._input(given):
+            code = run(list(arguments))
+        out, err = self._capture.readouterr()
+        return Said(code, out, err.decode())
+
+    def at(self, home: Path) -> "Cli":
+        return Cli(home, self._capture, self._patch)
+
+    @contextmanager
+    def _input(self, given: bytes) -> Iterator[None]:
+        with self._patch.context() as patch, io.TextIOWrapper(io.BytesIO(given), encoding="utf-8") as stdin:
+            patch.setattr("sys.stdin", stdin)
+            yield
+
+
+@pytest.fixture(autouse=True)
+def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("UNHUSH_HOME", raising=False)
+    monkeypatch.delenv("UNHUSH_LOG", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """On a home that does not exist yet."""
+    return Cli(tmp_path / "home", capsysbinary, monkeypatch)
+
+
+@pytest.fixture
+def ann(cli: Cli) -> Cli:
+    """On a home with an account."""
+    found_account(Config(cli.home), "Ann")
+    return cli
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Callable[[str], Created]:
+    """Somebody else's account, in a home of its own below ``tmp_path``."""
+    return lambda name: found_account(Config(tmp_path / name.lower()), name)
