@@ -99,10 +99,6 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as exc:
         click.echo(f"unhush: {exc.strerror}: {exc.filename}" if exc.filename else f"unhush: {exc}", err=True)
         return 1

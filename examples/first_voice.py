@@ -134,7 +134,7 @@ class Watcher:
             now = self._node.wait_for_news(aid, timeout_s=0.5)
             if now == aid:
                 continue
-            items = self._node.timeline(limit=now - aid).items
+            items = self._node.timeline(limit=2 * POSTS).items  # more may have come since we were woken
             at = time.perf_counter()
             for shown in items:
                 self.seen_at.setdefault(str(shown.id), at)

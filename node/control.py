@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from unhush.node.errors import NotRunning
 from unhush.node.views import NetworkView, PeerInfo
-from unhush.storage.news import runtime_dir
+from unhush.storage.runtime import bind_in, is_ours, leave, runtime_dir
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,8 @@ class ControlServer:
 
     def __init__(self, home: Path, answers: Mapping[str, Callable[[], Answer]]) -> None:
         self._answers = answers
-        self._path = runtime_dir(home) / _NAME
-        self._path.unlink(missing_ok=True)  # left behind by a killed node; the node lock is ours
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(str(self._path))
+        self._path = bind_in(runtime_dir(home), _NAME, self._socket)
         self._socket.listen(16)
         self._thread = threading.Thread(target=self._serve, name="unhush-control", daemon=True)
         self._thread.start()
@@ -47,6 +45,7 @@ class ControlServer:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(timeout=TIMEOUT_S)
+        leave(self._path.parent)
 
     def _serve(self) -> None:
         while True:
@@ -70,10 +69,13 @@ class ControlServer:
 
 def ask(home: Path, question: str) -> Answer:
     """Ask the node that runs on a home; raises ``NotRunning``."""
+    folder = runtime_dir(home)
+    if not is_ours(folder):  # nobody runs, or somebody else made it to answer in our node's name
+        raise NotRunning(f"no node is running on {home}")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
             asker.settimeout(TIMEOUT_S)
-            asker.connect(str(runtime_dir(home) / _NAME))
+            asker.connect(str(folder / _NAME))
             asker.sendall(json.dumps({"ask": question}).encode() + b"\n")
             answer = json.loads(_read_line(asker))
     except (OSError, ValueError) as exc:

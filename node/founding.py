@@ -14,7 +14,7 @@ from unhush.identity.operations import MAX_NAME_BYTES, build_inception
 from unhush.identity.words import ENTROPY_BYTES, Words, parse_words
 from unhush.node.config import Config, Home
 from unhush.node.errors import AccountExists, BadConfig, KeyFileError
-from unhush.storage.keyfile import make_private_dir, read_key, read_private, write_key, write_new_private
+from unhush.storage.keyfile import make_private_dir, read_key, read_private, write_key, write_new_private, write_private
 from unhush.storage.kinds import Profile
 from unhush.storage.publish import Publisher
 from unhush.storage.store import Store
@@ -105,8 +105,12 @@ def _keep_words(config: Config, home: Home, path: Path) -> Words:
     except KeyFileError:
         if path != home.words or not path.exists():
             raise
+        kept = read_private(path)
+        if not kept:  # a crash between the making of the file and its first byte
+            write_private(path, words.text().encode() + b"\n")
+            return words
         try:
-            return parse_words(read_private(path).decode("ascii", "replace"))
+            return parse_words(kept.decode("ascii", "replace"))
         except BadWords as exc:
             raise KeyFileError(f"{path} exists and holds no recovery words; nothing was written over it") from exc
     return words

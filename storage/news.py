@@ -11,34 +11,18 @@ import logging
 import os
 import select
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from unhush.storage.errors import HomeInUse
+from unhush.storage.runtime import bind_in, leave
 
 log = logging.getLogger(__name__)
 
 # The fallback look: late news after a lost datagram, at a cost nobody notices.
 LOOK_EVERY_S: Final = 1.0
-
-
-def runtime_dir(home: Path) -> Path:
-    """A private folder for sockets of this home; short, because socket paths end near 108 bytes."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    name = sha256(str(home.resolve()).encode()).hexdigest()[:16]
-    path = Path(base) / f"unhush-{os.getuid()}-{name}"
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        owner = path.lstat()
-    except OSError as exc:
-        raise HomeInUse(f"{path}, the folder for wake-ups between processes, cannot be made: {exc.strerror}") from exc
-    if owner.st_uid != os.getuid() or path.is_symlink() or owner.st_mode & 0o077:
-        raise HomeInUse(f"{path} is not a private folder of this user; remove it and try again")
-    return path
 
 
 class News:
@@ -91,6 +75,7 @@ class News:
         if self._socket is not None:
             self._socket.close()
             self._address.unlink(missing_ok=True)
+        leave(self._folder)
 
     def _wake(self) -> None:
         with self._changed:
@@ -106,10 +91,14 @@ class News:
         """Start hearing other processes, with the first who waits."""
         if self._thread is not None or self._is_closed:
             return
-        self._address.unlink(missing_ok=True)  # of a killed process that had our number
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(self._address))
-        self._socket.setblocking(False)
+        heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            bind_in(self._folder, self._address.name, heard)
+        except HomeInUse:
+            heard.close()
+            raise
+        heard.setblocking(False)
+        self._socket = heard
         self._thread = threading.Thread(target=self._hear, name="unhush-news", daemon=True)
         self._thread.start()
 

@@ -17,9 +17,10 @@ from unhush.storage.contacts import Contact
 from unhush.storage.environment import MAP_BYTES, Environment
 from unhush.storage.ingest import Door
 from unhush.storage.kinds import Body
-from unhush.storage.news import News, runtime_dir
+from unhush.storage.news import News
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
+from unhush.storage.runtime import runtime_dir
 from unhush.storage.snapshot import Snapshot
 
 
@@ -29,10 +30,9 @@ class Store:
     def __init__(self, home: Path, *, network: str, clock_ms: Callable[[], int], map_bytes: int = MAP_BYTES) -> None:
         self.home = home
         self.network = network
-        runtime = runtime_dir(home)  # before anything is open that a refusal would have to close
         self._environment = Environment(home / "store", network=network, map_bytes=map_bytes)
         self._door = Door(self._environment, network=network, clock_ms=clock_ms)
-        self._news = News(runtime, self.last_aid)
+        self._news = News(runtime_dir(home), self.last_aid)
 
     def close(self) -> None:
         self._news.close()

@@ -9,16 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.runtime import own_runtime_dir
 
 from unhush.cli.main import run
 from unhush.node import Config, Created, found_account
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_runtime_dir() -> Iterator[None]:
-    with own_runtime_dir():
-        yield
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-
-# A stalled test machine is no failure: what must be fast has a test that says how fast.
-settings.register_profile("unhush", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhush")
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.commands import ANY_PORT
-from tests.support.runtime import own_runtime_dir
 
 from unhush.node import Config, Node, found_account
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_runtime_dir() -> Iterator[None]:
-    with own_runtime_dir():
-        yield
 
 
 @pytest.fixture

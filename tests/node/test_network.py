@@ -12,7 +12,7 @@ from tests.support.commands import ANY_PORT, await_until
 from unhush.node import Config, Node, Shown, found_account
 from unhush.node.control import ask
 from unhush.node.errors import HomeInUse, NetworkFailed, NotRunning
-from unhush.storage.news import runtime_dir
+from unhush.storage.runtime import runtime_dir
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,10 @@ def network_threads() -> list[str]:
 def test_a_start_that_fails_late_leaves_no_network_and_no_lock_behind(tmp_path: Path) -> None:
     with open_node(tmp_path, "Ida") as ida:
         in_the_way = runtime_dir(ida.config.home) / "control"
+        in_the_way.parent.mkdir(mode=0o700, exist_ok=True)
         in_the_way.mkdir()
         before = network_threads()
-        with pytest.raises(OSError, match="control"):
+        with pytest.raises(HomeInUse, match="control"):
             ida.start_network()
         in_the_way.rmdir()
         assert network_threads() == before

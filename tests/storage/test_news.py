@@ -14,7 +14,7 @@ from tests.support.processes import child
 from unhush.storage import news
 from unhush.storage.errors import HomeInUse
 from unhush.storage.kinds import Post
-from unhush.storage.news import runtime_dir
+from unhush.storage.runtime import bind_in, runtime_dir
 from unhush.storage.store import Store
 
 PATIENCE_S = 20.0
@@ -147,9 +147,8 @@ def test_news_whose_datagram_is_lost_is_found_by_the_slow_look(
 
 
 def test_a_socket_left_by_a_killed_process_is_cleared_away(home: Home) -> None:
-    left = runtime_dir(home.store.home) / "1-dead.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
-        dead.bind(str(left))
+        left = bind_in(runtime_dir(home.store.home), "1-dead.sock", dead)
 
     home.post("news")
 
@@ -157,9 +156,8 @@ def test_a_socket_left_by_a_killed_process_is_cleared_away(home: Home) -> None:
 
 
 def test_an_ear_that_does_not_listen_does_not_hold_up_the_writer(home: Home) -> None:
-    deaf = runtime_dir(home.store.home) / "1-deaf.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.bind(str(deaf))
+        deaf = bind_in(runtime_dir(home.store.home), "1-deaf.sock", ear)
         for _ in range(600):  # more than a socket's queue holds
             home.store._news.announce()
 
@@ -185,7 +183,7 @@ def test_closing_leaves_no_socket_behind(tmp_path: Path, clock: Clock, runtime: 
 def test_a_socket_with_our_own_name_left_by_an_earlier_process_is_no_obstacle(home: Home) -> None:
     own = home.store._news._address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
-        dead.bind(str(own))
+        bind_in(own.parent, own.name, dead)
 
     assert not home.store.wait_for_news(home.store.last_aid(), 0.0)
     waiter = Waiter(home.store, home.store.last_aid())
@@ -194,13 +192,12 @@ def test_a_socket_with_our_own_name_left_by_an_earlier_process_is_no_obstacle(ho
 
 
 @pytest.mark.parametrize("obstacle", ["file", "symlink", "open to all", "no runtime folder"])
-def test_a_runtime_folder_that_is_not_ours_alone_is_refused_by_name(
+def test_waiting_in_a_runtime_folder_that_is_not_ours_alone_is_refused_by_name(
     obstacle: str, tmp_path: Path, clock: Clock, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
     place = runtime_dir(home)
-    place.rmdir()
     match obstacle:
         case "file":
             place.write_bytes(b"")
@@ -212,16 +209,11 @@ def test_a_runtime_folder_that_is_not_ours_alone_is_refused_by_name(
         case _:
             monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
 
-    with pytest.raises(HomeInUse), open_home(home, clock):
-        pass
+    with open_home(home, clock) as store:
+        with pytest.raises(HomeInUse):
+            store.wait_for_news(0, 0.0)
 
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    if place.is_dir() and not place.is_symlink():
-        place.rmdir()
-    else:
-        place.unlink(missing_ok=True)
-    with open_home(home, clock) as store:  # the refusal left nothing open
-        assert store.last_aid() == 0
+        assert store.last_aid() == 0  # reading and writing need no such folder
 
 
 def test_two_homes_do_not_wake_each_other(home: Home, tmp_path: Path, clock: Clock) -> None:
@@ -258,3 +250,11 @@ def test_many_writers_and_waiters_lose_no_wake_up(home: Home, monkeypatch: pytes
         thread.join(PATIENCE_S)
 
     assert reached == [last] * 4
+
+
+def test_the_last_to_leave_takes_the_runtime_folder_away(tmp_path: Path, clock: Clock) -> None:
+    with open_home(tmp_path / "left", clock) as store:
+        store.wait_for_news(store.last_aid(), 0.0)
+        assert runtime_dir(store.home).is_dir()
+
+    assert not runtime_dir(tmp_path / "left").exists()
