@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
@@ -49,6 +49,11 @@ class Context:
     def say(self, text: str) -> None:
         """Something for the person, kept out of what programs read."""
         click.echo(text, err=True)
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a person sits at a standard stream; a closed one is None."""
+    return stream is not None and stream.isatty()
 
 
 def _escape(match: re.Match[str]) -> str:

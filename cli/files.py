@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from unhush.cli.context import Context, OurCommand, OurGroup, pass_context
+from unhush.cli.context import Context, OurCommand, OurGroup, is_terminal, pass_context
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -71,6 +71,6 @@ def verify_command(context: Context) -> int:
 
 def _progress(context: Context, what: str) -> Callable[[int], None]:
     """A running count on a terminal; silence for programs."""
-    if context.is_json or not sys.stderr.isatty():
+    if context.is_json or not is_terminal(sys.stderr):
         return lambda _count: None
     return lambda count: click.echo(f"\r{count:,} {what} …\x1b[K\r", err=True, nl=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.context import Context, OurCommand, is_terminal, pass_context
 from unhush.cli.shown import display_name
 
 _COLUMNS = 4
@@ -28,7 +28,7 @@ def init_command(context: Context, name: str, words_to: Path | None) -> None:
     from unhush.node.founding import check_home, found_account, generate_words
 
     config = context.config()
-    is_shown = words_to is None and not context.is_json and sys.stdout.isatty()
+    is_shown = words_to is None and not context.is_json and is_terminal(sys.stdout)
     words = None
     if is_shown:
         check_home(config, name)  # nobody should copy out words of an account that then cannot be made

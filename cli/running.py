@@ -1,5 +1,7 @@
 """``run``: the node in the foreground, until it is told to end."""
 
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -7,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.context import Context, OurCommand, is_terminal, pass_context
 from unhush.cli.shown import display_name
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     settings: dict[str, Any] = {"listen": listen} if listen else {}
     with context.open(peers=peers, **settings) as node:
         node.account()
@@ -40,7 +43,7 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
             page = _start_page(node, page, web_at, may_move=web is None)
         try:
             _say_ready(context, node, page)
-            if page is not None and sys.stdin.isatty() and not context.is_json:
+            if page is not None and _has_keyboard() and not context.is_json:
                 threading.Thread(target=_offer_addresses, args=(page,), daemon=True).start()
             ended.wait()
         finally:
@@ -59,7 +62,7 @@ def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None
         lines.append(f"  recovery words wait in {status.words_waiting}: write them on paper, then delete the file")
     if address is not None:
         lines.append(f"  open your page (this address works once): {address}")
-    lines.append("  Ctrl-C ends it." + (" Enter gives a new address." if address and sys.stdin.isatty() else ""))
+    lines.append("  Ctrl-C ends it." + (" Enter gives a new address." if address and _has_keyboard() else ""))
     value = {"ready": True, "peer": status.peer, "listen": list(status.listen), "web": address}
     context.emit(value, "\n".join(lines))
     sys.stdout.flush()
@@ -85,9 +88,16 @@ def _start_page(node: "Node", page: "WebServer", at: tuple[str, int], *, may_mov
     return page
 
 
+def _has_keyboard() -> bool:
+    """Whether a person at a terminal can type to us: not from the background of a shell, which would stop us."""
+    return is_terminal(sys.stdin) and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+
+
 def _offer_addresses(page: "WebServer") -> None:
-    for _ in sys.stdin:
-        click.echo(f"  open your page (this address works once): {page.one_time_address()}")
+    # Should the person send us to the background later, reading must fail rather than stop the node.
+    with contextlib.suppress(OSError):
+        for _ in sys.stdin:
+            click.echo(f"  open your page (this address works once): {page.one_time_address()}")
 
 
 def _parse_web(text: str | None) -> tuple[str, int] | None:

@@ -52,7 +52,8 @@ def text_of(shown: "Shown", *, indent: str = "") -> str:
         lines.append(click.style(clean_name(shown.title), bold=True))
     if shown.warning:
         lines.append(click.style(f"[{clean_name(shown.warning)}]", italic=True))
-    lines.extend(_body(shown).splitlines() or [""])
+    # Set in, so that no text can pass for the head of another record.
+    lines.extend("  " + line for line in _body(shown).splitlines())
     lines.append(click.style(str(shown.id), dim=True))
     return "\n".join(indent + line for line in lines) + "\n"
 

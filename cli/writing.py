@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.context import Context, OurCommand, is_terminal, pass_context
 from unhush.cli.shown import display_name
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ def _say_written(context: Context, shown: "Shown") -> None:
 
 
 def _text(text: str | None) -> str:
-    if text is None and sys.stdin.isatty():
+    if text is None and is_terminal(sys.stdin):
         text = click.edit("") or ""
     elif text in (None, "-"):
-        text = _decode(sys.stdin.buffer.read(_MAX_INPUT_BYTES))
+        text = _decode(_input().read(_MAX_INPUT_BYTES))
     text = text.strip("\n")
     if not text.strip():
         raise click.UsageError("There is nothing to post.")
@@ -87,9 +87,16 @@ def _text(text: str | None) -> str:
 def _lines(text: str | None) -> Iterator[str]:
     if text not in (None, "-"):
         raise click.UsageError("With --lines the posts come from the input: give '-' or nothing.")
-    while line := sys.stdin.buffer.readline(_MAX_INPUT_BYTES):
+    source = _input()
+    while line := source.readline(_MAX_INPUT_BYTES):
         if stripped := _decode(line).strip():
             yield stripped
+
+
+def _input() -> BinaryIO:
+    if sys.stdin is None:  # it can be, whatever its type says: closed by whoever started us
+        raise click.UsageError("There is no input to read from.")
+    return sys.stdin.buffer
 
 
 def _decode(data: bytes) -> str:

@@ -28,7 +28,8 @@ from typing import IO
 from unhush import Node
 
 POSTS = 200
-READY_S = 30.0
+# Records that may come between the look at the journal and the look at the timeline.
+MEANWHILE = 20
 ARRIVAL_S = 30.0
 # A text every Debian has; elsewhere another licence will do, or the words of this file.
 TEXTS = ("/usr/share/common-licenses/GPL-3", "/usr/share/licenses/common/GPL-3.0-only/license.txt", "LICENSE", __file__)
@@ -134,7 +135,8 @@ class Watcher:
             now = self._node.wait_for_news(aid, timeout_s=0.5)
             if now == aid:
                 continue
-            items = self._node.timeline(limit=2 * POSTS).items  # more may have come since we were woken
+            now = self._node.last_aid()
+            items = self._node.timeline(limit=now - aid + MEANWHILE).items
             at = time.perf_counter()
             for shown in items:
                 self.seen_at.setdefault(str(shown.id), at)

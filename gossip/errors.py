@@ -50,7 +50,7 @@ class StreamRefused(GossipError):
 
 
 class ListenFailed(GossipError):
-    """None of the addresses we were told to listen on could be opened."""
+    """Not all of the addresses we were told to listen on could be opened."""
 
 
 class MalformedAddress(GossipError):

@@ -94,7 +94,3 @@ class Home:
     @property
     def words(self) -> Path:
         return self.path / "words.txt"
-
-    @property
-    def lock(self) -> Path:
-        return self.path / "node.lock"

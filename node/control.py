@@ -1,6 +1,6 @@
 """The control port: how a command finds out what the running node of its home knows alone.
 
-A unix socket in the home's private runtime folder; one JSON line asks, one
+A unix socket in the home; one JSON line asks, one
 answers. Only this user can reach it. Everything that can go through the store
 goes through the store; this is for what lives in the running process: its
 connections.
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from unhush.node.errors import NotRunning
 from unhush.node.views import NetworkView, PeerInfo
-from unhush.storage.runtime import bind_in, is_ours, leave, runtime_dir
+from unhush.storage.runtime import bind_in, leave, runtime_dir, short_name
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +69,10 @@ class ControlServer:
 
 def ask(home: Path, question: str) -> Answer:
     """Ask the node that runs on a home; raises ``NotRunning``."""
-    folder = runtime_dir(home)
-    if not is_ours(folder):  # nobody runs, or somebody else made it to answer in our node's name
-        raise NotRunning(f"no node is running on {home}")
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker, short_name(runtime_dir(home)) as folder:
             asker.settimeout(TIMEOUT_S)
-            asker.connect(str(folder / _NAME))
+            asker.connect(f"{folder}/{_NAME}")
             asker.sendall(json.dumps({"ask": question}).encode() + b"\n")
             answer = json.loads(_read_line(asker))
     except (OSError, ValueError) as exc:

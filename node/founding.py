@@ -4,6 +4,8 @@ The order is such that a crash anywhere loses nothing a person relies on: the
 key file and the kept words are on disk before the account exists.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from unhush.identity.operations import MAX_NAME_BYTES, build_inception
 from unhush.identity.words import ENTROPY_BYTES, Words, parse_words
 from unhush.node.config import Config, Home
 from unhush.node.errors import AccountExists, BadConfig, KeyFileError
+from unhush.node.lock import HomeLock
 from unhush.storage.keyfile import make_private_dir, read_key, read_private, write_key, write_new_private, write_private
 from unhush.storage.kinds import Profile
 from unhush.storage.publish import Publisher
@@ -48,7 +51,7 @@ def found_account(config: Config, name: str, *, words: Words | None = None, word
     self_test()
     profile = _parse_name(name)
     home = Home(config.home)
-    with _open_empty(config) as store:
+    with _alone(config) as store:
         kept_at = None
         if words is None:
             kept_at = words_to or home.words
@@ -66,6 +69,18 @@ def found_account(config: Config, name: str, *, words: Words | None = None, word
             store.put_words_at(kept_at)  # before the account: no crash makes one that reminds nobody of its words
         store.found_account(publisher(config, device), inception, profile)
         return Created(inception.entry.account, device.public, profile.name, kept_at)
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[Store]:
+    """The empty home for us alone: two at once would each make a device key, and one of them the account."""
+    make_private_dir(config.home)
+    lock = HomeLock(config.home, f"another process is just making the account of {config.home}")
+    try:
+        with _open_empty(config) as store:
+            yield store
+    finally:
+        lock.release()
 
 
 def check_home(config: Config, name: str) -> None:

@@ -9,7 +9,7 @@ so what waits here is bounded by credit.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,8 +67,11 @@ class Intake:
 
     def _run(self) -> None:
         while group := self._next_group():
-            for waiting, outcomes in zip(group, self._ingest(group), strict=True):
-                waiting.done(outcomes)
+            for waiting, outcomes in self._ingest(group):
+                try:
+                    waiting.done(outcomes)
+                except Exception:  # whose delivery it was is gone; the thread serves all the others
+                    log.exception("report not taken from=%s", waiting.batch.source)
 
     def _next_group(self) -> list[_Waiting]:
         """Everything live at once, else bulk up to one commit's worth; empty when stopping."""
@@ -85,20 +88,24 @@ class Intake:
             self._waiting_bytes -= size
             return group
 
-    def _ingest(self, group: list[_Waiting]) -> list[tuple[Outcome, ...]]:
+    def _ingest(self, group: list[_Waiting]) -> Iterator[tuple[_Waiting, tuple[Outcome, ...]]]:
+        """One commit for the group; if that fails one for each delivery, so that nobody pays for another's."""
         items = tuple(item for waiting in group for item in waiting.batch.items)
         first = group[0].batch
-        source = first.source if len(group) == 1 else f"{len(group)} deliveries"
         try:
-            outcomes = self._store.ingest(Batch(items, source, first.wanted_only))
-        except StorageError as exc:
-            log.error("records not stored from=%s error=%s", source, exc)
-            outcomes = (Outcome(Status.IGNORED, error=str(exc)),) * len(items)
-        parts, at = [], 0
+            outcomes = self._store.ingest(Batch(items, first.source, first.wanted_only))
+        except Exception as exc:
+            if len(group) > 1:
+                for waiting in group:
+                    yield from self._ingest([waiting])
+                return
+            level = logging.ERROR if isinstance(exc, StorageError) else logging.CRITICAL
+            log.log(level, "records not stored from=%s error=%s", first.source, exc, exc_info=level > logging.ERROR)
+            outcomes = (Outcome(Status.FAILED, error=str(exc)),) * len(items)
+        at = 0
         for waiting in group:
-            parts.append(outcomes[at : at + len(waiting.batch.items)])
+            yield waiting, outcomes[at : at + len(waiting.batch.items)]
             at += len(waiting.batch.items)
-        return parts
 
 
 def _fit(first: _Waiting, other: _Waiting) -> bool:

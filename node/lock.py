@@ -1,4 +1,7 @@
-"""One running node per home: a lock the kernel lets go of when the process ends, however it ends."""
+"""One process at a time does what needs a home alone: running its node, or making its account.
+
+A lock on the folder itself, which the kernel lets go of when the process ends, however it ends.
+"""
 
 import fcntl
 import os
@@ -7,16 +10,16 @@ from pathlib import Path
 from unhush.node.errors import HomeInUse
 
 
-class NodeLock:
-    """Held while a node runs; raises ``HomeInUse`` if another one does."""
+class HomeLock:
+    """Held from its making until ``release``; raises ``HomeInUse``, in these words, if another process holds it."""
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def __init__(self, home: Path, refusal: str) -> None:
+        self._descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             os.close(self._descriptor)
-            raise HomeInUse(f"a node is already running on {path.parent}") from exc
+            raise HomeInUse(refusal) from exc
 
     def release(self) -> None:
         os.close(self._descriptor)

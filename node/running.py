@@ -13,7 +13,7 @@ from unhush.node.control import ControlServer
 from unhush.node.errors import NetworkFailed
 from unhush.node.founding import PEER, make_key
 from unhush.node.intake import Intake
-from unhush.node.lock import NodeLock
+from unhush.node.lock import HomeLock
 from unhush.node.views import NetworkView, PeerInfo
 from unhush.storage.contacts import Contact
 from unhush.storage.keyfile import read_key
@@ -27,7 +27,7 @@ class Running:
 
     def __init__(self, config: Config, home: Home, store: Store, device: PublicKey) -> None:
         with ExitStack() as started:
-            started.callback(NodeLock(home.lock).release)
+            started.callback(HomeLock(config.home, f"a node is already running on {config.home}").release)
             peer_key = (
                 read_key(home.peer_key, PEER) if home.peer_key.exists() else make_key(config, home.peer_key, PEER)
             )

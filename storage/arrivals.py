@@ -27,11 +27,14 @@ class Batch:
 
 
 class Status(Enum):
+    """What an arrival came to."""
+
     STORED = "stored"
     FILLED = "filled"  # the entry was here, its body came now
     KNOWN = "known"
     IGNORED = "ignored"  # nobody's fault: not carried here, not in force, too early
     REJECTED = "rejected"  # the sender's fault
+    FAILED = "failed"  # ours: it could not be stored now, and must be given again
 
 
 @dataclass(frozen=True, slots=True)

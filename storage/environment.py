@@ -40,11 +40,11 @@ class Table(Enum):
     SLOTS = b"slots"  # log number + seq → aid + entry digest
     FORKS = b"forks"  # log number + seq + entry digest → aid
     BODILESS = b"bodiless"  # aid → body state u8
-    POSTS = b"posts"  # account number + shown time u64 ms + aid → nothing
-    HOME = b"home"  # shown time + aid → account number
-    THREADS = b"threads"  # root digest + shown time + aid → nothing
+    POSTS = b"posts"  # account number + position (shown time u64 ms + seq + aid) → nothing
+    HOME = b"home"  # position → account number
+    THREADS = b"threads"  # root digest + position → nothing
     FOLLOWS = b"follows"  # account number + who digest + aid → nothing
-    PROFILES = b"profiles"  # account number → time u64 + entry digest + aid
+    PROFILES = b"profiles"  # account number + time u64 + entry digest → aid
     DELETED = b"deleted"  # account digest + target digest + aid of the delete → nothing
     PETNAMES = b"petnames"  # account digest → text
     CONTACTS = b"contacts"  # multiaddr text → contact (contacts.py)
@@ -149,6 +149,8 @@ class Environment:
 
     def _open_tables(self, path: Path, network: str) -> None:
         """In one commit, and only once the home is known to be ours: one we refuse stays as it was."""
+        # A write transaction even for a home that has its tables: the binding forgets tables opened in a snapshot,
+        # so an open waits for the commit of the moment.
         with self.write() as txn:
             self._dbs[Table.META] = self._env.open_db(Table.META.value, txn=txn.raw)
             _check_identity(txn, path, network)
@@ -161,8 +163,11 @@ class Environment:
     @contextmanager
     def read(self) -> Iterator[Txn]:
         """A snapshot: what is read inside does not change under the reader."""
-        with self._env.begin() as raw:
-            yield Txn(raw, self._dbs)
+        try:
+            with self._env.begin() as raw:
+                yield Txn(raw, self._dbs)
+        except lmdb.Error as exc:
+            raise StoreUnreadable(f"the database cannot be read: {exc}") from exc
 
     @contextmanager
     def write(self) -> Iterator[Txn]:

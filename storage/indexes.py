@@ -15,7 +15,7 @@ from unhush.storage import deletes, follows, journal, profiles, settings, thread
 from unhush.storage.accounts import Account, find_account
 from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import MalformedRecord
-from unhush.storage.kinds import PROFILE, Body, Delete, Follow, Post, Profile, parse_body
+from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, parse_body
 from unhush.storage.records import Record
 
 
@@ -65,7 +65,7 @@ def unindex(txn: Txn, account: Account, record: Record) -> None:
             if body.reply is not None:
                 threads.drop_reply(txn, body.reply.root, record)
         case Profile():
-            _choose_profile(txn, account)
+            profiles.drop_profile(txn, account.number, record)
         case Follow():
             _end_follow(txn, account, body.who, record)
         case Delete() | None:
@@ -100,24 +100,11 @@ def _end_follow(txn: Txn, account: Account, who: Cid, record: Record) -> None:
 
 def _delete(txn: Txn, account: Account, of: Cid, record: Record) -> None:
     """A delete acts only on a record of its own account."""
-    deletes.put_delete(txn, account.id, of, record.aid)
     target = journal.find_record_by_cid(txn, of)
-    if target is not None and target.account == account.id:
+    is_first = target is not None and not deletes.is_deleted(txn, target)
+    deletes.put_delete(txn, account.id, of, record.aid)
+    if target is not None and is_first and target.account == account.id:
         unindex(txn, account, target)
-
-
-def _choose_profile(txn: Txn, account: Account) -> None:
-    """After a profile went: the newest of those left (rare, so a look through the account's logs will do)."""
-    from unhush.storage.logs import iter_logs, iter_slots
-
-    profiles.drop_profile(txn, account.number)
-    for _, _, log in iter_logs(txn, account.id):
-        for slot in iter_slots(txn, log):
-            record = journal.find_record(txn, slot.aid)
-            if record is None or record.kind != PROFILE or record.body is None:
-                continue
-            if not deletes.is_deleted(txn, record) and isinstance(find_body(record), Profile):
-                profiles.put_profile(txn, account.number, record)
 
 
 INDEX_TABLES = (Table.POSTS, Table.HOME, Table.THREADS, Table.FOLLOWS, Table.PROFILES, Table.DELETED)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from unhush.storage.errors import HomeInUse
-from unhush.storage.runtime import bind_in, leave
+from unhush.storage.runtime import bind_in, leave, short_name
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +58,27 @@ class News:
     def announce(self) -> None:
         """After a commit of this process: wake everybody who waits on this home."""
         self._wake()
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        with (
+            contextlib.suppress(OSError),  # no folder: nobody waits
+            short_name(self._folder) as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+        ):
             sender.setblocking(False)
-            for name in os.listdir(self._folder):
+            for name in os.listdir(folder):
                 if name.endswith(".sock") and name != self._address.name:
-                    _poke(sender, self._folder / name)
+                    _poke(sender, f"{folder}/{name}")
 
     def close(self) -> None:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
         if self._thread is not None:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"\x00", str(self._address))
+            with (
+                contextlib.suppress(OSError),
+                short_name(self._folder) as folder,
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+            ):
+                sender.sendto(b"\x00", f"{folder}/{self._address.name}")
             self._thread.join(timeout=5)
         if self._socket is not None:
             self._socket.close()
@@ -121,12 +129,13 @@ class News:
                 heard.recv(16)
 
 
-def _poke(sender: socket.socket, path: Path) -> None:
+def _poke(sender: socket.socket, path: str) -> None:
     try:
-        sender.sendto(b"\x01", str(path))
+        sender.sendto(b"\x01", path)
     except BlockingIOError:
         pass  # its queue is full of wake-ups: it will wake
     except ConnectionRefusedError:
-        path.unlink(missing_ok=True)  # left behind by a process that was killed
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # left behind by a process that was killed
     except OSError as exc:
-        log.debug("wake-up not sent path=%s error=%s", path.name, exc)
+        log.debug("wake-up not sent path=%s error=%s", path, exc)

@@ -8,19 +8,21 @@ from unhush.storage.records import Record
 
 
 def put_profile(txn: Txn, account: bytes, record: Record) -> None:
-    rank = pack_u64(record.entry.header.time) + record.cid.digest
-    held = txn.get(Table.PROFILES, account)
-    if held is None or held[:40] < rank:
-        txn.put(Table.PROFILES, account, rank + pack_aid(record.aid))
+    txn.put(Table.PROFILES, account + _rank(record), pack_aid(record.aid))
 
 
-def drop_profile(txn: Txn, account: bytes) -> None:
-    txn.delete(Table.PROFILES, account)
+def drop_profile(txn: Txn, account: bytes, record: Record) -> None:
+    txn.delete(Table.PROFILES, account + _rank(record))
 
 
 def find_profile_aid(txn: Txn, account: bytes) -> int | None:
-    held = txn.get(Table.PROFILES, account)
-    return int.from_bytes(held[40:], "big") if held is not None else None
+    """The newest: all are kept, so that one that goes uncovers the one before it without a search."""
+    newest = next(txn.scan_down(Table.PROFILES, account), None)
+    return int.from_bytes(newest[1], "big") if newest is not None else None
+
+
+def _rank(record: Record) -> bytes:
+    return pack_u64(record.entry.header.time) + record.cid.digest
 
 
 def put_petname(txn: Txn, who: Cid, petname: str | None) -> None:

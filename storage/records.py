@@ -8,6 +8,7 @@ from typing import Final
 
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.entry import Entry, stored_entry
+from unhush.identity.errors import IdentityError
 from unhush.storage.errors import DamagedRow
 
 AID_BYTES: Final = 8
@@ -40,7 +41,10 @@ class Record:
 
     @cached_property
     def entry(self) -> Entry:
-        return stored_entry(self.block)
+        try:
+            return stored_entry(self.block)
+        except IdentityError as exc:
+            raise DamagedRow(self.aid, f"holds no entry: {exc}") from exc
 
     @cached_property
     def cid(self) -> Cid:

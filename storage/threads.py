@@ -18,4 +18,4 @@ def drop_reply(txn: Txn, root: Cid, record: Record) -> None:
 
 def iter_reply_aids(txn: Txn, root: Cid) -> Iterator[int]:
     for key, _ in txn.scan(Table.THREADS, root.digest):
-        yield int.from_bytes(key[40:], "big")
+        yield int.from_bytes(key[48:], "big")

@@ -1,12 +1,15 @@
 """Timelines: posts of an account, and the home timeline of the people followed here.
 
 Both are materialised, so a page is one range scan whatever the number of
-follows. A position is (shown time, aid): stable under inserts, and the same
-order for everybody who saw the records at the same time.
+follows. A position is (shown time, seq, aid): stable under inserts, and a log
+whose records share a millisecond stays in the order it was written, in
+whichever order its parts arrived.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import NotFound
@@ -14,38 +17,37 @@ from unhush.storage.journal import pack_aid
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record
 
+_CURSOR: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,20}")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
     """A place in a timeline; its text form is the cursor people and pages hand back."""
 
     shown_at_ms: int
+    seq: int
     aid: int
 
     def pack(self) -> bytes:
-        return pack_u64(self.shown_at_ms) + pack_aid(self.aid)
+        return pack_u64(self.shown_at_ms) + pack_u64(self.seq) + pack_aid(self.aid)
 
     def __str__(self) -> str:
-        return f"{self.shown_at_ms}-{self.aid}"
+        return f"{self.shown_at_ms}-{self.seq}-{self.aid}"
 
 
 def parse_position(text: str) -> Position:
     """Read a cursor; raises ``NotFound`` for anything that is none."""
-    time, _, aid = text.partition("-")
-    if not (time.isascii() and time.isdigit() and aid.isascii() and aid.isdigit() and len(text) <= 41):
+    if not _CURSOR.fullmatch(text) or max(numbers := [int(part) for part in text.split("-")]) >= 2**64:
         raise NotFound(f"not a place in a timeline: {text[:60]!r}")
-    position = Position(int(time), int(aid))
-    if position.shown_at_ms >= 2**64 or position.aid >= 2**64:
-        raise NotFound(f"not a place in a timeline: {text[:60]!r}")
-    return position
+    return Position(*numbers)
 
 
 def position_of(record: Record) -> Position:
-    return Position(record.shown_at_ms, record.aid)
+    return Position(record.shown_at_ms, record.entry.header.seq, record.aid)
 
 
 def _unpack(packed: bytes) -> Position:
-    return Position(int.from_bytes(packed[:8], "big"), int.from_bytes(packed[8:16], "big"))
+    return Position(*(int.from_bytes(packed[at : at + 8], "big") for at in (0, 8, 16)))
 
 
 def put_post(txn: Txn, account: bytes, record: Record, *, is_home: bool) -> None:

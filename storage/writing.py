@@ -4,6 +4,7 @@ Both ways in end here: what is published on this device and what arrives.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value
@@ -26,6 +27,7 @@ def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Val
         _prev_of(txn, above),
         entry.cid,
     ):
+        record = _seen_no_later_than_what_follows(txn, log, header.seq, record)
         logs.put_slot(txn, log, header.seq, record.aid, entry.cid)
         journal.append_record(txn, record)
         if fields is not None:
@@ -36,6 +38,15 @@ def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Val
     logs.put_beside(txn, log, header.seq, record.aid, entry.cid)
     journal.append_record(txn, record)
     return True
+
+
+def _seen_no_later_than_what_follows(txn: Txn, log: bytes, seq: int, record: Record) -> Record:
+    """History that comes after what it precedes must not stand above it, also if the author's clock is ahead."""
+    above = next(logs.iter_slots(txn, log, seq + 1), None)
+    later = journal.find_record(txn, above.aid) if above is not None else None
+    if later is None or later.seen_at_ms >= record.seen_at_ms:
+        return record
+    return replace(record, seen_at_ms=later.seen_at_ms)
 
 
 def _prev_of(txn: Txn, above: logs.Slot | None) -> Cid | None:

@@ -245,7 +245,11 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     ):
         host._nursery = nursery
         await host._pubsub.wait_until_ready()
-        is_listening = not config.listen or await host._swarm.listen(*map(Multiaddr, config.listen))
+        # libp2p calls it a success if one of them works; a person who named two wants two.
+        is_listening = not config.listen or (
+            await host._swarm.listen(*map(Multiaddr, config.listen))
+            and len(host._swarm.listeners) == len(config.listen)
+        )
         try:
             if is_listening:
                 yield host

@@ -203,8 +203,11 @@ class SyncSession:
             rejected = next((outcome for outcome in outcomes if outcome.status is Status.REJECTED), None)
             if rejected is not None:
                 log.info("record rejected peer=%s error=%s", self.peer_id, rejected.error)
+            is_lost = any(outcome.status is Status.FAILED for outcome in outcomes)
+            # What we could not store the peer believes we hold; only a new session, with a new summary, asks again.
+            event = Closed() if is_lost else Committed(delivery.delivery_id, is_faulty=rejected is not None)
             try:
-                token.run_sync_soon(self.tell, Committed(delivery.delivery_id, is_faulty=rejected is not None))
+                token.run_sync_soon(self.tell, event)
             except trio.RunFinishedError:
                 log.debug("network has ended peer=%s", self.peer_id)
 

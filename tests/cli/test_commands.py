@@ -178,7 +178,7 @@ def test_timeline_is_newest_first_and_ends_at_its_limit(ann: Cli) -> None:
     assert [value["text"] for value in values] == ["post 6", "post 5", "post 4"]
     assert all(set(value) == RECORD_KEYS for value in values)
     people = ann("timeline", "--limit", "2").out
-    assert re.search(r"^Ann · \d{4}-\d\d-\d\d \d\d:\d\d\npost 6\nbafyrei\w+\n\nAnn · ", people)
+    assert re.search(r"^Ann · \d{4}-\d\d-\d\d \d\d:\d\d\n  post 6\nbafyrei\w+\n\nAnn · ", people)
 
 
 def test_a_timeline_longer_than_a_page_is_read_to_the_limit(ann: Cli) -> None:

@@ -90,7 +90,7 @@ def content(store: Store) -> dict[Table, list[object]]:
             case Table.HOME:
                 return key[:-8], names[key[-8:]], numbers[value]
             case Table.PROFILES:
-                return numbers[key], value[:-8], names[value[-8:]]
+                return numbers[key[:4]], key[4:], names[value]
             case _:
                 return key[:-8], names[key[-8:]]
 

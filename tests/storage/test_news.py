@@ -1,10 +1,8 @@
 """News: whoever waits for the journal to grow wakes, whichever thread or process made it grow."""
 
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,10 @@ from tests.support.processes import child
 from unhush.storage import news
 from unhush.storage.errors import HomeInUse
 from unhush.storage.kinds import Post
-from unhush.storage.runtime import bind_in, runtime_dir
+from unhush.storage.runtime import bind_in, runtime_dir, short_name
 from unhush.storage.store import Store
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Sockets in a folder of the test's own, with a short name as in real life."""
-    with tempfile.TemporaryDirectory(prefix="u") as folder:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
-        yield Path(folder)
 
 
 class Waiter:
@@ -128,13 +118,11 @@ def test_our_post_wakes_another_process(home: Home) -> None:
         listener.finish()
 
 
-def test_news_whose_datagram_is_lost_is_found_by_the_slow_look(
-    home: Home, runtime: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_news_whose_datagram_is_lost_is_found_by_the_slow_look(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(news, "LOOK_EVERY_S", 0.05)
     called = threading.Event()
     home.store.subscribe(called.set)
-    for path in runtime.glob("unhush-*/*.sock"):
+    for path in runtime_dir(home.store.home).glob("*.sock"):
         path.unlink()  # nobody can reach us any more
     with child("tests.support.writer", str(home.store.home), "1", "posts=1") as writer:
         assert writer.line() == "ready"
@@ -172,12 +160,12 @@ def test_closing_wakes_whoever_waits(tmp_path: Path, clock: Clock) -> None:
     assert waiter.took_s < PATIENCE_S
 
 
-def test_closing_leaves_no_socket_behind(tmp_path: Path, clock: Clock, runtime: Path) -> None:
+def test_closing_leaves_no_socket_behind(tmp_path: Path, clock: Clock) -> None:
     with open_home(tmp_path / "closing", clock) as store:
         store.wait_for_news(0, 0.0)
 
-        assert len(list(runtime.glob("unhush-*/*.sock"))) == 1
-    assert list(runtime.glob("unhush-*/*.sock")) == []
+        assert len(list(runtime_dir(store.home).glob("*.sock"))) == 1
+    assert not runtime_dir(store.home).exists()
 
 
 def test_a_socket_with_our_own_name_left_by_an_earlier_process_is_no_obstacle(home: Home) -> None:
@@ -191,23 +179,15 @@ def test_a_socket_with_our_own_name_left_by_an_earlier_process_is_no_obstacle(ho
     assert waiter.join().heard
 
 
-@pytest.mark.parametrize("obstacle", ["file", "symlink", "open to all", "no runtime folder"])
-def test_waiting_in_a_runtime_folder_that_is_not_ours_alone_is_refused_by_name(
-    obstacle: str, tmp_path: Path, clock: Clock, runtime: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("obstacle", ["file", "symlink"])
+def test_waiting_where_no_socket_can_be_made_is_refused_by_name(obstacle: str, tmp_path: Path, clock: Clock) -> None:
     home = tmp_path / "home"
     home.mkdir()
     place = runtime_dir(home)
-    match obstacle:
-        case "file":
-            place.write_bytes(b"")
-        case "symlink":
-            place.symlink_to(tmp_path)
-        case "open to all":
-            place.mkdir()
-            place.chmod(0o777)
-        case _:
-            monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
+    if obstacle == "file":
+        place.write_bytes(b"")
+    else:
+        place.symlink_to(tmp_path)
 
     with open_home(home, clock) as store:
         with pytest.raises(HomeInUse):
@@ -258,3 +238,17 @@ def test_the_last_to_leave_takes_the_runtime_folder_away(tmp_path: Path, clock: 
         assert runtime_dir(store.home).is_dir()
 
     assert not runtime_dir(tmp_path / "left").exists()
+
+
+def test_a_home_too_deep_for_a_socket_path_is_woken_all_the_same(tmp_path: Path, clock: Clock) -> None:
+    deep = tmp_path / ("d" * 120) / "home"
+    deep.parent.mkdir()
+    called = threading.Event()
+    with open_home(deep, clock) as store, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        store.subscribe(called.set)
+        [ear] = runtime_dir(deep).glob("*.sock")
+
+        with short_name(ear.parent) as folder:
+            sender.sendto(b"news", f"{folder}/{ear.name}")
+
+        assert called.wait(PATIENCE_S)

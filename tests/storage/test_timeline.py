@@ -91,9 +91,9 @@ def test_the_posts_of_an_account_are_paged_alike(store: Store, known_bob: Person
     assert (end, count) == (None, 5)
 
 
-@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
-def test_a_cursor_reads_back_from_its_text(time: int, aid: int) -> None:
-    assert parse_position(str(Position(time, aid))) == Position(time, aid)
+@given(st.builds(Position, *[st.integers(0, 2**64 - 1)] * 3))
+def test_a_cursor_reads_back_from_its_text(position: Position) -> None:
+    assert parse_position(str(position)) == position
 
 
 @pytest.mark.parametrize(
@@ -101,20 +101,23 @@ def test_a_cursor_reads_back_from_its_text(time: int, aid: int) -> None:
     [
         "",
         "-",
+        "--",
         "1",
-        "1-",
-        "-1",
-        "1-2-3",
-        "a-b",
-        " 1-2",
-        "1-2\n",
-        "+1-2",
-        "1_0-2",
-        "٣-٤",
-        "²-1",
-        f"{2**64}-1",
-        f"1-{2**64}",
-        "9" * 5_000 + "-1",
+        "1-2",
+        "1-2-",
+        "-1-2",
+        "1-2-3-4",
+        "a-b-c",
+        " 1-2-3",
+        "1-2-3\n",
+        "+1-2-3",
+        "1_0-2-3",
+        "٣-٤-٥",
+        "²-1-1",
+        f"{2**64}-1-1",
+        f"1-{2**64}-1",
+        f"1-1-{2**64}",
+        "9" * 5_000 + "-1-1",
     ],
 )
 def test_what_is_no_cursor_is_refused_by_name(text: str) -> None:
@@ -125,8 +128,8 @@ def test_what_is_no_cursor_is_refused_by_name(text: str) -> None:
 def test_every_possible_cursor_can_be_asked_for(home: Home) -> None:
     home.post("one")
 
-    assert texts(page(home.store, 9, Position(2**64 - 1, 2**64 - 1))[0]) == ["one"]
-    assert page(home.store, 9, Position(0, 0)) == ([], None)
+    assert texts(page(home.store, 9, Position(2**64 - 1, 2**64 - 1, 2**64 - 1))[0]) == ["one"]
+    assert page(home.store, 9, Position(0, 0, 0)) == ([], None)
 
 
 def test_a_snapshot_does_not_change_while_others_write(home: Home, bob: Person) -> None:
@@ -170,3 +173,19 @@ def test_every_snapshot_taken_during_ingest_is_whole(home: Home, bob: Person) ->
     writer.join(30)
 
     assert all(before <= after for before, after in pairwise(sizes))
+
+
+@pytest.mark.parametrize("ahead_ms", [-1_000_000, 60_000], ids=["author's clock right", "author's clock ahead"])
+def test_history_of_one_moment_is_read_as_it_was_written_whichever_part_came_first(
+    home: Home, bob: Person, clock: Clock, ahead_ms: int
+) -> None:
+    home.publish(Follow(bob.account))
+    posts = [bob.post(str(number), time_ms=clock() + ahead_ms) for number in range(6)]
+
+    ingest(home.store, bob.incept, *arrivals_of(posts[4:]))
+    clock.advance(10)
+    ingest(home.store, *arrivals_of(posts[2:4]))
+    clock.advance(10)
+    ingest(home.store, *arrivals_of(posts[:2]))
+
+    assert texts(page(home.store, 9)[0]) == ["5", "4", "3", "2", "1", "0"]
