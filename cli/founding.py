@@ -22,8 +22,9 @@ _COLUMNS = 4
 def init_command(context: Context, name: str, words_to: Path | None) -> None:
     """Make your account in this home.
 
-    Twenty-four recovery words are made with it. They are the only way back if this machine is lost: on a
-    terminal they are shown once; otherwise they wait in a file that only you can read.
+    Twenty-four recovery words are made with it. They are the only way back if this
+    machine is lost (recovery itself comes with a later release): on a terminal they are shown once; otherwise they
+    wait in a file that only you can read.
     """
     from unhush.node.founding import check_home, found_account, generate_words
 
@@ -39,7 +40,8 @@ def init_command(context: Context, name: str, words_to: Path | None) -> None:
     called = display_name(created.name, created.account)
     context.emit(
         {"account": str(created.account), "device": str(created.device), "name": created.name},
-        f"{called}, your account is\n{created.account}\nGive it to people: it is how they follow you.",
+        f"{called}, your account is\n{created.account}\n"
+        "Give it to people, with an address of your node (unhush status, while it runs): so they follow you.",
     )
     if created.words_at is not None:
         context.say(f"Your 24 recovery words wait in {created.words_at}: write them on paper, then delete the file.")

@@ -1,11 +1,16 @@
 """``timeline``, ``thread``, ``show``, ``status``: looking, never changing."""
 
+import contextlib
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from unhush.cli.context import Context, OurCommand, pass_context
 from unhush.cli.shown import display_name, json_of, text_of
+
+if TYPE_CHECKING:
+    from unhush.node import Node
 
 
 @click.command(cls=OurCommand, name="timeline")
@@ -28,12 +33,16 @@ def timeline_command(context: Context, limit: int, follow: bool) -> None:
             context.say("Nothing here yet. Follow somebody: unhush follow ACCOUNT; or say something: unhush post TEXT")
         if follow:
             sys.stdout.flush()
-            printed = {shown.aid for shown in items}  # what came while we read the page is on it and after ``since``
-            for shown in node.events(since, home_only=True):
-                if shown.aid in printed:
-                    continue
-                context.emit(json_of(shown), text_of(shown))
-                sys.stdout.flush()
+            # What came while we read the page is on it and after ``since``.
+            with contextlib.suppress(KeyboardInterrupt):  # the one way to end it, and no failure
+                _go_on(context, node, since, printed={shown.aid for shown in items})
+
+
+def _go_on(context: Context, node: "Node", since: int, printed: set[int]) -> None:
+    for shown in node.events(since, home_only=True):
+        if shown.aid not in printed:
+            context.emit(json_of(shown), text_of(shown))
+            sys.stdout.flush()
 
 
 @click.command(cls=OurCommand, name="thread")

@@ -18,11 +18,23 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=OurCommand, name="run")
-@click.option("--listen", multiple=True, metavar="MULTIADDR", help="Where to listen; may be given more than once.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="MULTIADDR",
+    help="Where to listen; may be given more than once (default /ip4/0.0.0.0/tcp/4470).",
+)
 @click.option("--web", metavar="HOST:PORT|off", help="Where to serve the local page (default 127.0.0.1:4480).")
-@click.option("--peer", "peers", multiple=True, metavar="MULTIADDR", help="A machine to keep a connection with.")
+@click.option(
+    "--peer", "peers", multiple=True, metavar="MULTIADDR", help="A machine to keep a connection with, now and later."
+)
 # Accepted from the start, so that scripts stay true when nodes begin to find each other on the local network.
-@click.option("--no-lan", is_flag=True, expose_value=False, help="Do not look for nodes on the local network.")
+@click.option(
+    "--no-lan",
+    is_flag=True,
+    expose_value=False,
+    help="Reserved: nodes do not look for each other on the local network yet.",
+)
 @pass_context
 def run_command(context: Context, listen: tuple[str, ...], web: str | None, peers: tuple[str, ...]) -> None:
     """Run the node: connect, sync, and serve the local page.
@@ -54,14 +66,18 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
 
 
 def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None:
+    from unhush.node.config import DEFAULT_LISTEN, DEFAULT_PORT
+
     status = node.status()
     address = page.one_time_address() if page is not None else None
     lines = [f"{display_name(status.name, node.account())} is on the network."]
     lines += [f"  listening on  {listen}" for listen in status.listen]
+    if node.config.listen == DEFAULT_LISTEN and f"/tcp/{DEFAULT_PORT}/" not in "".join(status.listen):
+        lines.append(f"  port {DEFAULT_PORT} is taken: these addresses are good until this node ends, no longer")
     if status.words_waiting:
         lines.append(f"  recovery words wait in {status.words_waiting}: write them on paper, then delete the file")
     if address is not None:
-        lines.append(f"  open your page (this address works once): {address}")
+        lines.append(f"  open your page (works once, for ten minutes): {address}")
     lines.append("  Ctrl-C ends it." + (" Enter gives a new address." if address and _has_keyboard() else ""))
     value = {"ready": True, "peer": status.peer, "listen": list(status.listen), "web": address}
     context.emit(value, "\n".join(lines))
@@ -97,7 +113,7 @@ def _offer_addresses(page: "WebServer") -> None:
     # Should the person send us to the background later, reading must fail rather than stop the node.
     with contextlib.suppress(OSError):
         for _ in sys.stdin:
-            click.echo(f"  open your page (this address works once): {page.one_time_address()}")
+            click.echo(f"  open your page (works once, for ten minutes): {page.one_time_address()}")
 
 
 def _parse_web(text: str | None) -> tuple[str, int] | None:

@@ -15,7 +15,7 @@ from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.keys import PublicKey, SigningKey, self_test
 from unhush.node.config import Config, Home, check_address
 from unhush.node.control import ask, parse_network_view
-from unhush.node.errors import BadConfig, NoAccount, NotFound, NotRunning
+from unhush.node.errors import BadConfig, MalformedCid, NoAccount, NotFound, NotRunning
 from unhush.node.files import Imported, export_car, import_car, independent_cid_check
 from unhush.node.founding import DEVICE, publisher
 from unhush.node.reading import Reader
@@ -96,6 +96,9 @@ class Node:
         with self._store.snapshot() as snapshot:
             me = snapshot.account(own)
             is_followed = me is not None and snapshot.does_follow(me, who)
+            record = snapshot.record(who)
+            if record is not None and record.cid != record.account:
+                raise BadConfig(f"{who} is a {record.kind}; its author's account is {record.account}")
         if not is_followed:
             self._publish(Follow(who))
         return self.person(who)
@@ -349,4 +352,7 @@ def _check_petname(petname: str) -> None:
 
 
 def _cid(value: Cid | str) -> Cid:
-    return value if isinstance(value, Cid) else parse_cid(value.strip())
+    try:
+        return value if isinstance(value, Cid) else parse_cid(value.strip())
+    except MalformedCid as exc:
+        raise MalformedCid(f"{str(value)[:80]!r} is no id: an id has 59 letters and digits and begins with b") from exc

@@ -101,7 +101,7 @@ class Dialer:
         try:
             await self._host.dial(address.text)
         except DialFailed as exc:
-            log.debug("dial failed %s", exc)
+            log.info("dial failed %s", exc)
             self._book.failed(address.peer_id, address.text, trio.current_time())
         finally:
             del self._dialling[address.peer_id]
