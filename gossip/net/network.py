@@ -295,7 +295,8 @@ class _Live:
 
     async def _find_contacts(self) -> None:
         """Addresses that another process added while we run."""
-        seen = set(self._known())
+        # Empty at first: what was added while the dialler was starting may be in neither its book nor our past.
+        seen: set[Known] = set()
         while True:
             await trio.sleep(CONTACTS_EVERY_S)
             for known in set(self._known()) - seen:
