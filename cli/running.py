@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from unhush.node.web.server import WebServer
 
 
+SWITCH_S = 0.0005
+
+
 @click.command(cls=OurCommand, name="run")
 @click.option(
     "--listen",
@@ -46,6 +49,8 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    # Network and ingest hand records to each other across threads; the usual 5 ms would be most of a record's delay.
+    sys.setswitchinterval(SWITCH_S)
     settings: dict[str, Any] = {"listen": listen} if listen else {}
     with context.open(peers=peers, **settings) as node:
         node.account()

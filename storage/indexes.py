@@ -8,8 +8,7 @@ can be thrown away and rebuilt.
 from collections.abc import Mapping
 
 from unhush.identity.cid import Cid
-from unhush.identity.codec import Value
-from unhush.identity.entry import decode_body
+from unhush.identity.codec import Value, decode_stored
 from unhush.identity.errors import MalformedBytes
 from unhush.storage import deletes, follows, journal, profiles, settings, threads, timeline
 from unhush.storage.accounts import Account, find_account
@@ -24,9 +23,10 @@ def find_body(record: Record) -> Body | None:
     if record.body is None:
         return None
     try:
-        return parse_known(record.kind, decode_body(record.body))
+        fields = decode_stored(record.body)  # it was judged strictly before it was stored
     except MalformedBytes:
         return None
+    return parse_known(record.kind, fields) if isinstance(fields, dict) else None
 
 
 def parse_known(kind: str, fields: Mapping[str, Value]) -> Body | None:
