@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,9 +46,10 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
     It ends cleanly on Ctrl-C or SIGTERM.
     """
     web_at = _parse_web(web)
-    ended = threading.Event()
+    # Not an Event: a handler runs inside the wait it interrupts, and would wait for the lock that wait holds.
+    ended: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda got, _: ended.put(got))
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     # Network and ingest hand records to each other across threads; the usual 5 ms would be most of a record's delay.
     sys.setswitchinterval(SWITCH_S)
@@ -62,7 +64,7 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
             _say_ready(context, node, page)
             if page is not None and _has_keyboard() and not context.is_json:
                 threading.Thread(target=_offer_addresses, args=(page,), daemon=True).start()
-            ended.wait()
+            ended.get()
         finally:
             if page is not None:
                 page.stop()
