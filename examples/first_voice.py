@@ -138,6 +138,8 @@ class Watcher:
                 continue
             now = self._node.last_aid()
             items = self._node.timeline(limit=now - aid + MEANWHILE).items
+            if not any(str(shown.id) in self.seen_at for shown in items):  # more came than we looked back for
+                items = self._node.timeline(limit=2 * POSTS).items
             at = time.perf_counter()
             for shown in items:
                 self.seen_at.setdefault(str(shown.id), at)
