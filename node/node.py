@@ -7,6 +7,7 @@ network is a separate thing that can be started on top.
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -81,8 +82,7 @@ class Node:
             root, root_account = target.reply.root, target.reply.root_account
         reply = Reply(root, target.id, root_account, target.account)
         post = Post(text) if isinstance(text, str) else text
-        answer = Post(post.text, post.title, post.lang, reply, post.tags, post.mentions, post.warning)
-        return self._show(self._publish(answer))
+        return self._show(self._publish(replace(post, reply=reply)))
 
     def follow(self, account: Cid | str, petname: str | None = None) -> Person:
         """Follow an account, known here or not yet; a petname is private to this home."""

@@ -12,7 +12,7 @@ from unhush.identity.codec import Value, decode_stored
 from unhush.identity.errors import MalformedBytes
 from unhush.storage import deletes, follows, journal, profiles, settings, threads, timeline
 from unhush.storage.accounts import Account, find_account
-from unhush.storage.environment import Table, Txn
+from unhush.storage.environment import Txn
 from unhush.storage.errors import MalformedRecord
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, parse_body
 from unhush.storage.records import Record
@@ -105,6 +105,3 @@ def _delete(txn: Txn, account: Account, of: Cid, record: Record) -> None:
     deletes.put_delete(txn, account.id, of, record.aid)
     if target is not None and is_first and target.account == account.id:
         unindex(txn, account, target)
-
-
-INDEX_TABLES = (Table.POSTS, Table.HOME, Table.THREADS, Table.FOLLOWS, Table.PROFILES, Table.DELETED)

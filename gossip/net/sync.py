@@ -13,6 +13,7 @@ import trio
 
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.intake import Submit
+from unhush.gossip.net.soundness import find_sound_run
 from unhush.gossip.net.stream import Stream
 from unhush.gossip.proto.actions import (
     Action,
@@ -46,11 +47,9 @@ from unhush.gossip.proto.frames import Item, Operation, Reason
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.ranges import Ranges
 from unhush.gossip.proto.session import Session
-from unhush.identity.cid import Cid, cid_of
+from unhush.identity.cid import Cid
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
-from unhush.storage.errors import DamagedRow
 from unhush.storage.records import STATE_OF_REASON, BodyState, Record
-from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -63,9 +62,6 @@ READ_AHEAD = 4
 # A delivery this small is somebody writing now, not history: it goes before bulk.
 LIVE_RECORDS = 8
 
-# Numbers looked at one by one for what a damaged run still holds: a tenth of a second at the very most.
-MAX_SALVAGE = 2_000
-
 # How long to wait before offering a delivery again that ingest had no room for.
 FULL_PAUSE_S = 0.05
 
@@ -75,7 +71,6 @@ class SyncSession:
 
     def __init__(self, stream: Stream, store: Store, submit: Submit, config: SessionConfig) -> None:
         self.peer_id = stream.peer_id
-        self.caught_up_at: float | None = None
         self._stream = stream
         self._store = store
         self._submit = submit
@@ -134,7 +129,6 @@ class SyncSession:
             case Deliver():
                 await self._deliver(action)
             case CaughtUp(accounts):
-                self.caught_up_at = trio.current_time()
                 log.info("caught up peer=%s accounts=%d", self.peer_id, len(accounts))
             case Close(reason, is_fault):
                 log.info("sync ended peer=%s reason=%s", self.peer_id, reason)
@@ -188,7 +182,7 @@ class SyncSession:
                     records = snapshot.operations(account, frozenset(ids))
                     return OpsRead(account, tuple(Operation(record.block, record.body or b"") for record in records))
                 case ReadRun(account, key):
-                    return RunRead(account, key, tuple(map(_item, _sound_run(snapshot, read))))
+                    return RunRead(account, key, tuple(map(_item, find_sound_run(snapshot, read))))
                 case _:
                     assert_never(read)
 
@@ -214,48 +208,6 @@ class SyncSession:
         # Ingest is on another thread and sets no event.
         while not self._submit(batch, is_live=len(batch.items) <= LIVE_RECORDS, done=done):  # noqa: ASYNC110
             await trio.sleep(FULL_PAUSE_S)
-
-
-def _sound_run(snapshot: Snapshot, read: ReadRun) -> list[Record]:
-    """A run to send. LMDB has no checksums, so every record is held against its id once more.
-
-    What the disk has damaged is left out and the rest is sent; the reader of the answer takes gaps.
-    """
-    try:
-        records = snapshot.run(read.account, read.key, read.lo, read.hi, read.max_bytes)
-        if all(_is_sound(snapshot, record) for record in records):
-            return records
-    except DamagedRow as exc:
-        log.debug("%s", exc)
-    found: list[Record] = []
-    room = read.max_bytes
-    for seq in range(read.hi, max(read.lo, read.hi - MAX_SALVAGE) - 1, -1):
-        record = _find_sound(snapshot, read, seq)
-        if record is not None:
-            found.append(record)
-            room -= len(record.block) + len(record.body or b"")
-        if room <= 0:
-            break
-    return found[::-1]
-
-
-def _find_sound(snapshot: Snapshot, read: ReadRun, seq: int) -> Record | None:
-    try:
-        record = next(iter(snapshot.run(read.account, read.key, seq, seq, 1)), None)
-    except DamagedRow as exc:
-        log.error("record damaged, not sent key=%s seq=%d error=%s; run: unhush verify", read.key, seq, exc)
-        return None
-    if record is not None and not _is_sound(snapshot, record):
-        log.error("record damaged, not sent key=%s seq=%d aid=%d; run: unhush verify", read.key, seq, record.aid)
-        return None
-    return record
-
-
-def _is_sound(snapshot: Snapshot, record: Record) -> bool:
-    """Whether the bytes are the ones that were stored: an id that leads back to this row cannot be made by chance."""
-    return snapshot.find_aid(record.cid) == record.aid and (
-        record.body is None or cid_of(record.body) == record.entry.header.body
-    )
 
 
 def _item(record: Record) -> Item:
