@@ -15,7 +15,7 @@ from unhush.gossip.errors import MalformedAddress
 from unhush.gossip.proto.addresses import parse_address
 from unhush.node.errors import BadConfig
 
-# A fixed port, so that an address given to somebody stays true; the next free one if it is taken.
+# A fixed port, so that an address given to somebody stays true; any free one, for that run, if it is taken.
 DEFAULT_PORT: Final = 4470
 DEFAULT_LISTEN: Final = (f"/ip4/0.0.0.0/tcp/{DEFAULT_PORT}",)
 DEFAULT_WEB: Final = ("127.0.0.1", 4480)

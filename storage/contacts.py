@@ -15,7 +15,6 @@ class Contact:
 
     address: str
     is_configured: bool
-    last_success_ms: int = 0  # 0: never reached
 
     def __post_init__(self) -> None:
         if not 0 < len(self.address.encode()) <= MAX_ADDRESS_BYTES:
@@ -31,12 +30,8 @@ def put_contact(txn: Txn, contact: Contact) -> None:
     held = txn.get(Table.CONTACTS, contact.address.encode())
     if held is not None:
         known = _unpack(contact.address, held)
-        contact = replace(
-            contact,
-            is_configured=contact.is_configured or known.is_configured,
-            last_success_ms=max(contact.last_success_ms, known.last_success_ms),
-        )
-    packed = encode({"configured": contact.is_configured, "success": contact.last_success_ms})
+        contact = replace(contact, is_configured=contact.is_configured or known.is_configured)
+    packed = encode({"configured": contact.is_configured})
     txn.put(Table.CONTACTS, contact.address.encode(), packed)
 
 
@@ -46,6 +41,6 @@ def drop_contact(txn: Txn, address: str) -> bool:
 
 def _unpack(address: str, value: bytes) -> Contact:
     match decode_map(value):
-        case {"configured": bool() as is_configured, "success": int() as last_success_ms}:
-            return Contact(address, is_configured, last_success_ms)
+        case {"configured": bool() as is_configured}:
+            return Contact(address, is_configured)
     raise StoreUnreadable(f"the stored contact {address!r} is damaged")

@@ -250,14 +250,14 @@ def test_a_limit_on_the_size_of_files_refuses_by_name_and_loses_nothing(tmp_path
 
 def test_contacts_are_remembered_and_what_a_person_gave_stays_so(tmp_path: Path, clock: Clock) -> None:
     with open_home(tmp_path, clock) as store:
-        store.put_contact(Contact("/ip4/192.0.2.1/tcp/4001", is_configured=True, last_success_ms=5))
-        store.put_contact(Contact("/ip4/192.0.2.1/tcp/4001", is_configured=False, last_success_ms=3))
+        store.put_contact(Contact("/ip4/192.0.2.1/tcp/4001", is_configured=True))
+        store.put_contact(Contact("/ip4/192.0.2.1/tcp/4001", is_configured=False))
         store.put_contact(Contact("/ip4/192.0.2.2/tcp/4001", is_configured=False))
         assert store.drop_contact("/ip4/192.0.2.2/tcp/4001")
         assert not store.drop_contact("/ip4/192.0.2.2/tcp/4001")
 
     with open_home(tmp_path, clock) as store, store.snapshot() as snapshot:
-        assert snapshot.contacts() == [Contact("/ip4/192.0.2.1/tcp/4001", is_configured=True, last_success_ms=5)]
+        assert snapshot.contacts() == [Contact("/ip4/192.0.2.1/tcp/4001", is_configured=True)]
 
 
 @pytest.mark.parametrize("address", ["", "/" * 401, "/ä" * 134])
