@@ -17,8 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rule import bench_identity
+
+from unhush.identity.building import build_inception
 from unhush.identity.keys import SigningKey
-from unhush.identity.operations import build_inception
 from unhush.identity.words import Words
 from unhush.node import Config
 from unhush.node.files import independent_cid_check
@@ -116,7 +118,11 @@ def bench_story() -> dict[str, Any]:
     }
 
 
-BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"store": bench_store, "first-voice": bench_story}
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "identity": bench_identity,
+    "store": bench_store,
+    "first-voice": bench_story,
+}
 
 
 def main() -> int:

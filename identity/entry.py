@@ -166,9 +166,14 @@ def _parse_header(fields: dict[str, Value]) -> Header:
 
 def signed_message(block: bytes, network: str, context: bytes = b"entry") -> bytes:
     """What the signature of a block covers: the domain tag and the exact bytes between head and signature."""
+    return in_context(block[1:_SIGNATURE_AT], network, context)
+
+
+def in_context(payload: bytes, network: str, context: bytes) -> bytes:
+    """The bytes a signature covers, so that it holds in one network and for one purpose (PROTOCOL §1, "Context")."""
     if not _NETWORK.fullmatch(network):
         raise MalformedEntry(f"network name {network[:64]!r} is not 1 to 32 of a-z 0-9 -")
-    return b"unhush/1/" + network.encode() + b"/" + context + b"\x00" + block[1:_SIGNATURE_AT]
+    return b"unhush/1/" + network.encode() + b"/" + context + b"\x00" + payload
 
 
 def verify_signature(entry: UnverifiedEntry, network: str) -> Entry:

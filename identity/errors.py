@@ -51,3 +51,16 @@ class WrongAccount(VerificationError):
 
 class CryptoSelfTestFailed(IdentityError):
     """The signature library on this machine judges differently from the protocol; we refuse to run."""
+
+
+class MalformedRequest(IdentityError):
+    """Text that is no code by which a device asks to be added, or not as the device wrote it."""
+
+
+class WrongNetwork(IdentityError):
+    """A device asks to be added on another network than ours."""
+
+    def __init__(self, theirs: str, ours: str) -> None:
+        super().__init__(f"this code is for the network {theirs!r}, and this account is on {ours!r}")
+        self.theirs = theirs
+        self.ours = ours

@@ -103,8 +103,8 @@ class _Case:
     expected: bool
 
 
-# Made once from the seed 00 01 … 1f by adding L to S, replacing R by the identity (with S = h·a), and
-# adding a point of order 8 to R (valid for a cofactored verifier only).
+# Made once from the seed 00 01 … 1f by adding L to S, replacing R by the identity (with S = h·a) in each of
+# its encodings that a lenient reader takes, and adding a point of order 8 to R (valid for a cofactored verifier only).
 _CASES: Final = (
     _Case(
         "a good signature",
@@ -131,6 +131,22 @@ _CASES: Final = (
         False,
     ),
     _Case(
+        "a signature whose R is the identity with y = p + 1",
+        "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8",
+        b"unhush",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"
+        "838ceaa27578ff4e3ea6dd05dad18967eb956a037d2464684c0c191c54110e0d",
+        False,
+    ),
+    _Case(
+        "a signature whose R is the identity with the sign of x = 0 set",
+        "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8",
+        b"unhush",
+        "0100000000000000000000000000000000000000000000000000000000000080"
+        "b0933e9d01431809a046db7a95ed873e39c370319c39f15da3f5418884eabb06",
+        False,
+    ),
+    _Case(
         "a signature whose R has a part of small order",
         "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8",
         b"unhush",
@@ -148,8 +164,17 @@ _CASES: Final = (
     ),
 )
 
-_SMALL_ORDER: Final = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
-_NON_CANONICAL: Final = bytes.fromhex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")
+# The good key above, alone and with a point of small order added; then points that are nobody's key.
+_POINTS: Final = (
+    ("a good key", "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8", True),
+    ("a key with a part of order 8", "b502ff3d92e31d8190b4aa4ea0414005167fad089c4de9dac8a2fc850fed4f58", False),
+    ("a key with a part of order 2", "ea5ef8400c31ef41e28f22e718b43f66981b29cf645af2a0e223799bedaace47", False),
+    ("a point of small order", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", False),
+    ("the identity", "0100000000000000000000000000000000000000000000000000000000000000", False),
+    ("the identity with y = p + 1", "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", False),
+    ("the identity with its sign set", "0100000000000000000000000000000000000000000000000000000000000080", False),
+    ("what is not on the curve", "0200000000000000000000000000000000000000000000000000000000000000", False),
+)
 
 
 def self_test() -> None:
@@ -158,6 +183,7 @@ def self_test() -> None:
         key = PublicKey(bytes.fromhex(case.key))
         if verify(key, case.message, bytes.fromhex(case.signature)) is not case.expected:
             raise CryptoSelfTestFailed(f"the Ed25519 library judges {case.name} wrongly; unhush will not run on it")
-    for name, point in (("a point of small order", _SMALL_ORDER), ("a non-canonical point", _NON_CANONICAL)):
-        if is_admissible(PublicKey(point)):
-            raise CryptoSelfTestFailed(f"the Ed25519 library admits {name}; unhush will not run on it")
+    for name, point, expected in _POINTS:
+        if is_admissible(PublicKey(bytes.fromhex(point))) is not expected:
+            verb = "refuses" if expected else "admits"
+            raise CryptoSelfTestFailed(f"the Ed25519 library {verb} {name}; unhush will not run on it")

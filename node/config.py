@@ -14,6 +14,7 @@ import platformdirs
 from unhush.gossip.errors import MalformedAddress
 from unhush.gossip.proto.addresses import parse_address
 from unhush.node.errors import BadConfig
+from unhush.storage.keyfile import DEFAULT_SEALING, Sealing
 
 # A fixed port, so that an address given to somebody stays true; any free one, for that run, if it is taken.
 DEFAULT_PORT: Final = 4470
@@ -43,6 +44,8 @@ class Config:
     peers: tuple[str, ...] = ()  # addresses to remember and dial
     clock_ms: Callable[[], int] = wall_clock_ms
     random_bytes: Callable[[int], bytes] = os.urandom
+    passphrase: Callable[[], str] | None = None  # asked once, when a sealed key must be opened
+    sealing: Sealing = DEFAULT_SEALING
 
     def __post_init__(self) -> None:
         if not _NETWORK.fullmatch(self.network):
@@ -86,6 +89,15 @@ class Home:
     @property
     def device_key(self) -> Path:
         return self.path / "device.key"
+
+    @property
+    def next_device_key(self) -> Path:
+        """A key that is about to take the device key's place."""
+        return self.path / "next-device.key"
+
+    @property
+    def root_key(self) -> Path:
+        return self.path / "root.key"
 
     @property
     def peer_key(self) -> Path:

@@ -89,8 +89,8 @@ def parse_network_view(answer: Answer) -> NetworkView:
             PeerInfo(str(peer["address"]), str(peer["peer"]), bool(peer["connected"]), bool(peer["inbound"]))
             for peer in answer["peers"]
         )
-        return NetworkView(str(answer["peer"]), tuple(map(str, answer["listen"])), peers)
-    except (KeyError, TypeError) as exc:
+        return NetworkView(str(answer["peer"]), tuple(map(str, answer["listen"])), peers, int(answer["own_checked"]))
+    except (KeyError, TypeError, ValueError) as exc:
         raise NotRunning("the node on this home is of another version") from exc
 
 

@@ -5,12 +5,18 @@ from unhush.identity.errors import (
     CryptoSelfTestFailed,
     IdentityError,
     MalformedCid,
+    MalformedOperation,
+    MalformedRequest,
     UnhushError,
     VerificationError,
+    WrongNetwork,
 )
 from unhush.storage.errors import (
+    BadPassphrase,
     HomeInUse,
+    KeyFileDamaged,
     KeyFileError,
+    KeySealed,
     MalformedCar,
     MalformedRecord,
     NoAccount,
@@ -19,30 +25,41 @@ from unhush.storage.errors import (
     StoreFull,
     StoreUnreadable,
     WritingRefused,
+    WrongPassphrase,
 )
 
 __all__ = [
     "AccountExists",
     "BadConfig",
+    "BadPassphrase",
     "BadWords",
     "CryptoSelfTestFailed",
+    "DeviceRefused",
     "HomeInUse",
     "IdentityError",
+    "KeyFileDamaged",
     "KeyFileError",
+    "KeySealed",
     "MalformedCar",
     "MalformedCid",
+    "MalformedOperation",
     "MalformedRecord",
+    "MalformedRequest",
     "NetworkFailed",
     "NoAccount",
     "NodeError",
     "NotFound",
     "NotRunning",
+    "NotSynced",
     "StorageError",
     "StoreFull",
     "StoreUnreadable",
     "UnhushError",
     "VerificationError",
+    "WordsNeeded",
     "WritingRefused",
+    "WrongNetwork",
+    "WrongPassphrase",
 ]
 
 
@@ -56,6 +73,18 @@ class BadConfig(NodeError):
 
 class AccountExists(NodeError):
     """This home has an account already."""
+
+
+class WordsNeeded(NodeError):
+    """Only the 24 words can sign this here: the root key is not kept on this machine."""
+
+
+class DeviceRefused(NodeError):
+    """An operation on a device that the account, as it stands, would not let count."""
+
+
+class NotSynced(NodeError):
+    """No peer answered what it holds of the account, and what was asked should not be done blind."""
 
 
 class NotRunning(NodeError):

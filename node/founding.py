@@ -9,21 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from unhush.identity.building import build_inception
 from unhush.identity.cid import Cid
 from unhush.identity.errors import BadWords
 from unhush.identity.keys import PublicKey, SigningKey, self_test
-from unhush.identity.operations import MAX_NAME_BYTES, build_inception
+from unhush.identity.operations import MAX_NAME_BYTES
 from unhush.identity.words import ENTROPY_BYTES, Words, parse_words
 from unhush.node.config import Config, Home
 from unhush.node.errors import AccountExists, BadConfig, KeyFileError
 from unhush.node.lock import HomeLock
-from unhush.storage.keyfile import make_private_dir, read_key, read_private, write_key, write_new_private, write_private
+from unhush.node.secrets import Keys
+from unhush.storage.keyfile import make_private_dir, read_private, write_key, write_new_private, write_private
 from unhush.storage.kinds import Profile
 from unhush.storage.publish import Publisher
 from unhush.storage.store import Store
-
-DEVICE = "device"
-PEER = "peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +40,19 @@ def generate_words(config: Config) -> Words:
     return Words(config.random_bytes(ENTROPY_BYTES))
 
 
-def found_account(config: Config, name: str, *, words: Words | None = None, words_to: Path | None = None) -> Created:
-    """Make the account of a home.
+def found_account(
+    config: Config,
+    name: str,
+    *,
+    words: Words | None = None,
+    words_to: Path | None = None,
+    keep_root: bool = False,
+) -> Created:
+    """Make the account of a home; its keys are sealed if ``config.passphrase`` can be asked.
 
     Whoever gives ``words`` has shown them to the person. Otherwise they are made here and kept in ``words_to``,
-    or the home's ``words.txt``, readable by the owner alone. Raises ``AccountExists``, ``KeyFileError``,
-    ``MalformedRecord`` for a name that is too long.
+    or the home's ``words.txt``, readable by the owner alone. With ``keep_root`` the root key stays on this machine,
+    sealed. Raises ``AccountExists``, ``KeyFileError``, ``MalformedRecord`` for a name that is too long.
     """
     self_test()
     profile = _parse_name(name)
@@ -56,7 +62,10 @@ def found_account(config: Config, name: str, *, words: Words | None = None, word
         if words is None:
             kept_at = words_to or home.words
             words = _keep_words(config, home, kept_at)
-        device = _device_key(config, home)
+        keys = Keys(config)
+        device = keys.make_device(sealed=config.passphrase is not None)
+        if keep_root:
+            keys.keep_root(words.root(0))
         inception = build_inception(
             words,
             device=device.public,
@@ -129,12 +138,6 @@ def _keep_words(config: Config, home: Home, path: Path) -> Words:
         except BadWords as exc:
             raise KeyFileError(f"{path} exists and holds no recovery words; nothing was written over it") from exc
     return words
-
-
-def _device_key(config: Config, home: Home) -> SigningKey:
-    if home.device_key.exists():
-        return read_key(home.device_key, DEVICE)
-    return make_key(config, home.device_key, DEVICE)
 
 
 def make_key(config: Config, path: Path, kind: str) -> SigningKey:

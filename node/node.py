@@ -6,6 +6,7 @@ network is a separate thing that can be started on top.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -13,17 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from unhush.identity.cid import Cid, parse_cid
-from unhush.identity.keys import PublicKey, SigningKey, self_test
+from unhush.identity.keys import PublicKey, self_test
+from unhush.identity.words import Words
 from unhush.node.config import Config, Home, check_address
 from unhush.node.control import ask, parse_network_view
-from unhush.node.errors import BadConfig, MalformedCid, NoAccount, NotFound, NotRunning
+from unhush.node.devices import Devices
+from unhush.node.errors import AccountExists, BadConfig, MalformedCid, NoAccount, NotFound, NotRunning, NotSynced
 from unhush.node.files import Imported, export_car, import_car, independent_cid_check
-from unhush.node.founding import DEVICE, publisher
+from unhush.node.founding import publisher
+from unhush.node.identities import describe
 from unhush.node.reading import Reader
-from unhush.node.views import NetworkView, Page, PeerInfo, Person, Shown, Status, Thread
+from unhush.node.renewing import Renewing
+from unhush.node.secrets import Keys
+from unhush.node.views import DeviceInfo, DeviceState, NetworkView, Page, PeerInfo, Person, Shown, Status, Thread
 from unhush.storage.car import CarContents
 from unhush.storage.contacts import Contact
-from unhush.storage.keyfile import make_private_dir, read_key
+from unhush.storage.keyfile import make_private_dir
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, Reply
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
@@ -31,9 +37,11 @@ from unhush.storage.store import Store
 from unhush.storage.verify import Report, verify_store
 
 if TYPE_CHECKING:
+    from unhush.node.restoring import Progress, Restored, Restoring
     from unhush.node.running import Running
 
 MAX_PETNAME_BYTES = 200
+LINGER_S = 1.0
 
 
 class Node:
@@ -44,8 +52,13 @@ class Node:
         self._home = Home(config.home)
         make_private_dir(config.home)
         self._store = Store(config.home, network=config.network, clock_ms=config.clock_ms)
+        self._keys = Keys(config)
+        self._keys.finish_change(self._own_device())
+        self.devices = Devices(self._store, config, self._keys)
         self._publisher: Publisher | None = None
         self._running: Running | None = None
+        self._renewing: Renewing | None = None
+        self._lingers = False  # a network that runs only for one act: what it signed last should still leave
         self._starting = threading.Lock()  # a network is started or stopped by one thread at a time
         self._looking = threading.Lock()  # ``events`` looks into the store only while it is surely open
         self._is_closed = False
@@ -59,6 +72,8 @@ class Node:
         """Stop everything, also ``events`` that another thread waits on."""
         with self._looking:
             self._is_closed = True
+        if self._lingers:
+            time.sleep(LINGER_S)
         self.stop_network()
         self._store.close()
 
@@ -262,6 +277,10 @@ class Node:
                 last_aid=snapshot.last_aid(),
                 listen=view.listen if view is not None else (),
                 peer=view.peer if view is not None else None,
+                identity=describe(snapshot, me) if me is not None else None,
+                problem=snapshot.why_not_to_write(),
+                local_only=snapshot.count_local(),
+                keeps_root=self._keys.keeps_root() is not None,
             )
 
     # -- files
@@ -289,16 +308,94 @@ class Node:
 
     def start_network(self) -> None:
         """Connect, sync and gossip until ``stop_network``; raises ``HomeInUse``, ``NetworkFailed``, ``NoAccount``."""
-        from unhush.node.running import Running  # lazy: the network costs a second and 80 MB
-
         with self._starting:
             if self._running is None:
                 self.account()
-                self._running = Running(self.config, self._home, self._store, self._device_key().public)
+                self._running = self._start()
+                self._renewing = Renewing(self._store, keys=self._keys, devices=self.devices)
+
+    def _start(self) -> "Running":
+        from unhush.node.running import Running  # lazy: the network costs a second and 80 MB
+
+        return Running(self.config, self._home, self._store)
+
+    def sync_own(self, timeout_s: float = 10.0) -> bool:
+        """Ask peers what they hold of our own account, if need be over a network that runs until ``close``.
+
+        False if none answered in time. What is signed afterwards is signed on the newest table they know.
+        """
+        self.account()
+        due = time.monotonic() + timeout_s
+        if self._network_view() is None:
+            with self._store.snapshot() as snapshot:
+                if not (snapshot.contacts() or self.config.peers):
+                    return False
+            self.start_network()
+            self._lingers = True
+        while time.monotonic() < due:
+            view = self._network_view()
+            if view is not None and view.own_checked:
+                return True
+            time.sleep(0.05)
+        return False
+
+    def restore(
+        self,
+        words: Words,
+        *,
+        account: Cid | str | None = None,
+        name: str = "restored",
+        on_progress: "Progress" = lambda _what, _count: None,
+    ) -> "Restored":
+        """Bring the account of these words into this home, from any peer of ``config.peers`` that has it.
+
+        This device gets a key of its own, called ``name``, and is added. ``account`` chooses, should the words have
+        founded several. Raises ``AccountExists``, ``NetworkFailed``, ``NotFound``, ``NotSynced`` and
+        ``DeviceRefused``; whatever it raises, the same call goes on where it ended.
+        """
+        chosen = _cid(account) if account is not None else None
+        return self._restoring().restore(words, account=chosen, name=name, on_progress=on_progress)
+
+    def join(self, account: Cid | str, on_progress: "Progress" = lambda _what, _count: None) -> DeviceInfo:
+        """Make an account this home's own, to which another device has added this one, or is about to.
+
+        Raises ``AccountExists``, ``NetworkFailed``, ``NotSynced``. Until this device is listed, nothing can be
+        signed; what was fetched stays.
+        """
+        chosen = _cid(account)
+        key = self._keys.make_device(sealed=self.config.passphrase is not None).public
+        with self._store.snapshot() as snapshot:
+            own = snapshot.own_account()
+            known = snapshot.account(own) if own is not None else None
+        if own != chosen:
+            if known is not None and known.state.cut_of(key) is not None:
+                raise AccountExists(f"{self.config.home} has an account already: {own}")
+            self._store.adopt_account(chosen, key)
+        self._restoring().fetch(chosen, on_progress)
+        devices = self.devices.identity(chosen).devices
+        for device in devices:
+            if device.key == key and device.state is DeviceState.OPEN:
+                return device
+        raise NotSynced(
+            "the account is here; this device is not among its devices yet: add it on another one, "
+            "with the code that unhush device request prints, and run this again"
+        )
+
+    def _restoring(self) -> "Restoring":
+        from unhush.node.restoring import Restoring  # lazy, as the network
+
+        with self._starting:
+            if self._running is None:
+                self._running = self._start()
+            running = self._running
+        return Restoring(self._store, self.config, keys=self._keys, devices=self.devices, running=running)
 
     def stop_network(self) -> None:
         with self._starting:
             running, self._running = self._running, None
+            renewing, self._renewing = self._renewing, None
+            if renewing is not None:
+                renewing.stop()
             if running is not None:
                 running.stop()
 
@@ -316,17 +413,23 @@ class Node:
 
     def _publish(self, *bodies: Body) -> Record:
         self.account()
-        if self._publisher is None:
+        writes_with = self._own_device()
+        if self._publisher is None or self._publisher.device != writes_with:
             self_test()
-            self._publisher = publisher(self.config, self._device_key())
+            self._publisher = publisher(self.config, self._keys.device())
         return self._store.publish(self._publisher, *bodies)[-1]
 
-    def _device_key(self) -> SigningKey:
-        return read_key(self._home.device_key, DEVICE)
+    def unlock(self) -> None:
+        """Open the sealed keys now, asking for the passphrase if there are any; raises ``KeyFileError``."""
+        self._keys.unlock()
 
     def device(self) -> PublicKey:
         """The key this device signs with; raises ``KeyFileError``."""
-        return self._device_key().public
+        return self._keys.device_facts().public
+
+    def _own_device(self) -> PublicKey | None:
+        with self._store.snapshot() as snapshot:
+            return snapshot.own_device()
 
     def _show(self, record: Record) -> Shown:
         with self._store.snapshot() as snapshot:

@@ -1,8 +1,13 @@
 """From a snapshot of the store to what a person sees. Every function is one consistent look."""
 
+from typing import TypedDict
+
 from unhush.identity.cid import Cid
+from unhush.identity.operations import OPEN
+from unhush.identity.trunk import Standing
 from unhush.node.errors import NotFound
 from unhush.node.views import Page, Person, ReplyRef, Shown, Thread
+from unhush.storage.accounts import Account
 from unhush.storage.kinds import Post
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot, take
@@ -10,6 +15,15 @@ from unhush.storage.timeline import Position, parse_position
 
 MAX_PAGE = 500  # records on one page; whoever wants more follows the cursor
 MAX_THREAD = 5_000  # replies shown of one thread
+
+
+class _Health(TypedDict):
+    """What may be wrong with an account."""
+
+    alarms: tuple[str, ...]
+    contested: int
+    unproven: int
+    cut_devices: int
 
 
 class Reader:
@@ -66,7 +80,19 @@ class Reader:
             is_own=account == self._own,
             is_followed=is_followed,
             posts=self._snapshot.count_posts(found) if found is not None else 0,
+            **self._health(found),
         )
+
+    def _health(self, found: Account | None) -> "_Health":
+        if found is None:
+            return {"alarms": (), "contested": 0, "unproven": 0, "cut_devices": 0}
+        devices = self._snapshot.devices(found)
+        return {
+            "alarms": tuple(sorted(alarm.value for alarm in found.state.alarms)),
+            "contested": sum(device.contested for device in devices),
+            "unproven": sum(device.unproven for device in devices),
+            "cut_devices": sum(cut != OPEN for cut in found.state.cuts.values()),
+        }
 
     def follows(self) -> tuple[Person, ...]:
         me = self._snapshot.account(self._own) if self._own is not None else None
@@ -74,7 +100,9 @@ class Reader:
 
     def shown(self, record: Record) -> Shown:
         is_deleted = self._snapshot.is_deleted(record)
-        body = None if is_deleted else self._snapshot.body(record)
+        standing = self._snapshot.standing(record)
+        is_hidden = is_deleted or standing in (Standing.VOID, Standing.UNPROVEN)
+        body = None if is_hidden else self._snapshot.body(record)
         post = body if isinstance(body, Post) else Post("")
         name, petname = self._name(record.account)
         return Shown(
@@ -94,6 +122,8 @@ class Reader:
             is_own=record.account == self._own,
             is_deleted=is_deleted,
             has_body=record.body is not None,
+            standing=standing.value,
+            is_local=record.account == self._own and self._snapshot.is_local(record),
         )
 
     def _page(self, records: list[Record], after: Position | None) -> Page:

@@ -7,13 +7,15 @@ from typing import Any
 import unhush
 from unhush.gossip.errors import GossipError, ListenFailed
 from unhush.gossip.net.network import Network, NetworkConfig
+from unhush.gossip.net.seeking import Report
 from unhush.identity.keys import PublicKey
 from unhush.node.config import DEFAULT_LISTEN, Config, Home, check_address
 from unhush.node.control import ControlServer
 from unhush.node.errors import NetworkFailed
-from unhush.node.founding import PEER, make_key
+from unhush.node.founding import make_key
 from unhush.node.intake import Intake
 from unhush.node.lock import HomeLock
+from unhush.node.secrets import PEER
 from unhush.node.views import NetworkView, PeerInfo
 from unhush.storage.contacts import Contact
 from unhush.storage.keyfile import read_key
@@ -25,7 +27,7 @@ AGENT = f"unhush/{unhush.__version__}"
 class Running:
     """Starts when made; raises ``HomeInUse`` or ``NetworkFailed`` and then leaves nothing behind."""
 
-    def __init__(self, config: Config, home: Home, store: Store, device: PublicKey) -> None:
+    def __init__(self, config: Config, home: Home, store: Store) -> None:
         with ExitStack() as started:
             started.callback(HomeLock(config.home, f"a node is already running on {config.home}").release)
             peer_key = (
@@ -36,7 +38,7 @@ class Running:
             intake = Intake(store)
             intake.start()
             started.callback(intake.stop)
-            settings = NetworkConfig(config.network, peer_key.seed, config.listen, AGENT, device)
+            settings = NetworkConfig(config.network, peer_key.seed, config.listen, AGENT)
             self._network = _start(store, intake, settings)
             started.callback(self._network.stop)
             started.callback(ControlServer(config.home, {"network": self._describe}).close)
@@ -49,7 +51,18 @@ class Running:
     def view(self) -> NetworkView:
         status = self._network.status()
         peers = tuple(PeerInfo(peer.address, peer.peer_id, True, peer.inbound) for peer in status.connected)
-        return NetworkView(status.peer_id, status.listen, peers)
+        return NetworkView(status.peer_id, status.listen, peers, status.own_checked)
+
+    def own_checked(self) -> int:
+        """How many peers have given all they hold of the home's account."""
+        return self._network.status().own_checked
+
+    def find(self, root: PublicKey, report: Report) -> None:
+        """Ask every peer whose inception this root key signed; ``report`` gets their unchecked answers."""
+        self._network.find(root, report)
+
+    def stop_finding(self, root: PublicKey) -> None:
+        self._network.stop_finding(root)
 
     def _describe(self) -> dict[str, Any]:
         return asdict(self.view())

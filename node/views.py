@@ -1,8 +1,19 @@
 """Records, people and states as a person sees them; the same for the page, the command line and programs."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
+
+
+class DeviceState(Enum):
+    """What a device may do for an account."""
+
+    OPEN = "open"
+    CUT = "cut"  # its records up to the cut stay
+    VOID = "void"  # nothing of it stays
+    UNLISTED = "unlisted"  # the account does not name it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,8 @@ class Shown:
     is_own: bool
     is_deleted: bool = False
     has_body: bool = True
+    standing: str = "in force"  # or "contested" (its log forked), "unproven" and "void" (their text is not shown)
+    is_local: bool = False  # by this device, and not yet given to any peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,68 @@ class Person:
     is_own: bool
     is_followed: bool
     posts: int  # held here
+    alarms: tuple[str, ...] = ()  # "twice", "frozen", "flooded": reasons for the account's owner to rotate
+    contested: int = 0  # records after a fork
+    unproven: int = 0  # records hidden until what proves them has come
+    cut_devices: int = 0  # devices of the account that were cut off
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """One device of an account, as far as it is known here."""
+
+    key: PublicKey
+    name: str
+    state: DeviceState
+    is_this: bool  # this home writes with it
+    is_added: bool  # by an add since the standing table
+    cut: tuple[int, Cid] | None  # the last record in force, if it was cut off there
+    in_force: int  # records held, by what they are worth
+    contested: int
+    unproven: int
+    void: int
+    fork: int | None  # where its log forks, if it is open and does
+    newest_ms: int | None  # the time of the newest record shown
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityInfo:
+    """Who may speak for an account, how far, and what is wrong with it."""
+
+    account: Cid
+    fingerprint: tuple[str, ...]  # eight words, to read out
+    generation: int
+    table: Cid
+    root: PublicKey
+    is_closed: bool
+    alarms: tuple[str, ...]  # "twice", "frozen", "flooded"
+    devices: tuple[DeviceInfo, ...]
+    is_complete: bool  # nothing that a cut left in force is missing here
+
+    @property
+    def contested(self) -> int:
+        return sum(device.contested for device in self.devices)
+
+    @property
+    def unproven(self) -> int:
+        return sum(device.unproven for device in self.devices)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationInfo:
+    """One stored identity operation, and what it does or why it does nothing."""
+
+    id: Cid
+    kind: str
+    time_ms: int  # as its signer claims; no rule reads it
+    signer: PublicKey
+    on: Cid | None  # the table it stands on, or replaces
+    device: PublicKey | None
+    name: str
+    cut: tuple[int, Cid] | None
+    generation: int | None  # of tables
+    counts: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +159,7 @@ class NetworkView:
     peer: str
     listen: tuple[str, ...]
     peers: tuple[PeerInfo, ...]
+    own_checked: int = 0  # peers that have given all they hold of our account
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +176,7 @@ class Status:
     last_aid: int
     listen: tuple[str, ...] = ()
     peer: str | None = None
+    identity: IdentityInfo | None = None
+    problem: str = ""  # why this device may sign nothing now, and the command to run
+    local_only: int = 0  # own records that no peer has been given yet
+    keeps_root: bool = False  # the root key is kept here, sealed

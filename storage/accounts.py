@@ -7,14 +7,16 @@ has to fold again.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.codec import Value, decode_map, encode
+from unhush.identity.entry import stored_entry
 from unhush.identity.errors import IdentityError
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import NOTHING, OPEN, Cut, Op, parse_operation
 from unhush.identity.operations import Table as DeviceTable
-from unhush.identity.trunk import Alarm, State, find_trunk, fold
+from unhush.identity.trunk import MAX_STORED, Alarm, State, find_trunk, fold
 from unhush.storage import journal
 from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
@@ -55,6 +57,11 @@ def operation_ids(txn: Txn, account: Cid) -> tuple[Cid, ...]:
     return tuple(cid_of_digest(key[32:]) for key, _ in txn.scan(Table.OPERATIONS, account.digest))
 
 
+def find_accounts_of_root(txn: Txn, root: PublicKey, most: int) -> list[Cid]:
+    """Accounts whose inception is signed by this root key 0; anybody can make more, so only some are looked at."""
+    return [cid_of_digest(key[32:]) for key, _ in islice(txn.scan(Table.ROOTS, root.bytes), most)]
+
+
 def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record]:
     """Add authentic, well-formed operations; returns those of ``arrived`` that count and were stored.
 
@@ -65,6 +72,7 @@ def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record
     trunk = find_trunk(account, [_parse(record) for record in candidates.values()])
     if trunk is None:
         return []
+    txn.put(Table.ROOTS, trunk.incept.root.bytes + account.digest, b"")
     counting = trunk.ids()
     for cid in held.keys() - counting:
         journal.drop_record(txn, held[cid])
@@ -81,9 +89,19 @@ def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record
 
 def _parse(record: Record) -> DeviceTable | Op:
     try:
-        return parse_operation(record.entry, record.body or b"")
+        return _parse_bytes(record.block, record.body or b"")
     except IdentityError as exc:
         raise StoreUnreadable(f"stored operation {record.cid} is damaged: {exc}") from exc
+
+
+@lru_cache(maxsize=2 * MAX_STORED)  # a flood brings one operation at a time to an account that holds many
+def _parse_bytes(block: bytes, body: bytes) -> DeviceTable | Op:
+    return parse_operation(stored_entry(block), body)
+
+
+def parse_operations(records: list[Record]) -> list[DeviceTable | Op]:
+    """Stored operations as the rule reads them."""
+    return [_parse(record) for record in records]
 
 
 def _pack_state(state: State) -> bytes:

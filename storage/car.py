@@ -55,13 +55,18 @@ def write_car(file: BinaryIO, snapshot: Snapshot, account: Cid) -> CarContents:
 
 def _records(snapshot: Snapshot, account: Cid) -> Iterator[Record]:
     yield from snapshot.operations(account)
-    for _, _, log in snapshot.logs(account):
-        yield from snapshot.log_records(log)
+    for _, key, log in snapshot.logs(account):
+        span = snapshot.span(account, key)
+        yield from (record for record in snapshot.log_records(log) if record.entry.header.seq in span)
+        shown = snapshot.fork_point(account, key)
+        for record in snapshot.branches(account, key):
+            if record.entry.header.seq != shown or snapshot.is_beside(record):
+                yield record
 
 
 def _heads(snapshot: Snapshot, account: Cid) -> Iterator[Record]:
     for _, key, log in snapshot.logs(account):
-        runs = snapshot.runs(log)
+        runs = snapshot.span(account, key).clip(snapshot.runs(log))
         if runs:
             yield from snapshot.run(account, key, runs[-1][1], runs[-1][1], 1)
 

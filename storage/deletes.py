@@ -15,6 +15,10 @@ def put_delete(txn: Txn, account: Cid, of: Cid, aid: int) -> None:
     txn.put(Table.DELETED, account.digest + of.digest + pack_aid(aid), b"")
 
 
+def drop_delete(txn: Txn, account: Cid, of: Cid, aid: int) -> None:
+    txn.delete(Table.DELETED, account.digest + of.digest + pack_aid(aid))
+
+
 def is_deleted(txn: Txn, record: Record) -> bool:
     """Whether its account took a record back; deleting a delete or an identity operation does nothing."""
     taken_back = next(txn.scan(Table.DELETED, record.account.digest + record.cid.digest), None)

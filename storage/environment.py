@@ -39,6 +39,8 @@ class Table(Enum):
     RUNS = b"runs"  # log number + lowest seq of a held run u64 → highest seq u64
     SLOTS = b"slots"  # log number + seq → aid + entry digest
     FORKS = b"forks"  # log number + seq + entry digest → aid
+    PROVEN = b"proven"  # log number → lowest seq u64 that held links reach from the log's cut
+    ROOTS = b"roots"  # root key 0 + account digest → nothing
     BODILESS = b"bodiless"  # aid → body state u8
     POSTS = b"posts"  # account number + position (shown time u64 ms + seq + aid) → nothing
     HOME = b"home"  # position → account number

@@ -49,6 +49,34 @@ class KeyFileError(StorageError):
     """A key file is missing, hostile or damaged."""
 
 
+class KeyFileDamaged(KeyFileError):
+    """A key file is not what was written; no passphrase will open it."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} is damaged: {problem}")
+        self.path = path
+
+
+class KeySealed(KeyFileError):
+    """A key file wants a passphrase, and nobody can be asked for it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is sealed with a passphrase, and there is nobody to ask for it")
+        self.path = path
+
+
+class BadPassphrase(KeyFileError):
+    """What was given can be no passphrase at all; the message never repeats it."""
+
+
+class WrongPassphrase(KeyFileError):
+    """A passphrase that does not open a key file; asking again makes sense."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"this passphrase does not open {path}")
+        self.path = path
+
+
 class MalformedCar(StorageError):
     """Not a CAR version 1 file of blocks we know."""
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value, decode_stored
 from unhush.identity.errors import MalformedBytes
-from unhush.storage import deletes, follows, journal, profiles, settings, threads, timeline
+from unhush.storage import deletes, follows, journal, profiles, settings, standing, threads, timeline
 from unhush.storage.accounts import Account, find_account
 from unhush.storage.environment import Txn
 from unhush.storage.errors import MalformedRecord
-from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, parse_body
+from unhush.storage.kinds import DELETE, Body, Delete, Follow, Post, Profile, parse_body
 from unhush.storage.records import Record
 
 
@@ -68,7 +68,9 @@ def unindex(txn: Txn, account: Account, record: Record) -> None:
             profiles.drop_profile(txn, account.number, record)
         case Follow():
             _end_follow(txn, account, body.who, record)
-        case Delete() | None:
+        case Delete():
+            _undo_delete(txn, account, body.of, record)
+        case None:
             pass
 
 
@@ -99,9 +101,22 @@ def _end_follow(txn: Txn, account: Account, who: Cid, record: Record) -> None:
 
 
 def _delete(txn: Txn, account: Account, of: Cid, record: Record) -> None:
-    """A delete acts only on a record of its own account."""
-    target = journal.find_record_by_cid(txn, of)
+    target = _find_target(txn, account, of)
     is_first = target is not None and not deletes.is_deleted(txn, target)
     deletes.put_delete(txn, account.id, of, record.aid)
-    if target is not None and is_first and target.account == account.id:
+    if target is not None and is_first:
         unindex(txn, account, target)
+
+
+def _undo_delete(txn: Txn, account: Account, of: Cid, record: Record) -> None:
+    """A delete that fell out of force gives back what it took, if that is in force and no other delete names it."""
+    deletes.drop_delete(txn, account.id, of, record.aid)
+    target = _find_target(txn, account, of)
+    if target is not None and not deletes.is_deleted(txn, target) and standing.is_shown(txn, account, target):
+        index(txn, account, target, find_body(target))
+
+
+def _find_target(txn: Txn, account: Account, of: Cid) -> Record | None:
+    """What a delete acts on: a record of its own account, and no delete."""
+    target = journal.find_record_by_cid(txn, of)
+    return target if target is not None and target.account == account.id and target.kind != DELETE else None

@@ -15,6 +15,7 @@ from unhush.identity.cid import Cid
 from unhush.identity.codec import Value
 from unhush.identity.entry import (
     Entry,
+    Header,
     UnverifiedEntry,
     check_body,
     decode_body,
@@ -24,9 +25,12 @@ from unhush.identity.entry import (
     vouch,
 )
 from unhush.identity.errors import IdentityError, MalformedBytes, SignatureMismatch, WrongAccount
-from unhush.identity.operations import OPEN, OPERATION_KINDS, parse_operation
-from unhush.storage import accounts, journal, logs, writing
+from unhush.identity.keys import PublicKey
+from unhush.identity.operations import OPEN, Cut
+from unhush.identity.operations import Table as DeviceTable
+from unhush.storage import accounts, admission, clones, journal, logs, settings, standing, writing
 from unhush.storage.accounts import Account
+from unhush.storage.admission import Admitted, NotOurs, WaitingRoom, commitment_of
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.carried import is_carried
 from unhush.storage.environment import Environment, Txn
@@ -54,6 +58,7 @@ class _Verified:
     entry: Entry
     parsed: _Parsed
     by: Cid | None = None
+    operation: Admitted | None = None
 
 
 class Door:
@@ -63,6 +68,7 @@ class Door:
         self._environment = environment
         self._network = network
         self._clock_ms = clock_ms
+        self._waiting = WaitingRoom()
 
     def ingest(self, batch: Batch) -> tuple[Outcome, ...]:
         outcomes: dict[int, Outcome] = {}
@@ -73,7 +79,21 @@ class Door:
         if verified:
             with self._environment.write() as txn:
                 self._store(txn, verified, outcomes)
+            self._offer_orphans(verified, outcomes, batch.source)
         return tuple(outcomes[at] for at in range(len(batch.items)))
+
+    def _offer_orphans(self, verified: list[_Verified], outcomes: dict[int, Outcome], source: str) -> None:
+        """Operations that came before the table that was stored now; they were wanted when they came."""
+        now = self._clock_ms()
+        waiting = [
+            arrival
+            for item in verified
+            if item.operation is not None and isinstance(item.operation.operation, DeviceTable)
+            if outcomes[item.parsed.at].status is Status.STORED
+            for arrival in self._waiting.take(item.entry.cid, now)
+        ]
+        if waiting:  # again and again, but no deeper than inception, rotate, operation
+            self.ingest(Batch(tuple(waiting), source, wanted_only=False))
 
     def _is_fresh(self, txn: Txn, item: _Parsed, batch: Batch, outcomes: dict[int, Outcome]) -> bool:
         cid = item.entry.cid
@@ -90,10 +110,10 @@ class Door:
         """One signature per unbroken run: each entry that a newer one names needs none of its own."""
         verified: list[_Verified] = []
         by_log: defaultdict[tuple[Cid, bytes], list[_Parsed]] = defaultdict(list)
+        operations = [item for item in items if item.entry.header.is_identity]
+        verified.extend(self._admit(txn, operations, outcomes))
         for item in items:
-            if item.entry.header.is_identity:
-                verified.extend(self._authenticate_operation(item, outcomes))
-            else:
+            if not item.entry.header.is_identity:
                 by_log[item.entry.account, item.entry.header.key.bytes].append(item)
         for group in by_log.values():
             group.sort(key=lambda item: item.entry.header.seq, reverse=True)
@@ -101,18 +121,21 @@ class Door:
             verified.extend(reversed(run))  # stored in the order they were written
         return verified
 
-    def _authenticate_operation(self, item: _Parsed, outcomes: dict[int, Outcome]) -> Iterable[_Verified]:
-        entry = item.entry
-        if entry.header.kind not in OPERATION_KINDS or item.body is None:
-            outcomes[item.at] = Outcome(Status.IGNORED, entry.cid, error="an identity operation we cannot read")
-            return
-        try:
-            signed = verify_signature(entry, self._network)
-            parse_operation(signed, item.body)
-        except IdentityError as exc:
-            outcomes[item.at] = _rejected(entry.cid, exc)
-            return
-        yield _Verified(signed, item)
+    def _admit(self, txn: Txn, items: list[_Parsed], outcomes: dict[int, Outcome]) -> Iterable[_Verified]:
+        commitments = {
+            item.entry.account: after for item in items if (after := commitment_of(item.entry, item.fields)) is not None
+        }
+        for item in items:
+            try:
+                admitted = admission.admit(
+                    txn, item.entry, item.body, item.fields, network=self._network, commitments=commitments
+                )
+            except NotOurs as exc:
+                outcomes[item.at] = Outcome(Status.IGNORED, item.entry.cid, error=str(exc))
+            except IdentityError as exc:
+                outcomes[item.at] = _rejected(item.entry.cid, exc)
+            else:
+                yield _Verified(admitted.entry, item, operation=admitted)
 
     def _authenticate_log(self, txn: Txn, group: list[_Parsed], outcomes: dict[int, Outcome]) -> Iterable[_Verified]:
         """Newest first, so that every authentic entry can vouch for the one it names."""
@@ -123,11 +146,17 @@ class Door:
             try:
                 signed = vouch(entry, by=by) if by is not None else self._verify_alone(txn, entry)
             except SignatureMismatch as exc:
-                outcomes[item.at] = _rejected(entry.cid, exc)
+                outcomes[item.at] = self._blame(txn, entry, exc)
                 continue
             if signed.header.prev is not None:
                 vouching[signed.header.prev] = signed
             yield _Verified(signed, item, by.cid if by is not None else None)
+
+    def _blame(self, txn: Txn, entry: UnverifiedEntry, mismatch: SignatureMismatch) -> Outcome:
+        """A bad signature is the sender's fault, unless we would not have kept what could vouch for it."""
+        account = accounts.find_account(txn, entry.account)
+        reason = _why_not(account, entry.header, entry.cid, self._clock_ms()) if account is not None else ""
+        return Outcome(Status.IGNORED, entry.cid, error=reason) if reason else _rejected(entry.cid, mismatch)
 
     def _verify_alone(self, txn: Txn, entry: UnverifiedEntry) -> Entry:
         log = logs.find_log(txn, entry.account, entry.header.key)
@@ -139,32 +168,53 @@ class Door:
 
     def _store(self, txn: Txn, verified: list[_Verified], outcomes: dict[int, Outcome]) -> None:
         now = self._clock_ms()
-        operations: defaultdict[Cid, dict[Cid, list[_Verified]]] = defaultdict(dict)
+        operations: defaultdict[Cid, list[_Verified]] = defaultdict(list)
         entries: list[_Verified] = []
         for item in verified:
-            if item.entry.header.is_identity:
-                operations[item.entry.account].setdefault(item.entry.cid, []).append(item)
+            if item.operation is not None:
+                operations[item.entry.account].append(item)
             else:
                 entries.append(item)
-        for account, by_cid in operations.items():
-            _store_operations(txn, account, by_cid, now, outcomes)
+        for account, items in operations.items():
+            self._store_operations(txn, account, items, now, outcomes)
         known = {account: accounts.find_account(txn, account) for account in {item.entry.account for item in entries}}
         refused = self._refuse(known, entries, now)
-        aid = journal.last_aid(txn)
-        for item in entries:
-            aid += 1
+        own = _OwnLog(settings.find_own_account(txn), settings.find_own_device(txn))
+        for item in _in_order_of_storing(entries, known):
+            if own.has(item.entry) and not journal.find_aid(txn, item.entry.cid) and self._is_signed(item.parsed.entry):
+                clones.note_clone(txn, item.entry.cid)
             reason = refused.get(item.entry.cid)
             outcomes[item.parsed.at] = (
                 Outcome(Status.IGNORED, item.entry.cid, error=reason)
                 if reason is not None
-                else self._store_entry(txn, known[item.entry.account], item, aid, now)
+                else self._store_entry(txn, known[item.entry.account], item, now)
             )
+
+    def _store_operations(
+        self, txn: Txn, account: Cid, items: list[_Verified], now: int, outcomes: dict[int, Outcome]
+    ) -> None:
+        admitted = {item.entry.cid: item.operation for item in items if item.operation is not None}
+        held = {cid: journal.find_aid(txn, cid) for cid in admitted}
+        stored = admission.store(txn, account, [each for cid, each in admitted.items() if held[cid] is None], now)
+        for item in items:
+            cid = item.entry.cid
+            if held[cid] is not None:
+                outcome = Outcome(Status.KNOWN, cid, held[cid])
+            elif cid in stored:
+                outcome = Outcome(Status.STORED, cid, stored[cid])
+                held[cid] = stored[cid]  # the same twice in a batch
+            else:
+                outcome = Outcome(Status.IGNORED, cid, error="the operation does not count")
+                table = admission.find_missing_table(txn, admitted[cid])
+                if table is not None:
+                    self._waiting.put(admitted[cid], table, now)
+            outcomes[item.parsed.at] = outcome
 
     def _refuse(self, known: Mapping[Cid, Account | None], entries: list[_Verified], now: int) -> dict[Cid, str]:
         """Why entries may not be stored. Who is not stored vouches for nobody: then the own signature decides."""
         refused: dict[Cid, str] = {}
         for item in reversed(entries):  # newest first: who vouches is judged before those it vouches for
-            reason = _why_not(known[item.entry.account], item.entry, now)
+            reason = _why_not(known[item.entry.account], item.entry.header, item.entry.cid, now)
             if not reason and item.by in refused and not self._is_signed(item.parsed.entry):
                 reason = "only an entry that is not stored vouches for it"
             if reason:
@@ -178,10 +228,11 @@ class Door:
             return False
         return True
 
-    def _store_entry(self, txn: Txn, account: Account | None, item: _Verified, aid: int, now: int) -> Outcome:
+    def _store_entry(self, txn: Txn, account: Account | None, item: _Verified, now: int) -> Outcome:
         entry, parsed = item.entry, item.parsed
         assert account is not None, "an entry of an account we do not know was not refused"
         held = journal.find_record_by_cid(txn, entry.cid)
+        aid = journal.last_aid(txn) + 1
         if held is not None:
             if held.body is not None or parsed.fields is None:
                 if _says_more(parsed, held):
@@ -190,9 +241,42 @@ class Door:
             filled = Record(aid, held.block, parsed.body, BodyState.PRESENT, held.seen_at_ms)
             writing.fill_body(txn, account, held, filled, parsed.fields)
             return Outcome(Status.FILLED, entry.cid, aid)
+        if _is_settled(txn, account, entry.header):
+            return Outcome(Status.IGNORED, entry.cid, error="another entry is in force at its place")
         if not writing.put_entry(txn, account, entry, parsed.fields, _record(item, aid, now)):
             return Outcome(Status.IGNORED, entry.cid, error="too many entries beside the shown branch of its log")
         return Outcome(Status.STORED, entry.cid, aid)
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnLog:
+    """The log only this home may write."""
+
+    account: Cid | None
+    device: PublicKey | None
+
+    def has(self, entry: Entry) -> bool:
+        return entry.header.key == self.device and entry.account == self.account
+
+
+def _in_order_of_storing(entries: list[_Verified], known: Mapping[Cid, Account | None]) -> list[_Verified]:
+    """Oldest first, but under a cut newest first: there each entry in force names the next one that is."""
+    under_cut = [item for item in entries if _cut_of(known, item) not in (None, OPEN)]
+    if not under_cut:
+        return entries
+    return [item for item in entries if _cut_of(known, item) in (None, OPEN)] + under_cut[::-1]
+
+
+def _cut_of(known: Mapping[Cid, Account | None], item: _Verified) -> Cut | None:
+    account = known[item.entry.account]
+    return account.state.cut_of(item.entry.header.key) if account is not None else None
+
+
+def _is_settled(txn: Txn, account: Account, header: Header) -> bool:
+    """Whether a cut has decided already which entry stands at this place."""
+    cut = account.state.cut_of(header.key)
+    log = logs.find_log(txn, account.id, header.key) if cut != OPEN else None
+    return log is not None and header.seq in standing.span_of(txn, log, cut)
 
 
 def _parse(at: int, arrival: Arrival, outcomes: dict[int, Outcome]) -> _Parsed | None:
@@ -226,35 +310,15 @@ def _says_more(item: _Parsed, held: Record) -> bool:
     return item.body is not None or (item.state is BodyState.MALFORMED and held.body_state is not BodyState.MALFORMED)
 
 
-def _store_operations(
-    txn: Txn, account: Cid, by_cid: dict[Cid, list[_Verified]], now: int, outcomes: dict[int, Outcome]
-) -> None:
-    """Store the operations of one account; the journal wants their aids to grow, so each account draws its own."""
-    held = {cid: journal.find_aid(txn, cid) for cid in by_cid}
-    first = journal.last_aid(txn) + 1
-    fresh = [items[0] for cid, items in by_cid.items() if held[cid] is None]
-    records = [_record(item, first + place, now) for place, item in enumerate(fresh)]
-    stored = {record.cid: record.aid for record in accounts.put_operations(txn, account, records)}
-    for cid, items in by_cid.items():
-        for place, item in enumerate(items):
-            if held[cid] is not None:
-                outcome = Outcome(Status.KNOWN, cid, held[cid])
-            elif cid not in stored:
-                outcome = Outcome(Status.IGNORED, cid, error="the operation does not count")
-            else:
-                outcome = Outcome(Status.KNOWN if place else Status.STORED, cid, stored[cid])
-            outcomes[item.parsed.at] = outcome
-
-
-def _why_not(account: Account | None, entry: Entry, now: int) -> str:
+def _why_not(account: Account | None, header: Header, cid: Cid, now: int) -> str:
     if account is None:
         return "the account's inception is not held"
-    if entry.header.time > now + MAX_AHEAD_MS:
+    if header.time > now + MAX_AHEAD_MS:
         return "its time is more than ten minutes ahead"
-    cut = account.state.cut_of(entry.header.key)
+    cut = account.state.cut_of(header.key)
     if cut is None:
         return "its device is not listed by the account"
-    if cut == OPEN or entry.header.seq < cut[0] or (entry.header.seq, entry.cid.bytes) == cut:
+    if cut == OPEN or header.seq < cut[0] or (header.seq, cid.bytes) == cut:
         return ""
     return "its device was cut off before it"
 

@@ -60,6 +60,14 @@ def mark_malformed(txn: Txn, record: Record) -> None:
     txn.put(Table.BODILESS, key, bytes([BodyState.MALFORMED]))
 
 
+def move_record(txn: Txn, record: Record) -> Record:
+    """Give a record a new aid, above all others, so that whoever follows the journal sees it again."""
+    drop_record(txn, record)
+    moved = replace(record, aid=max(last_aid(txn), record.aid) + 1)
+    append_record(txn, moved)
+    return moved
+
+
 def drop_record(txn: Txn, record: Record) -> None:
     key = pack_aid(record.aid)
     txn.delete(Table.JOURNAL, key)

@@ -13,6 +13,7 @@ from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.entry import Header
 from unhush.identity.keys import PublicKey
 from unhush.storage.environment import Table, Txn
+from unhush.storage.errors import StoreUnreadable
 from unhush.storage.journal import pack_aid
 from unhush.storage.records import AID_BYTES
 
@@ -132,9 +133,49 @@ def _join_runs(txn: Txn, log: bytes, seq: int) -> None:
     txn.put(Table.RUNS, log + pack_u64(low), pack_u64(high))
 
 
+def drop_slot(txn: Txn, log: bytes, seq: int) -> None:
+    """Empty the slot of a seq and part the run it was in."""
+    txn.delete(Table.SLOTS, log + pack_u64(seq))
+    for key, value in txn.scan_down(Table.RUNS, log, before=log + pack_u64(seq + 1)):
+        low, high = int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")
+        if high < seq:
+            return
+        txn.delete(Table.RUNS, key)
+        if low < seq:
+            txn.put(Table.RUNS, key, pack_u64(seq - 1))
+        if high > seq:
+            txn.put(Table.RUNS, log + pack_u64(seq + 1), pack_u64(high))
+        return
+
+
+def find_run_low(txn: Txn, log: bytes, seq: int) -> int:
+    """The lowest seq of the run that a filled slot is in."""
+    for key, _ in txn.scan_down(Table.RUNS, log, before=log + pack_u64(seq + 1)):
+        return int.from_bytes(key[4:], "big")
+    raise StoreUnreadable(f"slot {seq} of a log is in no run")
+
+
 def put_beside(txn: Txn, log: bytes, seq: int, aid: int, cid: Cid) -> None:
     """Keep an entry of another branch."""
     txn.put(Table.FORKS, log + pack_u64(seq) + cid.digest, pack_aid(aid))
+
+
+def drop_beside(txn: Txn, log: bytes, seq: int, cid: Cid) -> None:
+    txn.delete(Table.FORKS, log + pack_u64(seq) + cid.digest)
+
+
+def find_beside(txn: Txn, log: bytes, seq: int, cid: Cid) -> Slot | None:
+    """Where one entry of another branch is, if it is held."""
+    # A cut may name any block, and the digest of an entry under the codec of raw bytes names no entry.
+    aid = txn.get(Table.FORKS, log + pack_u64(seq) + cid.digest) if cid.is_dag_cbor else None
+    return Slot(seq, int.from_bytes(aid, "big"), cid) if aid is not None else None
+
+
+def iter_beside(txn: Txn, log: bytes) -> Iterator[tuple[int, Slot]]:
+    """Every entry beside the shown branch, with its seq, ascending."""
+    for key, aid in txn.scan(Table.FORKS, log):
+        seq = int.from_bytes(key[4:12], "big")
+        yield seq, Slot(seq, int.from_bytes(aid, "big"), cid_of_digest(key[12:]))
 
 
 def count_beside(txn: Txn, log: bytes) -> int:

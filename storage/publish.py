@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.codec import Value, encode
-from unhush.identity.entry import SALT_BYTES, Header, sign_entry
-from unhush.identity.keys import SigningKey
+from unhush.identity.entry import SALT_BYTES, Header, decode_body, sign_entry
+from unhush.identity.keys import PublicKey, SigningKey
 from unhush.identity.operations import OPEN, SignedOperation
-from unhush.storage import accounts, journal, logs, settings, writing
+from unhush.storage import accounts, clones, journal, judging, logs, settings, writing
+from unhush.storage.accounts import Account
+from unhush.storage.clones import Unsent
 from unhush.storage.environment import Txn
 from unhush.storage.errors import WritingRefused
 from unhush.storage.kinds import Body
@@ -25,6 +27,11 @@ class Publisher:
         self._clock_ms = clock_ms
         self._random_bytes = random_bytes
 
+    @property
+    def device(self) -> PublicKey:
+        """The key it signs with."""
+        return self._key.public
+
     def found_account(self, txn: Txn, inception: SignedOperation) -> None:
         """Make ``inception`` the account of this home."""
         if settings.find_own_account(txn) is not None:
@@ -32,36 +39,80 @@ class Publisher:
         record = Record(
             journal.last_aid(txn) + 1, inception.entry.block, inception.body, BodyState.PRESENT, self._clock_ms()
         )
-        accounts.put_operations(txn, inception.entry.account, [record])
+        judging.put_operations(txn, inception.entry.account, [record])
         settings.put_own_account(txn, inception.entry.account)
+        clones.begin_device(txn, self._key.public)
+
+    def take_over(self, txn: Txn, added: SignedOperation) -> list[Record]:
+        """Begin this device's log in a home that wrote with another; raises ``WritingRefused``.
+
+        ``added`` opens this device. What the home wrote before and nobody else holds is written again.
+        """
+        account = added.entry.account
+        known, before = accounts.find_account(txn, account), settings.find_own_device(txn)
+        if known is None or before is None or settings.find_own_account(txn) != account:
+            raise WritingRefused("this home has no device to take over from")
+        first = journal.last_aid(txn) + 1
+        record = Record(first, added.entry.block, added.body, BodyState.PRESENT, self._clock_ms())
+        judging.put_operations(txn, account, [record])
+        unsent = clones.take_back_unsent(txn, known, before)
+        clones.begin_device(txn, self._key.public)
+        return self.publish_again(txn, unsent)
 
     def publish(self, txn: Txn, body: Body) -> Record:
         """Sign and store one record at the end of this device's log; raises ``WritingRefused``."""
-        own = settings.find_own_account(txn)
-        account = accounts.find_account(txn, own) if own is not None else None
-        if account is None:
-            raise WritingRefused("this home has no account to write for")
-        device = self._key.public
-        if account.state.cut_of(device) != OPEN:
-            raise WritingRefused(f"device {device} may not write for this account: it is not listed, or it was cut off")
+        return self._append(txn, body.kind, encode(self._fields(body)), body.fields(), self._clock_ms())
+
+    def publish_again(self, txn: Txn, unsent: list[Unsent]) -> list[Record]:
+        """Write records that never left under another key; links among them are led to their new ids."""
+        ids: dict[Cid, Cid] = {}
+        written = []
+        for old in unsent:
+            block = clones.with_new_ids(old.body, ids)
+            record = self._append(txn, old.kind, block, decode_body(block), old.time_ms)
+            ids[old.id] = record.cid
+            written.append(record)
+        return written
+
+    def _append(self, txn: Txn, kind: str, block: bytes, fields: Mapping[str, Value], time_ms: int) -> Record:
+        account, device = self._account(txn), self._key.public
         head = self._find_head(txn, account.id)
-        now = self._clock_ms()
-        block = encode(self._fields(body))
         header = Header(
             account=account.id,
             key=device,
             seq=head.entry.header.seq + 1 if head else 0,
             prev=head.cid if head else None,
-            time=max(now, head.entry.header.time) if head else now,  # never falls along a log
-            kind=body.kind,
+            time=max(time_ms, head.entry.header.time) if head else time_ms,  # never falls along a log
+            kind=kind,
             body=cid_of(block),
             size=len(block),
             identity=None if head else account.state.table,
         )
         entry = sign_entry(self._key, header, self._network)
-        record = Record(journal.last_aid(txn) + 1, entry.block, block, BodyState.PRESENT, max(now, header.time))
-        writing.put_entry(txn, account, entry, body.fields(), record)
+        seen_at_ms = max(self._clock_ms(), header.time)
+        record = Record(journal.last_aid(txn) + 1, entry.block, block, BodyState.PRESENT, seen_at_ms)
+        writing.put_entry(txn, account, entry, fields, record)
         return record
+
+    def _account(self, txn: Txn) -> Account:
+        """The account this device may write for now; raises ``WritingRefused``."""
+        own = settings.find_own_account(txn)
+        account = accounts.find_account(txn, own) if own is not None else None
+        if account is None:
+            raise WritingRefused("this home has no account to write for")
+        device = self._key.public
+        cut = account.state.cut_of(device)
+        if cut is None:
+            raise WritingRefused(f"device {device} may not write for this account: it is not listed")
+        if cut != OPEN:
+            raise WritingRefused(f"device {device} may not write for this account: it was cut off")
+        if settings.find_own_device(txn) is None:
+            clones.begin_device(txn, device)  # a home from before homes remembered this
+        if settings.find_own_device(txn) != device:
+            raise WritingRefused(f"device {device} is not the one this home writes with")
+        if reason := clones.why_not_to_write(txn, account.id, device):
+            raise WritingRefused(reason)
+        return account
 
     def _fields(self, body: Body) -> Mapping[str, Value]:
         return {"salt": self._random_bytes(SALT_BYTES), **body.fields()}

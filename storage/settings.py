@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
 from unhush.storage.environment import Table, Txn
 
 _OWN_ACCOUNT = b"own-account"
+_OWN_DEVICE = b"own-device"
 _WORDS_AT = b"words-at"
 
 
@@ -17,6 +19,16 @@ def find_own_account(txn: Txn) -> Cid | None:
 
 def put_own_account(txn: Txn, account: Cid) -> None:
     txn.put(Table.META, _OWN_ACCOUNT, account.bytes)
+
+
+def find_own_device(txn: Txn) -> PublicKey | None:
+    """The key this home writes with."""
+    value = txn.get(Table.META, _OWN_DEVICE)
+    return PublicKey(value) if value is not None else None
+
+
+def put_own_device(txn: Txn, device: PublicKey) -> None:
+    txn.put(Table.META, _OWN_DEVICE, device.bytes)
 
 
 def find_words_at(txn: Txn) -> Path | None:

@@ -4,17 +4,20 @@ A :class:`Snapshot` lives inside ``with store.snapshot()``; what it reads does
 not change while it lives, also during ingest.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
+from unhush.identity.operations import OPEN, Cut
+from unhush.identity.trunk import Standing
 from unhush.storage import (
     accounts,
     carried,
+    clones,
     contacts,
     deletes,
     follows,
@@ -23,6 +26,7 @@ from unhush.storage import (
     logs,
     profiles,
     settings,
+    standing,
     threads,
     timeline,
 )
@@ -32,11 +36,16 @@ from unhush.storage.environment import Table, Txn
 from unhush.storage.kinds import Body, Profile
 from unhush.storage.logs import Slot
 from unhush.storage.records import BodyState, Record
+from unhush.storage.standing import LAST_SEQ, DeviceLog, Span
 from unhush.storage.timeline import Position
 
 # A body we may still be given; a run that lacks one is not told to peers as held. "Deleted" is only a sender's
 # word: what ends our asking is the author's delete, or bytes that turned out to be no body.
 _WANTED_BODIES: Final = frozenset((BodyState.UNKNOWN, BodyState.WITHHELD, BodyState.DELETED))
+
+
+POINT_BYTES: Final = 16
+MAX_INCEPTIONS: Final = 8  # anybody who has seen a root key could not sign with it, so honest accounts have one or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Summary:
     account: Cid
     operations: tuple[Cid, ...]
     logs: dict[PublicKey, tuple[tuple[int, int], ...]]
+    tips: dict[PublicKey, tuple[int, bytes]] = field(default_factory=dict)  # seq and point of the newest entry held
+    forks: dict[PublicKey, int] = field(default_factory=dict)  # fork points of open logs
 
 
 class Snapshot:
@@ -58,6 +69,9 @@ class Snapshot:
 
     def own_account(self) -> Cid | None:
         return settings.find_own_account(self._txn)
+
+    def own_device(self) -> PublicKey | None:
+        return settings.find_own_device(self._txn)
 
     def words_at(self) -> Path | None:
         return settings.find_words_at(self._txn)
@@ -154,12 +168,47 @@ class Snapshot:
         return carried.carried(self._txn)
 
     def summary(self, account: Cid, *, bodies_wanted: bool = False) -> Summary:
-        """What is held; with ``bodies_wanted`` entries whose body may still come count as missing."""
-        held = {
-            key: self._whole_runs(log) if bodies_wanted else logs.runs(self._txn, log)
-            for _, key, log in logs.iter_logs(self._txn, account)
-        }
-        return Summary(account, accounts.operation_ids(self._txn, account), held)
+        """What may be served of an account; with ``bodies_wanted`` what need not be given to us.
+
+        The second differs where a log is not open (what a cut made void nobody need send), where a body may still
+        come (that entry counts as missing), and in this device's own log (only what left counts as held elsewhere).
+        """
+        operations = accounts.operation_ids(self._txn, account)
+        found = accounts.find_account(self._txn, account)
+        if found is None:
+            return Summary(account, operations, {})
+        summary = Summary(account, operations, {})
+        for _, key, log in logs.iter_logs(self._txn, account):
+            cut = found.state.cut_of(key)
+            held = self._welcome(log, cut) if bodies_wanted else self._served(log, cut)
+            if bodies_wanted and account == self.own_account() and key == self.own_device():
+                held = Span(0, clones.find_handed_on(self._txn)).clip(held)
+            summary.logs[key] = held
+            if cut == OPEN:
+                self._note_branches(summary, key, log)
+        return summary
+
+    def _note_branches(self, summary: Summary, key: PublicKey, log: bytes) -> None:
+        held = summary.logs[key]
+        tip = logs.find_slot(self._txn, log, held[-1][1]) if held else None
+        if tip is not None:
+            summary.tips[key] = (tip.seq, point_of(tip.cid))
+        fork = standing.fork_point(self._txn, log)
+        if fork is not None:
+            summary.forks[key] = fork
+
+    def _served(self, log: bytes, cut: Cut | None) -> tuple[tuple[int, int], ...]:
+        return standing.span_of(self._txn, log, cut).clip(logs.runs(self._txn, log))
+
+    def _welcome(self, log: bytes, cut: Cut | None) -> tuple[tuple[int, int], ...]:
+        """The stretches of a log that need not be sent to us: what is held whole, and what can only be void."""
+        whole = standing.span_of(self._txn, log, cut).clip(self._whole_runs(log))
+        if cut == OPEN:
+            return whole
+        void = (cut[0] + 1 if cut is not None else 0, LAST_SEQ)
+        if whole and whole[-1][1] + 1 == void[0]:
+            return (*whole[:-1], (whole[-1][0], LAST_SEQ))
+        return (*whole, void)
 
     def _whole_runs(self, log: bytes) -> tuple[tuple[int, int], ...]:
         held = logs.runs(self._txn, log)
@@ -182,7 +231,8 @@ class Snapshot:
 
     def run(self, account: Cid, key: PublicKey, low: int, high: int, max_bytes: int) -> list[Record]:
         """The newest unbroken run inside low…high that fits ``max_bytes`` (one record at least), ascending."""
-        log = logs.find_log(self._txn, account, key)
+        log, span = self._shown_log(account, key)
+        low, high = max(low, span.low), min(high, span.high)
         found: list[Record] = []
         size = 0
         below: int | None = None
@@ -204,11 +254,127 @@ class Snapshot:
         log = logs.find_log(self._txn, record.account, header.key)
         return header.seq > 0 and (log is None or logs.find_slot(self._txn, log, header.seq - 1) is None)
 
+    def _shown_log(self, account: Cid, key: PublicKey) -> tuple[bytes | None, Span]:
+        log = logs.find_log(self._txn, account, key)
+        known = accounts.find_account(self._txn, account)
+        if log is None or known is None:
+            return None, standing.NONE
+        return log, standing.span_of(self._txn, log, known.state.cut_of(key))
+
+    # -- forks
+
+    def points(self, account: Cid, key: PublicKey, seqs: Iterable[int]) -> dict[int, bytes]:
+        """Which entries stand at these places of the shown branch, as far as it is held."""
+        log, span = self._shown_log(account, key)
+        slots = (logs.find_slot(self._txn, log, seq) for seq in seqs if seq in span) if log is not None else ()
+        return {slot.seq: point_of(slot.cid) for slot in slots if slot is not None}
+
+    def fork_point(self, account: Cid, key: PublicKey) -> int | None:
+        """Where an open log forks, None if it does not; what a cut decided is no fork."""
+        log, span = self._shown_log(account, key)
+        return standing.fork_point(self._txn, log) if log is not None and span == standing.ALL else None
+
+    def branches(self, account: Cid, key: PublicKey) -> list[Record]:
+        """The proof of a fork and a view of it: the entries kept beside the shown branch and what stands there."""
+        log, span = self._shown_log(account, key)
+        if log is None or span != standing.ALL:
+            return []
+        fork = standing.fork_point(self._txn, log)
+        beside = [slot for _, slot in islice(logs.iter_beside(self._txn, log), logs.MAX_BESIDE)]
+        shown = logs.find_slot(self._txn, log, fork) if fork is not None else None
+        found = [journal.find_record(self._txn, slot.aid) for slot in (*([shown] if shown else []), *beside)]
+        return sorted(
+            (record for record in found if record is not None), key=lambda record: (record.entry.header.seq, record.cid)
+        )
+
+    def is_beside(self, record: Record) -> bool:
+        """Whether a record of a log stands beside the shown branch."""
+        header = record.entry.header
+        log = logs.find_log(self._txn, record.account, header.key)
+        return log is not None and logs.find_beside(self._txn, log, header.seq, record.cid) is not None
+
+    # -- standing
+
+    def span(self, account: Cid, key: PublicKey) -> Span:
+        """The numbers of a device's log that are shown."""
+        return self._shown_log(account, key)[1]
+
+    def cut(self, account: Cid, key: PublicKey) -> Cut | None:
+        known = accounts.find_account(self._txn, account)
+        return known.state.cut_of(key) if known is not None else None
+
+    def standing(self, record: Record) -> Standing:
+        account = accounts.find_account(self._txn, record.account)
+        return standing.standing_of(self._txn, account, record) if account is not None else Standing.VOID
+
+    def devices(self, account: Account) -> list[DeviceLog]:
+        """The devices listed by the account, and those that are not but of which something is held."""
+        keys = account.state.cuts.keys() | {key for _, key, _ in logs.iter_logs(self._txn, account.id)}
+        return [standing.describe_device(self._txn, account, key) for key in sorted(keys)]
+
+    def newest_in_force(self, account: Account, key: PublicKey, limit: int, high: int = LAST_SEQ) -> list[Record]:
+        """The newest records shown of a device's log up to a number, newest first."""
+        log, span = self._shown_log(account.id, key)
+        slots = logs.iter_slots_down(self._txn, log, min(high, span.high)) if log is not None else iter(())
+        found = (journal.find_record(self._txn, slot.aid) for slot in islice(slots, limit) if slot.seq in span)
+        return [record for record in found if record is not None]
+
+    def incomplete_accounts(self) -> frozenset[Cid]:
+        """Carried accounts of which a cut leaves something in force that is not held here."""
+        known = (accounts.find_account(self._txn, account) for account in self.carried())
+        return standing.incomplete_accounts(self._txn, [account for account in known if account is not None])
+
+    def is_whole(self, account: Account) -> bool:
+        """Whether every log reaches from its first entry to the newest held, without a hole."""
+        spans = ((self.span(account.id, key), self.runs(log)) for _, key, log in self.logs(account.id))
+        held = [span.clip(runs) for span, runs in spans]
+        return not self.is_incomplete(account) and all(
+            not runs or (len(runs) == 1 and runs[0][0] == 0) for runs in held
+        )
+
+    def is_incomplete(self, account: Account) -> bool:
+        """Whether a cut leaves something of an account in force that is not held here."""
+        return bool(standing.incomplete_accounts(self._txn, [account]))
+
+    def inceptions(self, root: PublicKey) -> list[Record]:
+        """Inceptions signed by this root key 0; ``MAX_INCEPTIONS`` at most, whoever made them."""
+        found = accounts.find_accounts_of_root(self._txn, root, MAX_INCEPTIONS)
+        records = (journal.find_record_by_cid(self._txn, account) for account in found)
+        return [record for record in records if record is not None]
+
+    # -- the clone check
+
+    def clone_found(self) -> bool:
+        return clones.find_clone(self._txn) is not None
+
+    def handed_on(self) -> int:
+        """The newest number of this device's log that went to a peer; -1 for none."""
+        return clones.find_handed_on(self._txn)
+
+    def count_local(self) -> int:
+        """Own records that were given to no peer yet."""
+        own, device = self.own_account(), self.own_device()
+        log = logs.find_log(self._txn, own, device) if own is not None and device is not None else None
+        head = logs.find_head(self._txn, log) if log is not None else None
+        return max(0, head.seq - self.handed_on()) if head is not None else 0
+
+    def is_local(self, record: Record) -> bool:
+        """Whether a record was written by this device and given to nobody yet."""
+        header = record.entry.header
+        return (
+            header.key == self.own_device() and header.seq > self.handed_on() and record.account == self.own_account()
+        )
+
+    def why_not_to_write(self) -> str:
+        """The reason for which this device may sign nothing now; empty if there is none."""
+        own, device = self.own_account(), self.own_device()
+        return clones.why_not_to_write(self._txn, own, device) if own is not None and device is not None else ""
+
     def logs(self, account: Cid | None = None) -> Iterator[tuple[Cid, PublicKey, bytes]]:
         return logs.iter_logs(self._txn, account)
 
     def log_records(self, log: bytes) -> Iterator[Record]:
-        """Every record on the shown branch of a log, oldest first."""
+        """Every record in the slots of a log, oldest first, shown or not."""
         for slot in logs.iter_slots(self._txn, log):
             record = journal.find_record(self._txn, slot.aid)
             if record is not None:
@@ -225,6 +391,13 @@ class Snapshot:
     def count_beside(self, log: bytes) -> int:
         """Entries held of branches that are not shown."""
         return logs.count_beside(self._txn, log)
+
+    def records_at(self, log: bytes, seq: int) -> Iterator[Record]:
+        """What is held at a place of a log, of whichever branch."""
+        for aid in logs.iter_aids(self._txn, log, seq):
+            record = journal.find_record(self._txn, aid)
+            if record is not None:
+                yield record
 
     def runs(self, log: bytes) -> tuple[tuple[int, int], ...]:
         return logs.runs(self._txn, log)
@@ -245,6 +418,11 @@ def _without(held: tuple[tuple[int, int], ...], holes: list[int]) -> tuple[tuple
         if start <= high:
             left.append((start, high))
     return tuple(left)
+
+
+def point_of(cid: Cid) -> bytes:
+    """What names an entry where two nodes compare branches; who could make two alike would only hide his own fork."""
+    return cid.digest[:POINT_BYTES]
 
 
 def take(records: Iterator[tuple[Position, Record]], limit: int) -> tuple[list[Record], Position | None]:

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
 from unhush.identity.operations import SignedOperation
-from unhush.storage import contacts, journal, profiles, settings
-from unhush.storage.arrivals import Batch, Outcome, Status
+from unhush.storage import accounts, clones, contacts, journal, profiles, settings
+from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.contacts import Contact
-from unhush.storage.environment import MAP_BYTES, Environment
+from unhush.storage.environment import MAP_BYTES, Environment, Table
+from unhush.storage.errors import WritingRefused
 from unhush.storage.ingest import Door
 from unhush.storage.kinds import Body
 from unhush.storage.news import News
@@ -54,6 +56,10 @@ class Store:
         with self._environment.read() as txn:
             return journal.last_aid(txn)
 
+    def count_records(self) -> int:
+        with self._environment.read() as txn:
+            return txn.count(Table.JOURNAL)
+
     # -- writing
 
     def ingest(self, batch: Batch) -> tuple[Outcome, ...]:
@@ -75,6 +81,34 @@ class Store:
         """Sign and store records in one durable commit."""
         with self._environment.write() as txn:
             records = [publisher.publish(txn, body) for body in bodies]
+        self._news.announce()
+        return records
+
+    def put_handed_on(self, seq: int) -> None:
+        """The newest number of the own log that went to a peer which showed what it holds."""
+        with self._environment.write() as txn:
+            clones.put_handed_on(txn, seq)
+
+    def put_operation(self, operation: SignedOperation) -> bool:
+        """Store an operation made here; False if the trunk rule does not let it count."""
+        outcomes = self.ingest(Batch((Arrival(operation.entry.block, operation.body),), "this home", wanted_only=False))
+        return outcomes[0].status in (Status.STORED, Status.KNOWN)
+
+    def adopt_account(self, account: Cid, device: PublicKey) -> None:
+        """Make an account the home's own before its device is listed; raises ``WritingRefused``."""
+        with self._environment.write() as txn:
+            own = settings.find_own_account(txn)
+            known = accounts.find_account(txn, own) if own is not None else None
+            if own != account and known is not None and known.state.cut_of(device) is not None:
+                raise WritingRefused(f"this home has an account already: {own}")
+            settings.put_own_account(txn, account)
+            clones.begin_device(txn, device)
+        self._news.announce()
+
+    def renew_device(self, publisher: Publisher, added: SignedOperation) -> list[Record]:
+        """Go over to another device key, which ``added`` lists; what never left is signed again under it."""
+        with self._environment.write() as txn:
+            records = publisher.take_over(txn, added)
         self._news.announce()
         return records
 

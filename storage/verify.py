@@ -13,10 +13,12 @@ from unhush.identity.cid import Cid
 from unhush.identity.entry import UnverifiedEntry, check_body, does_vouch, parse_entry, verify_signature
 from unhush.identity.errors import IdentityError
 from unhush.identity.keys import PublicKey
+from unhush.identity.operations import NOTHING, OPEN, Cut
 from unhush.storage.errors import DamagedRow, StoreUnreadable
 from unhush.storage.logs import Slot
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
+from unhush.storage.standing import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +139,48 @@ class _Walk:
     def check_log(self, log: _Log) -> None:
         runs = self._snapshot.runs(log.number)
         held = sum(high - low + 1 for low, high in runs)
-        lacking = runs[-1][1] + 1 - held if runs else 0
-        if lacking:
-            self._missing += lacking
-            self._say(f"{log}: {lacking} entries are missing below {runs[-1][1]}")
-        if beside := self._snapshot.count_beside(log.number):
-            self._forks += 1
-            self._say(f"{log}: {beside} entries of another branch")
+        cut = self._snapshot.cut(log.account, log.key)
+        last = runs[-1][1] if runs else -1
+        if cut == OPEN:
+            self._check_open(log, last, last + 1 - held)
+        elif cut is not None and cut != NOTHING:
+            self._check_cut(log, cut)
         count = self._check_chain(log)
         if count != held:
             self._find_bad(f"{log}: {held} entries are counted as held, {count} are there")
+
+    def _check_open(self, log: _Log, last: int, lacking: int) -> None:
+        if lacking:
+            self._missing += lacking
+            self._say(f"{log}: {lacking} entries are missing below {last}")
+        if beside := self._snapshot.count_beside(log.number):
+            self._forks += 1
+            self._say(f"{log}: {beside} entries of another branch")
+
+    def _check_cut(self, log: _Log, cut: Cut) -> None:
+        """What a cut leaves in force is found again by its links alone; what it made void is nobody's loss."""
+        seq, wanted = cut[0], Cid(cut[1])
+        while seq >= 0 and (entry := self._find_link(log, seq, wanted)) is not None:
+            seq, wanted = seq - 1, entry.header.prev or wanted
+        span = self._snapshot.span(log.account, log.key)
+        low = span.low if span != NONE else cut[0] + 1
+        if low != seq + 1:
+            self._find_bad(f"{log}: shown from {low} on, links reach from its cut at {cut[0]} down to {seq + 1}")
+        if seq >= 0:
+            self._missing += seq + 1
+            self._say(f"{log}: {seq + 1} entries below {seq + 1} are missing or unproven")
+
+    def _find_link(self, log: _Log, seq: int, cid: Cid) -> UnverifiedEntry | None:
+        try:
+            record = self._snapshot.record(cid) if cid.is_dag_cbor else None  # a cut may name any block
+            entry = parse_entry(record.block) if record is not None else None
+        except (DamagedRow, IdentityError):
+            return None
+        if entry is None or entry.header.is_identity:
+            return None
+        if (entry.account, entry.header.key, entry.header.seq) != (log.account, log.key, seq):
+            return None
+        return entry
 
     def _check_chain(self, log: _Log) -> int:
         above: UnverifiedEntry | None = None
@@ -166,7 +200,7 @@ class _Walk:
         if record is None or entry is None or not log.has(entry, slot):
             self._find_bad(f"{log}: what should be at seq {slot.seq} is not there")
             return None
-        if self._is_authentic(entry, above):
+        if self._is_authentic(entry, above) or self._is_vouched_for_beside(log, entry):
             return entry
         if self._is_filed(entry, record):  # else counted when the journal was walked
             self._find_bad(f"{log}: entry {slot.seq} is not signed by its key")
@@ -180,6 +214,14 @@ class _Walk:
         except IdentityError:
             return False
         return True
+
+    def _is_vouched_for_beside(self, log: _Log, entry: UnverifiedEntry) -> bool:
+        """Whether a signed entry of a branch that is not shown, or not any more, names this one."""
+        for record in self._snapshot.records_at(log.number, entry.header.seq + 1):
+            by = record.entry
+            if does_vouch(by.header, by.account, entry) and self._is_authentic(parse_entry(by.block), None):
+                return True
+        return False
 
     def _find_bad(self, problem: str) -> None:
         self._bad += 1

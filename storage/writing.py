@@ -9,7 +9,8 @@ from dataclasses import replace
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value
 from unhush.identity.entry import Entry
-from unhush.storage import indexes, journal, logs
+from unhush.identity.operations import OPEN
+from unhush.storage import indexes, journal, judging, logs, standing
 from unhush.storage.accounts import Account
 from unhush.storage.environment import Txn
 from unhush.storage.records import Record
@@ -18,6 +19,7 @@ from unhush.storage.records import Record
 def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Value] | None, record: Record) -> bool:
     """Store a record that is not held yet; False if its log holds too many entries beside its shown branch."""
     header = entry.header
+    cut = account.state.cut_of(header.key)
     log = logs.get_or_make_log(txn, account.id, header.key)
     above = logs.find_slot(txn, log, header.seq + 1)
     if logs.fits(
@@ -30,13 +32,15 @@ def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Val
         record = _seen_no_later_than_what_follows(txn, log, header.seq, record)
         logs.put_slot(txn, log, header.seq, record.aid, entry.cid)
         journal.append_record(txn, record)
-        if fields is not None:
+        if cut == OPEN and fields is not None:
             indexes.index(txn, account, record, indexes.parse_known(header.kind, fields))
-        return True
-    if logs.count_beside(txn, log) >= logs.MAX_BESIDE:
+    elif logs.count_beside(txn, log) < logs.MAX_BESIDE or judging.is_awaited(txn, log, cut, header.seq, entry.cid):
+        logs.put_beside(txn, log, header.seq, record.aid, entry.cid)
+        journal.append_record(txn, record)
+    else:
         return False
-    logs.put_beside(txn, log, header.seq, record.aid, entry.cid)
-    journal.append_record(txn, record)
+    if cut != OPEN:
+        judging.extend(txn, account, header.key, entry.cid)
     return True
 
 
@@ -65,6 +69,7 @@ def fill_body(txn: Txn, account: Account, held: Record, filled: Record, fields: 
     journal.append_record(txn, filled)
     if slot is not None and slot.cid == held.cid:
         logs.put_slot(txn, log, header.seq, filled.aid, held.cid)
-        indexes.index(txn, account, filled, indexes.parse_known(header.kind, fields))
     else:
         logs.put_beside(txn, log, header.seq, filled.aid, held.cid)
+    if standing.is_shown(txn, account, filled):
+        indexes.index(txn, account, filled, indexes.parse_known(header.kind, fields))

@@ -7,10 +7,13 @@ in ingest, and what a hint leaves out is asked for over sync.
 import logging
 from collections.abc import Callable, Iterable
 
+import trio
+
 from unhush.gossip.net.host import Host, Verdict
 from unhush.gossip.net.intake import Submit
 from unhush.gossip.proto.hints import (
     MAX_ENTRIES,
+    MAX_OPERATIONS,
     Hint,
     Hinted,
     MalformedHint,
@@ -21,7 +24,7 @@ from unhush.gossip.proto.hints import (
     topic_of,
 )
 from unhush.identity.cid import Cid
-from unhush.storage.arrivals import Arrival, Batch, Outcome
+from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.records import Record
 from unhush.storage.store import Store
 
@@ -29,6 +32,11 @@ log = logging.getLogger(__name__)
 
 # Bytes of entries and bodies put into one message; a body that does not fit is left out and fetched.
 _ANNOUNCE_BYTES = 48 * 1024
+# Bytes of operations put into one message, beside those: a large table goes over sync.
+_OPERATIONS_BYTES = 12 * 1024
+
+# What ingest says of a record by a device that the operations held here do not list: we may lack one.
+_NOT_LISTED = "its device is not listed"
 
 
 class ShardGossip:
@@ -45,6 +53,7 @@ class ShardGossip:
         self._carried: frozenset[Cid] = frozenset()
         self._joined: set[str] = set()
         self._judged: tuple[bytes, Hint] = (b"", Hint((), ()))
+        self._announced_aid = store.last_aid()  # operations up to here were announced, or are older than this run
 
     @staticmethod
     def topics(network: str) -> frozenset[str]:
@@ -65,10 +74,14 @@ class ShardGossip:
             await self._host.publish(topic_of(self._network, group[0].account), message)
 
     def _operations(self, account: Cid) -> list[tuple[bytes, bytes]]:
-        """The identity of a young account fits into a hint; an older one is asked for over sync."""
+        """The operations a hearer may lack: all of a young account, else what is new; many go over sync."""
         with self._store.snapshot() as snapshot:
-            operations = snapshot.operations(account)
-        return [(operation.block, operation.body or b"") for operation in operations] if len(operations) == 1 else []
+            held = snapshot.operations(account)
+        told, self._announced_aid = self._announced_aid, max((each.aid for each in held), default=self._announced_aid)
+        fresh = held if len(held) <= MAX_OPERATIONS else [each for each in held if each.aid > told]
+        pairs = [(each.block, each.body or b"") for each in fresh]
+        size = sum(len(block) + len(body) for block, body in pairs)
+        return pairs if len(pairs) <= MAX_OPERATIONS and size <= _OPERATIONS_BYTES else []
 
     def _judge(self, data: bytes, peer_id: str) -> Verdict:
         """Cheapest first: most hints tell what a session pushed a moment ago."""
@@ -89,25 +102,38 @@ class ShardGossip:
         judged, hint = self._judged
         if judged != data:  # delivery follows judgement at once; should that change, this stays right
             hint = parse_hint(data, self._network)
-        batch = Batch(tuple(self._wanted(hint)), f"gossip of {peer_id}")
-        if batch.items:
-            self._submit(batch, is_live=True, done=_done)
+        wanted = tuple(self._wanted(hint))
+        if wanted:
+            batch = Batch(tuple(map(_arrival, wanted)), f"gossip of {peer_id}")
+            accounts = tuple(hinted.entry.account for hinted in wanted)
+            token = trio.lowlevel.current_trio_token()
+            self._submit(batch, is_live=True, done=lambda outcomes: self._done(accounts, outcomes, token))
         for record in hint.records:
             if record.body is None and record.entry.account in self._carried:
                 self._hole_seen(record.entry.account)
 
-    def _wanted(self, hint: Hint) -> Iterable[Arrival]:
+    def _wanted(self, hint: Hint) -> Iterable[Hinted]:
         for hinted in (*hint.operations, *hint.records):
             if hinted.entry.account in self._carried and hinted.body is not None:
-                yield _arrival(hinted)
+                yield hinted
+
+    def _done(self, accounts: tuple[Cid, ...], outcomes: tuple[Outcome, ...], token: trio.lowlevel.TrioToken) -> None:
+        """On the thread of ingest."""
+        log.debug("hint taken in records=%d", len(outcomes))
+        outdated = {
+            account
+            for account, outcome in zip(accounts, outcomes, strict=True)
+            if outcome.status is Status.IGNORED and outcome.error.startswith(_NOT_LISTED)
+        }
+        for account in outdated:
+            try:
+                token.run_sync_soon(self._hole_seen, account)
+            except trio.RunFinishedError:
+                log.debug("a hint was taken in after the network ended")
 
 
 def _arrival(hinted: Hinted) -> Arrival:
     return Arrival(hinted.entry.block, hinted.body)
-
-
-def _done(outcomes: tuple[Outcome, ...]) -> None:
-    log.debug("hint taken in records=%d", len(outcomes))
 
 
 def _grouped(records: Iterable[Record]) -> Iterable[list[Record]]:

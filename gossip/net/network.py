@@ -1,12 +1,14 @@
 """The network of a node: one thread with trio, in which host, gossip, dialler and sync sessions live.
 
-The rest of the node knows ``start``, ``stop`` and ``status``. What crosses is
-the store (both sides follow its journal) and the ingest queue. When the
-network falls over it starts again; the node goes on meanwhile.
+The rest of the node knows ``start``, ``stop``, ``status``, ``find`` and
+``stop_finding``. What crosses is the store (both sides follow its journal) and
+the ingest queue. When the network falls over it starts again; the node goes on
+meanwhile.
 """
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,16 +16,19 @@ import trio
 
 from unhush.gossip.errors import GossipError, ListenFailed, MalformedAddress, NotConnected, StreamRefused
 from unhush.gossip.net.dialer import Dialer
-from unhush.gossip.net.follower import JournalFollower, News
+from unhush.gossip.net.follower import JournalFollower, News, find_own
+from unhush.gossip.net.handing import HandedOnKeeper
 from unhush.gossip.net.hearing import ShardGossip
 from unhush.gossip.net.host import ConnectedPeer, Host, HostConfig, open_host
 from unhush.gossip.net.intake import Submit
+from unhush.gossip.net.seeking import Report, Sought
 from unhush.gossip.net.stream import Stream
 from unhush.gossip.net.supervisor import supervise
-from unhush.gossip.net.sync import SyncSession
+from unhush.gossip.net.sync import Reports, SyncSession
 from unhush.gossip.proto.addresses import AddressBook, Known, Source
-from unhush.gossip.proto.config import SessionConfig
-from unhush.gossip.proto.events import HoleSeen, InterestsChanged
+from unhush.gossip.proto.checks import OwnChecks
+from unhush.gossip.proto.config import Own, SessionConfig
+from unhush.gossip.proto.events import Event, Find, HoleSeen, InterestsChanged, OwnChecked, Refolded
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.storage.contacts import Contact
@@ -42,6 +47,13 @@ LONGEST_REOPEN_S = 60.0
 # and a message with many records costs hardly more than one with a single record.
 GATHER_S = 0.2
 
+# Own records that wait to be announced: as many as a few messages carry. Of more the newest are told, and show
+# whoever hears them that there is something to fetch.
+MAX_UNANNOUNCED = 256
+
+# How often logs are looked for of which a cut leaves something in force that is not held here.
+INCOMPLETE_EVERY_S = 60.0
+
 # Importing libp2p takes a second, on a loaded machine several; after this the start has failed.
 START_TIMEOUT_S = 60.0
 
@@ -57,7 +69,6 @@ class NetworkConfig:
     seed: bytes  # of the peer key
     listen: tuple[str, ...]
     agent: str
-    device: PublicKey  # records of this key are announced
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,7 @@ class NetworkStatus:
     peer_id: str
     listen: tuple[str, ...]
     connected: tuple[ConnectedPeer, ...]
+    own_checked: int = 0  # sessions whose peer has given all it holds of our own account
 
 
 class Network:
@@ -81,7 +93,8 @@ class Network:
         self._token: trio.lowlevel.TrioToken | None = None
         self._scope = trio.CancelScope()
         self._live: _Live | None = None
-        self._status = NetworkStatus("", (), ())
+        self._sought = Sought()
+        self._status = NetworkStatus("", (), (), 0)
         self._thread = threading.Thread(target=self._run, name="unhush-network", daemon=True)
 
     def start(self) -> None:
@@ -112,6 +125,30 @@ class Network:
             self._status = live.status()
         return self._status
 
+    def find(self, root: PublicKey, report: Report) -> None:
+        """Ask every peer, also those yet to come, for the account this root key signed; callable from any thread.
+
+        ``report`` gets each answer with the peer's id, on the network's thread, until ``stop_finding``. Answers
+        are unchecked. Raises ``GossipError`` if too many roots are looked for.
+        """
+        self._sought.add(root, report)
+        self._soon(lambda live: live.tell_all(Find(root)))
+
+    def stop_finding(self, root: PublicKey) -> None:
+        """Callable from any thread; an answer under way may still be reported meanwhile."""
+        self._sought.remove(root)
+
+    def _soon(self, act: Callable[["_Live"], None]) -> None:
+        def now() -> None:
+            if self._live is not None:
+                act(self._live)
+
+        if self._token is not None:
+            try:
+                self._token.run_sync_soon(now)
+            except trio.RunFinishedError:
+                log.debug("the network had ended")
+
     def _run(self) -> None:
         try:
             trio.run(self._main)
@@ -134,7 +171,7 @@ class Network:
             seed=config.seed, listen=config.listen, agent=config.agent, topics=ShardGossip.topics(config.network)
         )
         async with open_host(host_config) as host:
-            self._live = _Live(host, self._store, self._submit, config)
+            self._live = _Live(host, self._store, self._submit, config=config, sought=self._sought)
             try:
                 await self._live.run(self._ready.set)
             finally:
@@ -144,39 +181,51 @@ class Network:
 class _Live:
     """Everything that stands upon one running host."""
 
-    def __init__(self, host: Host, store: Store, submit: Submit, config: NetworkConfig) -> None:
+    def __init__(self, host: Host, store: Store, submit: Submit, *, config: NetworkConfig, sought: Sought) -> None:
         self._host = host
         self._store = store
         self._submit = submit
         self._config = config
+        self._sought = sought
         self._sessions: dict[str, SyncSession] = {}
         self._openers: dict[str, trio.CancelScope] = {}
         self._interests = InterestsChanged(frozenset(), frozenset())
-        self._follower = JournalFollower(store, config.device, self._heard_of)
+        self._own: Own | None = None
+        self._checks = OwnChecks()
+        self._handed_on = HandedOnKeeper(store)
+        self._follower = JournalFollower(store, self._heard_of)
         self._gossip = ShardGossip(host, store, submit, network=config.network, hole_seen=self._hole_seen)
-        self._to_announce, self._announcements = trio.open_memory_channel[tuple[Record, ...]](64)
+        self._unannounced: deque[Record] = deque(maxlen=MAX_UNANNOUNCED)
+        self._announcement_due = trio.Event()
         self._interests_changed = trio.Event()
         book = AddressBook(own_peer_id=host.peer_id, seed=config.seed)
         self._dialer = Dialer(host, book, load=self._known, save=self._remember)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, when_ready: Callable[[], None]) -> None:
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            self._host.handle(SYNC, self._serve)
-            self._host.on_connected(self._connected)
-            self._host.on_disconnected(self._disconnected)
-            self._read_interests()
-            nursery.start_soon(self._follower.run)
-            nursery.start_soon(self._announce)
-            nursery.start_soon(self._keep_interests)
-            nursery.start_soon(self._dialer.run)
-            nursery.start_soon(self._find_contacts)
-            when_ready()
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self._host.handle(SYNC, self._serve)
+                self._host.on_connected(self._connected)
+                self._host.on_disconnected(self._disconnected)
+                self._read_interests()
+                nursery.start_soon(self._follower.run)
+                nursery.start_soon(self._announce)
+                nursery.start_soon(self._handed_on.run)
+                nursery.start_soon(self._keep_interests)
+                nursery.start_soon(self._look_for_holes)
+                nursery.start_soon(self._dialer.run)
+                nursery.start_soon(self._find_contacts)
+                when_ready()
+                await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._handed_on.save()
 
     def status(self) -> NetworkStatus:
-        return NetworkStatus(self._host.peer_id, self._host.addresses(), self._host.connected())
+        checked = self._checks.count_answered()
+        return NetworkStatus(self._host.peer_id, self._host.addresses(), self._host.connected(), checked)
 
     # -- sessions: the peer with the lower id opens the one stream
 
@@ -209,13 +258,16 @@ class _Live:
         await self._sync(stream)
 
     async def _sync(self, stream: Stream) -> None:
-        session = SyncSession(
-            stream, self._store, self._submit, SessionConfig(self._config.network, self._config.agent)
-        )
+        config = SessionConfig(self._config.network, self._config.agent, own=self._own)
+        reports = Reports(self._own_checked, self._handed_on.note, self._sought.found)
+        session = SyncSession(stream, self._store, self._submit, config=config, reports=reports)
         before = self._sessions.get(session.peer_id)
         if before is not None:
             before.end()  # of a connection that is gone, or of a peer that opened twice
         self._sessions[session.peer_id] = session
+        self._checks.opened(session, trio.current_time())
+        for root in self._sought.roots():
+            session.tell(Find(root))
         fault = None
         try:
             fault = await session.run(self._interests)
@@ -225,6 +277,7 @@ class _Live:
             log.exception("sync session failed peer=%s", session.peer_id)
             await stream.reset()
         finally:
+            self._checks.closed(session)
             if self._sessions.get(session.peer_id) is session:
                 del self._sessions[session.peer_id]
         if fault is not None:
@@ -232,40 +285,77 @@ class _Live:
 
     # -- news
 
-    def _heard_of(self, news: News) -> None:
+    def tell_all(self, event: Event) -> None:
+        """To every session."""
         for session in self._sessions.values():
-            for grew in news.grown:
-                session.tell(grew)
+            session.tell(event)
+
+    def _heard_of(self, news: News) -> None:
+        if news.own != self._own:
+            self._own_changed(news.own)
+        if news.clone_found:
+            self._checks.found_unclean()
+            self.tell_all(OwnChecked(is_clean=False))
+        events: list[Event] = [*news.grown, *news.forked, *map(Refolded, sorted(news.refolded))]
+        for event in events:
+            self.tell_all(event)
         for account in news.holes:
             self._hole_seen(account)
         if news.written_here:
-            try:
-                self._to_announce.send_nowait(news.written_here)
-            except trio.WouldBlock:
-                log.debug("not announced: the mesh is slower than we write; sync brings it")
+            self._unannounced.extend(news.written_here)
+            self._announcement_due.set()
         if news.may_change_interests:
             self._interests_changed.set()
 
     def _hole_seen(self, account: Cid) -> None:
+        self.tell_all(HoleSeen(account))
+
+    async def _look_for_holes(self) -> None:
+        while True:
+            await trio.sleep(INCOMPLETE_EVERY_S)
+            with self._store.snapshot() as snapshot:
+                incomplete = snapshot.incomplete_accounts()
+            for account in sorted(incomplete):
+                self._hole_seen(account)
+
+    # -- our own log
+
+    def _own_changed(self, own: Own | None) -> None:
+        """This home writes with another key or for another account: sessions begin anew and check that log."""
+        log.info("home changed account=%s key=%s", own and own.account, own and own.key)
+        self._own = own
+        self._checks = OwnChecks()
+        self._handed_on.restart()
+        self._unannounced.clear()
         for session in self._sessions.values():
-            session.tell(HoleSeen(account))
+            session.end()
+
+    def _own_checked(self, session: SyncSession, is_clean: bool) -> None:
+        self._checks.checked(session, is_clean=is_clean)
 
     async def _announce(self) -> None:
-        async for records in self._announcements:
+        while True:
+            await self._announcement_due.wait()
             await trio.sleep(GATHER_S)
-            gathered = list(records)
-            while True:
-                try:
-                    gathered.extend(self._announcements.receive_nowait())
-                except trio.WouldBlock:
-                    break
-            await self._gossip.announce(gathered)
+            if self._checks.is_unclean:
+                self._unannounced.clear()
+            elif not self._checks.may_announce(trio.current_time()):
+                continue
+            self._announcement_due = trio.Event()
+            records = list(self._unannounced)
+            self._unannounced.clear()
+            await self._gossip.announce(records)
+            if records:
+                self._handed_on.note(max(record.entry.header.seq for record in records))
 
     # -- interests
 
     def _read_interests(self) -> bool:
         with self._store.snapshot() as snapshot:
             carried = snapshot.carried()
+            own = find_own(snapshot)
+        if own != self._own:
+            self._own_changed(own)
         changed = InterestsChanged(carried, carried)
         is_new = changed != self._interests
         self._interests = changed

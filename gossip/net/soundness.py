@@ -5,8 +5,9 @@ What the disk has damaged is left out, with a word in the log, and the rest is s
 
 import logging
 
-from unhush.gossip.proto.actions import ReadRun
+from unhush.gossip.proto.actions import ReadBranches, ReadRun
 from unhush.identity.cid import cid_of
+from unhush.identity.keys import PublicKey
 from unhush.storage.errors import DamagedRow
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
@@ -35,6 +36,24 @@ def find_sound_run(snapshot: Snapshot, read: ReadRun) -> list[Record]:
         if room <= 0:
             break
     return found[::-1]
+
+
+def find_sound_branches(snapshot: Snapshot, read: ReadBranches) -> list[Record]:
+    """What shows a fork, less what is damaged."""
+    try:
+        return [record for record in snapshot.branches(read.account, read.key) if _is_sound(snapshot, record)]
+    except DamagedRow as exc:
+        log.error("branches damaged, not sent key=%s error=%s; run: unhush verify", read.key, exc)
+        return []
+
+
+def find_sound_inceptions(snapshot: Snapshot, root: PublicKey) -> list[Record]:
+    """The inceptions a root key signed, less what is damaged."""
+    try:
+        return [record for record in snapshot.inceptions(root) if _is_sound(snapshot, record)]
+    except DamagedRow as exc:
+        log.error("inception damaged, not sent root=%s error=%s; run: unhush verify", root, exc)
+        return []
 
 
 def _find_sound(snapshot: Snapshot, read: ReadRun, seq: int) -> Record | None:

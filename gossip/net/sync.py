@@ -7,35 +7,47 @@ time); what came is given to ingest, which reports back from its own thread.
 
 import logging
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import assert_never
 
 import trio
 
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.intake import Submit
-from unhush.gossip.net.soundness import find_sound_run
+from unhush.gossip.net.soundness import find_sound_branches, find_sound_inceptions, find_sound_run
 from unhush.gossip.net.stream import Stream
 from unhush.gossip.proto.actions import (
     Action,
     CaughtUp,
     Close,
     Deliver,
+    Found,
+    HandedOn,
     Purpose,
     Read,
+    ReadBranches,
+    ReadFound,
     ReadOps,
+    ReadPoints,
     ReadRun,
     ReadSummary,
     Send,
 )
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import (
+    BranchesRead,
     Closed,
     Committed,
     Event,
+    FoundRead,
     InterestsChanged,
     Misframed,
     Opened,
     OpsRead,
+    OwnChecked,
+    PointsRead,
+    ReadAnswer,
     Received,
     RunRead,
     SummaryRead,
@@ -48,6 +60,7 @@ from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.ranges import Ranges
 from unhush.gossip.proto.session import Session
 from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.records import STATE_OF_REASON, BodyState, Record
 from unhush.storage.store import Store
@@ -66,14 +79,27 @@ LIVE_RECORDS = 8
 FULL_PAUSE_S = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Whom a session tells what concerns more than itself; called on the network's loop."""
+
+    own_checked: Callable[["SyncSession", bool], None]  # the peer has shown what it holds of our log: is it clean?
+    handed_on: Callable[[int], None]  # entries of our own log up to this number went to the peer
+    found: Callable[[PublicKey, tuple[Operation, ...], str], None]  # what the peer holds of a root key sought
+
+
 class SyncSession:
     """Runs until the stream ends; ``tell`` may be called on the network's loop at any time."""
 
-    def __init__(self, stream: Stream, store: Store, submit: Submit, config: SessionConfig) -> None:
+    def __init__(
+        self, stream: Stream, store: Store, submit: Submit, *, config: SessionConfig, reports: Reports
+    ) -> None:
         self.peer_id = stream.peer_id
         self._stream = stream
         self._store = store
         self._submit = submit
+        self._own = config.own
+        self._reports = reports
         self._machine = Session(config)
         # Ours are few and small: growth, commits, ticks. What the peer sends is bounded by its own channel.
         self._tell, self._told = trio.open_memory_channel[Event](math.inf)
@@ -124,12 +150,18 @@ class SyncSession:
         match action:
             case Send(payload):
                 self._write.send_nowait(payload)
-            case ReadSummary() | ReadOps() | ReadRun():
+            case ReadSummary() | ReadOps() | ReadRun() | ReadBranches() | ReadPoints() | ReadFound():
                 self.tell(self._read(action))
             case Deliver():
                 await self._deliver(action)
             case CaughtUp(accounts):
                 log.info("caught up peer=%s accounts=%d", self.peer_id, len(accounts))
+                if self._own is not None and self._own.account in accounts:
+                    self._check_own()
+            case Found(root, ops):
+                self._reports.found(root, ops, self.peer_id)
+            case HandedOn(seq):
+                self._reports.handed_on(seq)
             case Close(reason, is_fault):
                 log.info("sync ended peer=%s reason=%s", self.peer_id, reason)
                 self._fault = reason if is_fault else None
@@ -137,6 +169,13 @@ class SyncSession:
             case _:
                 assert_never(action)
         return True
+
+    def _check_own(self) -> None:
+        """All the peer had of our log is committed here by now: is there anything we did not write?"""
+        with self._store.snapshot() as snapshot:
+            is_clean = not snapshot.clone_found()
+        self.tell(OwnChecked(is_clean))
+        self._reports.own_checked(self, is_clean)
 
     # -- the stream
 
@@ -171,18 +210,23 @@ class SyncSession:
 
     # -- the store
 
-    def _read(self, read: Read) -> SummaryRead | OpsRead | RunRead:
+    def _read(self, read: Read) -> ReadAnswer:
         with self._store.snapshot() as snapshot:
             match read:
                 case ReadSummary(account, purpose):
                     held = snapshot.summary(account, bodies_wanted=purpose is Purpose.WANT)
                     logs = {key: Ranges(runs) for key, runs in held.logs.items()}
-                    return SummaryRead(account, held.operations, logs)
+                    return SummaryRead(account, held.operations, logs, held.tips, held.forks)
                 case ReadOps(account, ids):
-                    records = snapshot.operations(account, frozenset(ids))
-                    return OpsRead(account, tuple(Operation(record.block, record.body or b"") for record in records))
+                    return OpsRead(account, _operations(snapshot.operations(account, frozenset(ids))))
                 case ReadRun(account, key):
                     return RunRead(account, key, tuple(map(_item, find_sound_run(snapshot, read))))
+                case ReadBranches(account, key):
+                    return BranchesRead(account, key, tuple(map(_item, find_sound_branches(snapshot, read))))
+                case ReadPoints(account, key, seqs):
+                    return PointsRead(account, key, snapshot.points(account, key, seqs))
+                case ReadFound(root):
+                    return FoundRead(root, _operations(find_sound_inceptions(snapshot, root)))
                 case _:
                     assert_never(read)
 
@@ -205,9 +249,14 @@ class SyncSession:
             except trio.RunFinishedError:
                 log.debug("network has ended peer=%s", self.peer_id)
 
+        is_live = len(batch.items) <= LIVE_RECORDS and not delivery.is_beside
         # Ingest is on another thread and sets no event.
-        while not self._submit(batch, is_live=len(batch.items) <= LIVE_RECORDS, done=done):  # noqa: ASYNC110
+        while not self._submit(batch, is_live=is_live, done=done):  # noqa: ASYNC110
             await trio.sleep(FULL_PAUSE_S)
+
+
+def _operations(records: Iterable[Record]) -> tuple[Operation, ...]:
+    return tuple(Operation(record.block, record.body or b"") for record in records)
 
 
 def _item(record: Record) -> Item:

@@ -52,10 +52,35 @@ class ReadRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBranches:
+    """Answer with ``BranchesRead``: what shows that a log is forked."""
+
+    account: Cid
+    key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPoints:
+    """Answer with ``PointsRead``: which entries the shown branch has at these numbers."""
+
+    account: Cid
+    key: PublicKey
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFound:
+    """Answer with ``FoundRead``: the inceptions signed by this root key, ``limits.MAX_FOUND`` at most."""
+
+    root: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
 class Deliver:
     """Give this to ingest, deliveries of one account in order, operations first; then report ``Committed``.
 
-    Each entry of ``items`` bears ``key`` and the next sequence number; that it belongs to ``account``, and
+    What stands ``is_beside`` a branch goes after whatever was delivered before, or it might be taken for the branch
+    seen first. Each entry of ``items`` bears ``key`` and the next sequence number; that it belongs to ``account``, and
     everything else, is for ingest to check.
     """
 
@@ -65,6 +90,7 @@ class Deliver:
     key: PublicKey | None
     items: tuple[Item, ...]
     wire_bytes: int
+    is_beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +101,21 @@ class CaughtUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What the peer holds of the root key that was looked for; unchecked."""
+
+    root: PublicKey
+    ops: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """Entries of our own log up to this number are on their way to the peer."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the stream after writing what is queued; nothing more will come. A fault costs standing."""
 
@@ -82,5 +123,5 @@ class Close:
     is_fault: bool
 
 
-Read: TypeAlias = ReadSummary | ReadOps | ReadRun
-Action: TypeAlias = Send | Read | Deliver | CaughtUp | Close
+Read: TypeAlias = ReadSummary | ReadOps | ReadRun | ReadBranches | ReadPoints | ReadFound
+Action: TypeAlias = Send | Read | Deliver | CaughtUp | Found | HandedOn | Close

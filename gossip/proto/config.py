@@ -3,6 +3,16 @@
 from dataclasses import dataclass
 
 from unhush.gossip.proto import limits
+from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The account of this home, and the key by which its device writes: the log no other home may write."""
+
+    account: Cid
+    key: PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +28,7 @@ class SessionConfig:
     trusts_all: bool = False
     depth: int = 50  # newest records of each log before any history: a first screen
     is_live: bool = True
+    own: Own | None = None  # its log is not sent before the peer has shown what it holds of it
     window_bytes: int = limits.DEFAULT_WINDOW_BYTES
 
     def __post_init__(self) -> None:

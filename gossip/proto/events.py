@@ -1,9 +1,9 @@
 """What a sync session is told: by the stream, by the store, by the clock.
 
-``Received``, ``Misframed``, ``Written`` and ``Closed`` come from the stream; ``SummaryRead``,
-``OpsRead`` and ``RunRead`` answer the one outstanding read; ``Grew``,
-``Committed`` and ``HoleSeen`` come from the store's side; the rest from
-whoever runs the node.
+``Received``, ``Misframed``, ``Written`` and ``Closed`` come from the stream;
+what ends in ``Read`` answers the one outstanding read; ``Grew``, ``Committed``,
+``HoleSeen``, ``Refolded``, ``Forked`` and ``OwnChecked`` come from the store's
+side; the rest from whoever runs the node.
 """
 
 from collections.abc import Mapping
@@ -53,11 +53,17 @@ class InterestsChanged:
 
 @dataclass(frozen=True, slots=True)
 class SummaryRead:
-    """What the store holds of an account; nothing, if it does not know it."""
+    """What the store holds of an account; nothing, if it does not know it.
+
+    ``tips`` is the newest entry shown of each log, as its number and the start of its digest; ``forks`` the lowest
+    number at which branches of a log are held.
+    """
 
     account: Cid
     ops: tuple[Cid, ...] = ()
     logs: Mapping[PublicKey, Ranges] = field(default_factory=dict)
+    tips: Mapping[PublicKey, tuple[int, bytes]] = field(default_factory=dict)
+    forks: Mapping[PublicKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,35 @@ class RunRead:
     account: Cid
     key: PublicKey
     items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchesRead:
+    """Every entry held beside the shown branch of a log, and the shown one at the fork point, ascending by number."""
+
+    account: Cid
+    key: PublicKey
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PointsRead:
+    """The starts of the digests of the entries shown at the numbers asked for, as far as they are held."""
+
+    account: Cid
+    key: PublicKey
+    at: Mapping[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRead:
+    """The inceptions held that a root key signed."""
+
+    root: PublicKey
+    ops: tuple[Operation, ...] = ()
+
+
+ReadAnswer: TypeAlias = SummaryRead | OpsRead | RunRead | BranchesRead | PointsRead | FoundRead
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +138,36 @@ class HoleSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Refolded:
+    """The operations we hold of an account changed, and with them what of it we want."""
+
+    account: Cid
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A log is known to be forked from this number on: a record came to stand beside its shown branch."""
+
+    account: Cid
+    key: PublicKey
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnChecked:
+    """Whether the store has found that another home writes under our key, now that it holds what the peer held."""
+
+    is_clean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Ask the peer for the account whose inception this root key signed."""
+
+    root: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed; about once a second will do."""
 
@@ -118,12 +183,14 @@ Event: TypeAlias = (
     | Misframed
     | Written
     | InterestsChanged
-    | SummaryRead
-    | OpsRead
-    | RunRead
+    | ReadAnswer
     | Grew
     | Committed
     | HoleSeen
+    | Refolded
+    | Forked
+    | OwnChecked
+    | Find
     | Tick
     | Closed
 )

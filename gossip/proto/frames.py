@@ -53,13 +53,18 @@ class Carries:
 
 @dataclass(frozen=True, slots=True)
 class WantedAccount:
-    """One account asked for: everything of it that is not listed as held."""
+    """One account asked for: everything of it that is not listed as held.
+
+    ``tips`` says of logs which entry is held at the highest number named, ``forks`` from where on branches are.
+    """
 
     account: Cid
     ops: tuple[Cid, ...] = ()
     logs: Mapping[PublicKey, Ranges] = field(default_factory=dict)
     depth: int = 0
     is_live: bool = True
+    tips: Mapping[PublicKey, bytes] = field(default_factory=dict)
+    forks: Mapping[PublicKey, int] = field(default_factory=dict)
 
     @property
     def cost(self) -> int:
@@ -70,6 +75,8 @@ class WantedAccount:
             + limits.OPERATION_COST * len(self.ops)
             + limits.LOG_COST * len(self.logs)
             + limits.RANGE_COST * pieces
+            + limits.TIP_COST * len(self.tips)
+            + limits.FORK_COST * len(self.forks)
         )
 
 
@@ -100,12 +107,41 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Identity operations, and a run of consecutive records of one log, ascending."""
+    """Identity operations, and a run of consecutive records of one log, ascending.
+
+    ``is_beside`` if they are sent to show a fork: then several may stand at one number, and the receiver may hold
+    others there.
+    """
 
     account: Cid
     ops: tuple[Operation, ...] = ()
     key: PublicKey | None = None
     items: tuple[Item, ...] = ()
+    is_beside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FindFrame:
+    """Which account's inception is signed by this root key?"""
+
+    root: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFrame:
+    """The inceptions held that this root key signed; none, if none is."""
+
+    root: PublicKey
+    ops: tuple[Operation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """On the branch the sender shows of a log, these entries stand at these numbers, ascending."""
+
+    account: Cid
+    key: PublicKey
+    at: Mapping[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +166,7 @@ class ErrorFrame:
     text: str
 
 
-Frame: TypeAlias = Hello | Carries | Want | Entries | Credit | CaughtUp | ErrorFrame
+Frame: TypeAlias = Hello | Carries | Want | Entries | FindFrame | FoundFrame | Points | Credit | CaughtUp | ErrorFrame
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -153,6 +189,13 @@ def encode_frame(frame: Frame) -> bytes:
             return encode({"type": "want", "accounts": accounts, "drop": frame.drop})
         case Entries():
             return encode(_entries_value(frame))
+        case FindFrame():
+            return encode({"type": "find", "root": frame.root.bytes})
+        case FoundFrame():
+            return encode({"type": "found", "root": frame.root.bytes, "ops": _operation_values(frame.ops)})
+        case Points():
+            at = list(frame.at.items())
+            return encode({"type": "points", "account": frame.account, "key": frame.key.bytes, "at": at})
         case Credit():
             return encode({"type": "credit", "bytes": frame.bytes})
         case CaughtUp():
@@ -186,17 +229,27 @@ def _wanted_value(wanted: WantedAccount) -> Value:
     }
     if wanted.depth:
         fields["depth"] = wanted.depth
+    if wanted.tips:
+        fields["tips"] = [wanted.tips.get(key, b"") for key in wanted.logs]
+    if wanted.forks:
+        fields["forks"] = [(key.bytes, seq) for key, seq in wanted.forks.items()]
     return fields
 
 
 def _entries_value(frame: Entries) -> Value:
     fields: dict[str, Value] = {"type": "entries", "account": frame.account}
     if frame.ops:
-        fields["ops"] = [(op.entry, op.body) for op in frame.ops]
+        fields["ops"] = _operation_values(frame.ops)
     if frame.key is not None:
         fields["key"] = frame.key.bytes
         fields["items"] = [_item_value(item) for item in frame.items]
+    if frame.is_beside:
+        fields["beside"] = True
     return fields
+
+
+def _operation_values(ops: tuple[Operation, ...]) -> list[Value]:
+    return [(op.entry, op.body) for op in ops]
 
 
 def _item_value(item: Item) -> Value:
@@ -263,7 +316,44 @@ def _parse_wanted(value: Value) -> WantedAccount:
     if not isinstance(is_live, bool):
         raise MalformedFrame("want: live is neither true nor false")
     depth = _int(value, "depth") if "depth" in value else 0
-    return WantedAccount(_account(value), ops, logs, depth, is_live)
+    tips = _tips(value, logs) if "tips" in value else {}
+    forks = _forks(value) if "forks" in value else {}
+    return WantedAccount(_account(value), ops, logs, depth, is_live, tips, forks)
+
+
+def _tips(value: Mapping[str, Value], logs: Mapping[PublicKey, Ranges]) -> dict[PublicKey, bytes]:
+    rows = _list(value, "tips")
+    if len(rows) != len(logs):
+        raise MalformedFrame(f"want: {len(rows)} tips of {len(logs)} logs")
+    tips: dict[PublicKey, bytes] = {}
+    for (key, held), row in zip(logs.items(), rows, strict=True):
+        if row == b"":
+            continue
+        if type(row) is not bytes or len(row) != limits.TIP_BYTES or not held:
+            raise MalformedFrame(f"want: a tip is {limits.TIP_BYTES} bytes of the digest of an entry held, or none")
+        tips[key] = row
+    return tips
+
+
+def _forks(value: Mapping[str, Value]) -> dict[PublicKey, int]:
+    rows = _list(value, "forks")
+    if len(rows) > limits.MAX_FORKS:
+        raise MalformedFrame(f"want: more than {limits.MAX_FORKS} forks of one account")
+    forks: dict[PublicKey, int] = {}
+    for row in rows:
+        match row:
+            case [bytes() as key, int() as seq] if len(key) == KEY_BYTES and _is_seq(seq):
+                forks[PublicKey(key)] = seq
+            case _:
+                raise MalformedFrame("want: a fork is no pair of a key and a number")
+    if len(forks) != len(rows):
+        raise MalformedFrame("want: a fork is named twice")
+    return forks
+
+
+def _is_seq(value: int) -> bool:
+    # Exact types: True is an int to isinstance.
+    return type(value) is int and 0 <= value <= _MAX_INT
 
 
 def _ranges(pairs: list[Value]) -> Ranges:
@@ -286,12 +376,14 @@ def _parse_entries(fields: Mapping[str, Value]) -> Entries:
     items = tuple(_parse_item(row) for row in _list(fields, "items")) if "items" in fields else ()
     if not ops and not items:
         raise MalformedFrame("entries: nothing in it")
-    key = fields.get("key")
+    key, is_beside = fields.get("key"), fields.get("beside", False)
+    if not isinstance(is_beside, bool):
+        raise MalformedFrame("entries: beside is neither true nor false")
     if key is None and not items:
-        return Entries(_account(fields), ops)
+        return Entries(_account(fields), ops, is_beside=is_beside)
     if type(key) is not bytes or len(key) != KEY_BYTES or not items:
         raise MalformedFrame("entries: a run is a key of 32 bytes and items")
-    return Entries(_account(fields), ops, PublicKey(key), items)
+    return Entries(_account(fields), ops, PublicKey(key), items, is_beside)
 
 
 def _parse_operation(row: Value) -> Operation:
@@ -324,6 +416,33 @@ def _is_record(entry: bytes, body: bytes) -> bool:
     return 0 < len(entry) <= limits.MAX_ENTRY_BYTES and len(body) <= limits.MAX_BODY_BYTES
 
 
+def _parse_find(fields: Mapping[str, Value]) -> FindFrame:
+    return FindFrame(_key(fields, "root"))
+
+
+def _parse_found(fields: Mapping[str, Value]) -> FoundFrame:
+    ops = tuple(_parse_operation(row) for row in _list(fields, "ops"))
+    if len(ops) > limits.MAX_FOUND:
+        raise MalformedFrame(f"found: more than {limits.MAX_FOUND} inceptions")
+    return FoundFrame(_key(fields, "root"), ops)
+
+
+def _parse_points(fields: Mapping[str, Value]) -> Points:
+    rows = _list(fields, "at")
+    if not 1 <= len(rows) <= limits.POINTS_PER_FRAME:
+        raise MalformedFrame(f"points: not 1 to {limits.POINTS_PER_FRAME} of them")
+    at: dict[int, bytes] = {}
+    before = -1
+    for row in rows:
+        match row:
+            case [int() as seq, bytes() as tip] if _is_seq(seq) and seq > before and len(tip) == limits.TIP_BYTES:
+                at[seq] = tip
+                before = seq
+            case _:
+                raise MalformedFrame("points: not ascending pairs of a number and the start of a digest")
+    return Points(_account(fields), _key(fields, "key"), at)
+
+
 def _parse_credit(fields: Mapping[str, Value]) -> Credit:
     granted = _int(fields, "bytes")
     if granted == 0:
@@ -346,6 +465,9 @@ _PARSERS: Final[dict[str, Callable[[Mapping[str, Value]], Frame]]] = {
     "carries": _parse_carries,
     "want": _parse_want,
     "entries": _parse_entries,
+    "find": _parse_find,
+    "found": _parse_found,
+    "points": _parse_points,
     "credit": _parse_credit,
     "caught_up": _parse_caught_up,
     "error": _parse_error,
@@ -371,6 +493,13 @@ def _list(fields: Mapping[str, Value], name: str) -> list[Value]:
     if not isinstance(value, list):
         raise MalformedFrame(f"{name} is no list")
     return value
+
+
+def _key(fields: Mapping[str, Value], name: str) -> PublicKey:
+    value = fields.get(name)
+    if type(value) is not bytes or len(value) != KEY_BYTES:
+        raise MalformedFrame(f"{name} is no key of {KEY_BYTES} bytes")
+    return PublicKey(value)
 
 
 def _account(fields: Mapping[str, Value]) -> Cid:

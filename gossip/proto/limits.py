@@ -15,13 +15,15 @@ PROTOCOL_VERSION: Final = 1
 MIN_FRAME_LIMIT_BYTES: Final = 262_144
 MAX_FRAME_LIMIT_BYTES: Final = MAX_FRAME_BYTES
 
-# Some 5,000 accounts of one log each beside 14,000 carried: more than a person follows, and a hundred such
+# Some 4,000 accounts of one log each beside 14,000 carried: more than a person follows, and a hundred such
 # sessions still fit in a small machine. The costs are what Python was measured to take, rounded up.
 MAX_STATE_BYTES: Final = 8_388_608
 ACCOUNT_COST: Final = 640
 LOG_COST: Final = 384
 RANGE_COST: Final = 128
 OPERATION_COST: Final = 176
+TIP_COST: Final = 128
+FORK_COST: Final = 192
 CARRIED_COST: Final = 144
 # How the state a node offers is divided between what the peer carries and what it wants.
 CARRIES_SHARE: Final = 4
@@ -32,6 +34,10 @@ MAX_RANGES: Final = 64
 MAX_LOGS: Final = 1_024
 # With 1,024 logs of 64 ranges a single account would burst the 65,536 items of a frame.
 MAX_RANGES_PER_ACCOUNT: Final = 8_192
+# Forks named in a want. An honest account has none; past this, fork points are sent though the peer knows them.
+MAX_FORKS: Final = 64
+# What names an entry to somebody who may hold the same one: as much of its digest as a second preimage needs.
+TIP_BYTES: Final = 16
 # §3 rule 8: at most 390 are stored for an account, and a few wait as orphans.
 MAX_OPERATIONS: Final = 512
 
@@ -68,7 +74,7 @@ OPERATIONS_PER_READ: Final = 8
 
 # `want` frames: so many accounts at once, that the first answers come while the rest is still asked.
 ACCOUNTS_PER_WANT: Final = 128
-WANT_BYTES: Final = 229_376
+WANT_BYTES: Final = 245_760
 WANT_ITEMS: Final = 32_768
 LINKS_PER_FRAME: Final = 2_048
 
@@ -83,6 +89,35 @@ CONTROL_INTERVAL_S: Final = 10.0
 
 # How often one account may be asked for anew because of a hole: the peer may simply not have it.
 REASK_INTERVAL_S: Final = 30.0
+# How often because its operations changed: what they brought into force is wanted now, but 390 of them may
+# come one by one, and each asking makes the peer look everything up.
+REFOLD_INTERVAL_S: Final = 2.0
+
+# Roots a peer may look for and not have been answered, and accounts told for each. A person restores one; whoever
+# signs many inceptions with one root key only hides their own. An answer is one frame that every peer takes.
+MAX_FINDS: Final = 4
+MAX_FOUND: Final = 8
+FOUND_BYTES: Final = RUN_BYTES
+
+# Logs whose branches a session remembers to have passed on. Beyond it the oldest are forgotten, and may go again.
+MAX_FORKED_LOGS: Final = 1_024
+# Entries that stand at fork points and wait to be sent: one for each log searched.
+MAX_PROOFS: Final = 256
+
+# A fork is searched by 64 points at a time: each frame narrows it 63 times, so eight each way find it in any log
+# there can be; who goes on has no fork in mind.
+POINTS_PER_FRAME: Final = 64
+MAX_POINTS_FRAMES: Final = 8
+# Logs searched in one session (a peer may make keys up), and frames that wait to be compared. An honest account
+# has no fork; a search missed here is made by the next session.
+MAX_SEARCHES: Final = 256
+MAX_POINTS_WAITING: Final = 32
+
+# So long a want of our account is not said to be answered while our own log is held back. Another device of the
+# account may hold back its own from us until we say so: one of the two must speak first.
+OWN_CHECK_GRACE_S: Final = 2.0
+# A session that has not answered for this long holds no announcement of our own records back any more.
+OWN_CHECK_PATIENCE_S: Final = 30.0
 
 # Logs a peer may make us remember by sending entries under keys neither side had named; past this we
 # remember less of what it sent, and so may send it back.

@@ -8,16 +8,22 @@ gave, and says ``caught_up`` when it has nothing more for a want. Each
 ``entries`` frame becomes a delivery to ingest; its credit goes back once it
 is committed.
 
+Our own account is wanted of every peer, first and in a frame of its own: what
+the peer holds of the log this device writes tells whether another home writes
+it too, and until that is known nothing of it leaves.
+
 An account moves: interesting and carried → summary asked for → in the batch
 → wanted (frame n) → caught up (the peer said so for n, and all that came
 before is committed). A hole seen in a caught-up account starts it over, at a
-bounded rate, since the peer may not have what is missing. An account we drop
+bounded rate, since the peer may not have what is missing; so does a change of
+its operations, sooner, since what they brought into force is here by then or
+wanted now. An account we drop
 may still have entries on the way: they are taken, ignored and credited until
 the peer shows, by a ``caught_up`` for the frame that dropped it, that it knew.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -26,6 +32,7 @@ from unhush.gossip.errors import LocalProtocolError
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import CaughtUp, Deliver, Purpose, ReadSummary
 from unhush.gossip.proto.config import SessionConfig
+from unhush.gossip.proto.events import SummaryRead
 from unhush.gossip.proto.faults import (
     CaughtUpTooFar,
     CreditExceeded,
@@ -38,7 +45,6 @@ from unhush.gossip.proto.frames import Carries, Credit, Entries, Want, WantedAcc
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.queue import OnceQueue
-from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 
@@ -79,6 +85,7 @@ class Receiving:
         self._to_ask: OnceQueue[Cid] = OnceQueue()
         self._crowded_out: OnceQueue[Cid] = OnceQueue()
         self._holes: OnceQueue[Cid] = OnceQueue()
+        self._refolded: OnceQueue[Cid] = OnceQueue()
         self._batch: dict[Cid, WantedAccount] = {}
         self._batch_bytes = 0
         self._batch_items = 0
@@ -96,6 +103,9 @@ class Receiving:
         self._deliveries: dict[int, tuple[Cid, int]] = {}
         self._last_delivery = 0
         outbox.send(Credit(config.window_bytes))
+        if config.own is not None:
+            self._wanted[config.own.account] = _Asked()
+            self._to_ask.push(config.own.account)
 
     @property
     def carried(self) -> frozenset[Cid]:
@@ -120,33 +130,52 @@ class Receiving:
     def _review(self, accounts: Iterable[Cid]) -> None:
         # Sorted, so that a run of the same events asks in the same order on every machine.
         for account in sorted(accounts):
-            is_due = account in self._interests and (self._config.trusts_all or account in self._carried)
+            is_due = self._is_own(account) or (
+                account in self._interests and (self._config.trusts_all or account in self._carried)
+            )
             if is_due and account not in self._wanted:
                 # If the peer was not told of the drop yet, it still counts and sends what we asked before.
                 self._wanted[account] = self._to_drop.pop(account, _Asked())
                 self._to_ask.push(account)
             elif not is_due and (asked := self._wanted.pop(account, None)) is not None:
-                for queue in (self._to_ask, self._crowded_out, self._holes):
+                for queue in (self._to_ask, self._crowded_out, self._holes, self._refolded):
                     queue.discard(account)
                 self._batch.pop(account, None)
                 if asked.want:
                     self._to_drop[account] = asked
 
+    def _is_own(self, account: Cid) -> bool:
+        return self._config.own is not None and account == self._config.own.account
+
+    def wants(self, account: Cid) -> bool:
+        """Whether we want the account from this peer."""
+        return account in self._wanted
+
     def hole_seen(self, account: Cid) -> None:
         if account in self._wanted:
             self._holes.push(account)
 
+    def refolded(self, account: Cid) -> None:
+        if account in self._wanted:
+            self._refolded.push(account)
+
     def tick(self, now: float) -> None:
-        """Ask again where holes were seen, once nothing more is on its way that could fill them."""
-        if not self._holes:
+        """Ask again what is due, once nothing more is on its way that our summary would not tell of."""
+        if not (self._holes or self._refolded):
             return
         arriving = {account for account, _ in self._deliveries.values()}
-        for account in list(self._holes):
+        for account in [account for account in self._refolded if account not in arriving]:
+            if now >= self._wanted[account].asked_at + limits.REFOLD_INTERVAL_S:
+                self._ask_again(account)
+        for account in [account for account in self._holes if account not in arriving]:
             asked = self._wanted[account]
-            is_rested = now >= asked.asked_at + limits.REASK_INTERVAL_S
-            if asked.is_caught_up and is_rested and account not in arriving:
-                self._holes.discard(account)
-                self._to_ask.push(account)
+            if asked.is_caught_up and now >= asked.asked_at + limits.REASK_INTERVAL_S:
+                self._ask_again(account)
+
+    def _ask_again(self, account: Cid) -> None:
+        for queue in (self._holes, self._refolded, self._crowded_out):
+            queue.discard(account)
+        self._to_ask.push(account)
 
     # --- asking ------------------------------------------------------------------------------------------
 
@@ -157,14 +186,13 @@ class Receiving:
         self._is_reading = True
         return ReadSummary(self._to_ask.pop(), Purpose.WANT)
 
-    def summary_read(self, account: Cid, ops: tuple[Cid, ...], logs: Mapping[PublicKey, Ranges], now: float) -> None:
+    def summary_read(self, summary: SummaryRead, now: float) -> None:
         """Put the account into the batch, as held by us."""
         self._is_reading = False
+        account = summary.account
         if account not in self._wanted or account in self._to_ask:
             return  # dropped while it was read; if it came back since, it is read again
-        wanted = WantedAccount(
-            account, ops[: limits.MAX_OPERATIONS], _describe(logs), self._config.depth, self._config.is_live
-        )
+        wanted = _describe(summary, self._config)
         size_bytes, items = _measure(wanted)
         if self._batch_bytes + size_bytes > limits.WANT_BYTES or self._batch_items + items > limits.WANT_ITEMS:
             self._flush_batch(now)
@@ -174,6 +202,8 @@ class Receiving:
         self._batch[account] = wanted
         self._batch_bytes += size_bytes
         self._batch_items += items
+        if self._is_own(account):
+            self._flush_batch(now)  # what else we want takes longer to answer
 
     def flush(self, now: float) -> None:
         """Send what is due: credit, drops, a batch that is full or has nothing to wait for."""
@@ -248,7 +278,9 @@ class Receiving:
         lo, hi = _check_run(frame)
         self._last_delivery += 1
         self._deliveries[self._last_delivery] = (frame.account, cost)
-        self._outbox.put(Deliver(self._last_delivery, frame.account, frame.ops, frame.key, frame.items, cost))
+        self._outbox.put(
+            Deliver(self._last_delivery, frame.account, frame.ops, frame.key, frame.items, cost, frame.is_beside)
+        )
         return Arrived(frame.account, tuple(op.entry for op in frame.ops), frame.key, lo, hi)
 
     def caught_up(self, wants: int) -> None:
@@ -303,17 +335,29 @@ def _check_run(frame: Entries) -> tuple[int, int]:
     return seqs[0], seqs[-1]
 
 
-def _describe(logs: Mapping[PublicKey, Ranges]) -> dict[PublicKey, Ranges]:
+def _describe(summary: SummaryRead, config: SessionConfig) -> WantedAccount:
     """What we hold, in as few words as a want allows: never more than we do hold."""
-    held = [(key, ranges) for key, ranges in logs.items() if ranges]
+    held = [(key, ranges) for key, ranges in summary.logs.items() if ranges]
     if len(held) > limits.MAX_LOGS:
         held = sorted(held, key=lambda row: (row[1].count(), row[0]), reverse=True)[: limits.MAX_LOGS]
     each = min(limits.MAX_RANGES, limits.MAX_RANGES_PER_ACCOUNT // max(1, len(held)))
-    return {key: ranges.shrink_to(each) for key, ranges in held}
+    logs = {key: ranges.shrink_to(each) for key, ranges in held}
+    newest = {key: summary.tips.get(key, (-1, b"")) for key in logs}
+    return WantedAccount(
+        summary.account,
+        summary.ops[: limits.MAX_OPERATIONS],
+        logs,
+        config.depth,
+        config.is_live,
+        # Only of the newest number that is named: the newest entry may lack its body, or its range have been cut.
+        tips={key: tip for key, (seq, tip) in newest.items() if seq == logs[key].pairs[-1][1]},
+        forks=dict(sorted(summary.forks.items())[: limits.MAX_FORKS]),
+    )
 
 
 def _measure(wanted: WantedAccount) -> tuple[int, int]:
     """No less than the bytes and the items the account takes in a frame."""
+    logs, forks = len(wanted.logs), len(wanted.forks)
     pieces = sum(len(ranges) for ranges in wanted.logs.values())
-    size_bytes = 96 + 41 * len(wanted.ops) + 40 * len(wanted.logs) + 19 * pieces
-    return size_bytes, 16 + len(wanted.ops) + 3 * len(wanted.logs) + 3 * pieces
+    size_bytes = 112 + 41 * len(wanted.ops) + (40 + 17) * logs + 19 * pieces + 45 * forks
+    return size_bytes, 20 + len(wanted.ops) + (3 + 1) * logs + 3 * pieces + 3 * forks

@@ -18,34 +18,51 @@ cover returns. Growth that arrives during a read therefore stands on its own
 and is never crossed off by an answer that is older than it. The same holds
 for growth before the first summary. A record sent without its body is not
 ``held``: once the body turns up, the journal gains it anew and it goes again.
+
+The log this device writes is held back until we know that no other home
+writes it too (``OwnChecked``): what the peer holds of it has come here by
+then. It stays on the list meanwhile, and only ``caught_up`` waits for it, and
+not for long: a peer that is another device of the same account holds its own
+log back from us until it hears that.
+
+Numbers cannot tell branches apart, so what shows a fork goes beside all this
+(``branches``, ``forks``): whatever is ``held``, and without changing it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 from unhush.gossip.errors import LocalProtocolError
 from unhush.gossip.proto import limits
-from unhush.gossip.proto.actions import Purpose, Read, ReadOps, ReadRun, ReadSummary
+from unhush.gossip.proto.actions import (
+    HandedOn,
+    Purpose,
+    Read,
+    ReadBranches,
+    ReadOps,
+    ReadPoints,
+    ReadRun,
+    ReadSummary,
+)
+from unhush.gossip.proto.branches import Branches
 from unhush.gossip.proto.config import SessionConfig
-from unhush.gossip.proto.events import Grew, OpsRead, RunRead, SummaryRead
+from unhush.gossip.proto.events import BranchesRead, Forked, Grew, OpsRead, PointsRead, RunRead, SummaryRead
 from unhush.gossip.proto.faults import CreditOverflow, TooMuchState
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
     Entries,
     Hello,
-    Item,
-    Operation,
     Want,
     WantedAccount,
     encode_frame,
 )
 from unhush.gossip.proto.outbox import Outbox
-from unhush.gossip.proto.position import find_seqs
+from unhush.gossip.proto.pieces import Placed, count_fitting, cut_newest, cut_newest_whole, place
 from unhush.gossip.proto.queue import OnceQueue
-from unhush.gossip.proto.ranges import NOTHING, Ranges
+from unhush.gossip.proto.ranges import MAX_SEQ, NOTHING, Ranges
 from unhush.gossip.proto.receiving import Arrived
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.keys import PublicKey
@@ -59,14 +76,11 @@ class Phase(IntEnum):
     HISTORY = 2
 
 
-# More than what an item and its frame take beside entry and body, whatever their heads.
-_ITEM_OVERHEAD: Final = 24
-_FRAME_OVERHEAD: Final = 192
-
-
 @dataclass(slots=True)
 class _Log:
     held: Ranges = NOTHING
+    tip: bytes = b""  # what the peer said it holds at ``tip_at``, if it did
+    tip_at: int = 0
     todo: list[Ranges] = field(default_factory=lambda: [NOTHING, NOTHING, NOTHING])
 
 
@@ -81,7 +95,9 @@ class _Served:
     want: int
     ops_held: set[Cid]
     logs: dict[PublicKey, _Log]
+    forks: Mapping[PublicKey, int]
     ops_todo: dict[Cid, None] = field(default_factory=dict)
+    suspects: list[PublicKey] = field(default_factory=list)  # logs whose tip may be of another branch than ours
     is_summarised: bool = False
 
     def log(self, key: PublicKey) -> _Log:
@@ -89,12 +105,6 @@ class _Served:
         if log is None:
             log = self.logs[key] = _Log()
         return log
-
-    @property
-    def has_backlog(self) -> bool:
-        if not self.is_summarised or self.ops_todo:
-            return True
-        return any(log.todo[Phase.SCREEN] or log.todo[Phase.HISTORY] for log in self.logs.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,7 @@ class _Asked:
     served: _Served
     phase: Phase
     read: Read
+    is_proof: bool = False
 
 
 class Sending:
@@ -127,7 +138,13 @@ class Sending:
         self._intake: OnceQueue[Cid] = OnceQueue()
         self._ops: OnceQueue[Cid] = OnceQueue()
         self._runs: tuple[OnceQueue[Cid], ...] = (OnceQueue(), OnceQueue(), OnceQueue())
+        self._suspected: OnceQueue[Cid] = OnceQueue()
+        self._proofs: OnceQueue[tuple[Cid, PublicKey, int]] = OnceQueue()
+        self._branches: Final = Branches()
         self._asked: _Asked | None = None
+        self._is_own_clean: bool | None = None
+        self._own_due: float | None = None  # when nothing waits any more for what is held back
+        self._is_own_late = False
 
         self._wants_received = 0
         self._wants_finished = 0
@@ -192,7 +209,11 @@ class Sending:
             is_live=wanted.is_live,
             want=0,
             ops_held=set(wanted.ops),
-            logs={key: _Log(held) for key, held in wanted.logs.items()},
+            logs={
+                key: _Log(held, wanted.tips.get(key, b""), held.pairs[-1][1] if held else 0)
+                for key, held in wanted.logs.items()
+            },
+            forks=wanted.forks,
         )
         self._served[wanted.account] = served
         if self._may_serve(wanted.account):
@@ -210,9 +231,10 @@ class Sending:
         """Stop sending of an account; if it is wanted still, it waits until we may serve it."""
         served.is_summarised = False
         served.ops_todo.clear()
+        served.suspects.clear()
         for log in served.logs.values():
             log.todo = [NOTHING, NOTHING, NOTHING]
-        for queue in (self._intake, self._ops, *self._runs):
+        for queue in (self._intake, self._ops, self._suspected, *self._runs):
             queue.discard(served.account)
         self._finish(served)
 
@@ -271,6 +293,67 @@ class Sending:
             queue.push(event.account)
         return True
 
+    # --- our own log -------------------------------------------------------------------------------------
+
+    def own_checked(self, *, is_clean: bool) -> None:
+        """Let our own log go, or hold it back for good."""
+        if self._is_own_clean is False:
+            return
+        self._is_own_clean = is_clean
+        own = self._config.own
+        served = self._served.get(own.account) if own is not None else None
+        if served is None or not served.is_summarised:
+            return
+        if is_clean:
+            for queue in self._runs:
+                queue.push(served.account)
+        self._finish_if_done(served)
+
+    def _wait_for_own(self, now: float) -> None:
+        own = self._config.own
+        if own is None or self._is_own_late:
+            return
+        if self._own_due is None:
+            self._own_due = now + limits.OWN_CHECK_GRACE_S
+        self._is_own_late = now >= self._own_due
+        if self._is_own_late and (served := self._served.get(own.account)) is not None:
+            self._finish_if_done(served)
+
+    def _is_waited_for(self, account: Cid, key: PublicKey) -> bool:
+        """Whether the peer is not caught up before this log went."""
+        if not self._is_own(account, key) or self._is_own_clean:
+            return True
+        return self._is_own_clean is None and not self._is_own_late
+
+    def _holds_back(self, account: Cid, key: PublicKey) -> bool:
+        return self._is_own(account, key) and self._is_own_clean is not True
+
+    def _is_own(self, account: Cid, key: PublicKey) -> bool:
+        own = self._config.own
+        return own is not None and own.key == key and own.account == account
+
+    # --- forks -------------------------------------------------------------------------------------------
+
+    def serves(self, account: Cid) -> bool:
+        """Whether the peer wants the account and may have it."""
+        return account in self._served and self._may_serve(account)
+
+    def forked(self, event: Forked) -> None:
+        """A log turned out to be forked: show it to a peer that wants to hear."""
+        served = self._served.get(event.account)
+        if served is not None and served.is_live and self._may_serve(event.account):
+            self._show_branches(served, event.key, event.seq)
+
+    def _show_branches(self, served: _Served, key: PublicKey, fork: int) -> None:
+        known = served.forks.get(key)
+        if known is None or fork < known:
+            self._branches.tell((served.account, key), fork)
+
+    def prove(self, account: Cid, key: PublicKey, seq: int) -> None:
+        """Send our entry at the fork point of a log."""
+        if self.serves(account) and len(self._proofs) < limits.MAX_PROOFS:
+            self._proofs.push((account, key, seq))
+
     # --- reading -----------------------------------------------------------------------------------------
 
     def find_read(self) -> Read | None:
@@ -279,13 +362,50 @@ class Sending:
         asked: _Asked | None = None
         if can_send:
             asked = self._next_ops() or self._next_run(Phase.LIVE) or self._next_run(Phase.SCREEN)
-        if asked is None and self._intake:
-            served = self._served[self._intake.pop()]
-            asked = _Asked(served, Phase.LIVE, ReadSummary(served.account, Purpose.SERVE))
+        asked = asked or self._next_summary() or self._next_tip()
         if asked is None and can_send:
-            asked = self._next_run(Phase.HISTORY)
+            asked = self._next_proof() or self._next_branches() or self._next_run(Phase.HISTORY)
         self._asked = asked
         return None if asked is None else asked.read
+
+    def _next_summary(self) -> _Asked | None:
+        if not self._intake:
+            return None
+        served = self._served[self._intake.pop()]
+        return _Asked(served, Phase.LIVE, ReadSummary(served.account, Purpose.SERVE))
+
+    def _next_tip(self) -> _Asked | None:
+        while self._suspected:
+            served = self._served[self._suspected.pop()]
+            if served.suspects:
+                key = served.suspects.pop()
+                self._suspected.push(served.account)
+                return _Asked(served, Phase.LIVE, ReadPoints(served.account, key, (served.logs[key].tip_at,)))
+        return None
+
+    def _next_proof(self) -> _Asked | None:
+        for proof in list(self._proofs):
+            account, key, seq = proof
+            if self._holds_back(account, key):
+                continue
+            self._proofs.discard(proof)
+            if self.serves(account):
+                return _Asked(self._served[account], Phase.LIVE, ReadRun(account, key, seq, seq, 1), is_proof=True)
+        return None
+
+    def _next_branches(self) -> _Asked | None:
+        for log in list(self._branches.waiting):
+            account, key = log
+            if not self.serves(account):
+                self._branches.forget(log)
+                continue
+            served = self._served[account]
+            # After the rest of the log: who has nothing of it would take a branch for the one to show.
+            if self._holds_back(account, key) or any(served.log(key).todo):
+                continue
+            self._branches.waiting.discard(log)
+            return _Asked(served, Phase.LIVE, ReadBranches(account, key))
+        return None
 
     def _next_ops(self) -> _Asked | None:
         while self._ops:
@@ -302,7 +422,7 @@ class Sending:
         while queue:
             served = self._served[queue.pop()]
             for key, log in served.logs.items():
-                if not log.todo[phase]:
+                if not log.todo[phase] or self._holds_back(served.account, key):
                     continue
                 lo, hi = log.todo[phase].pairs[-1]
                 log.todo[phase] = Ranges(log.todo[phase].pairs[:-1])
@@ -336,6 +456,12 @@ class Sending:
             screen = ours.newest(served.depth).subtract(log.held)
             log.todo[Phase.SCREEN] = screen.widen_to(limits.MAX_RANGES)
             log.todo[Phase.HISTORY] = missing.subtract(screen).widen_to(limits.MAX_RANGES)
+            if log.tip and log.tip_at in ours and summary.tips.get(key) != (log.tip_at, log.tip):
+                served.suspects.append(key)
+        for key, fork in summary.forks.items():
+            self._show_branches(served, key, fork)
+        if served.suspects:
+            self._suspected.push(served.account)
         if served.ops_todo:
             self._ops.push(served.account)
         for phase in Phase:
@@ -350,7 +476,7 @@ class Sending:
             return
         served = asked.served
         unsent = list(answer.ops)
-        while unsent and (count := _fitting(unsent, self._room)):
+        while unsent and (count := count_fitting(unsent, self._room)):
             self._send_entries(Entries(served.account, tuple(unsent[:count])))
             served.ops_held.update(cid_of(op.entry) for op in unsent[:count])
             del unsent[:count]
@@ -366,14 +492,19 @@ class Sending:
             return
         read = asked.read
         assert isinstance(read, ReadRun)
+        run = _place(answer, read.lo, read.hi)
+        if asked.is_proof:
+            self._send_proof(asked.served, read.key, run)
+            return
         log = asked.served.log(read.key)
-        run = _positioned(answer, read)
         unread = run[0][0] - 1 if run else -1
         unsent = [(seq, item) for seq, item in run if seq not in log.held]
+        if self._holds_back(answer.account, read.key):
+            unread, unsent = read.hi, []  # the other home turned up while this was read
         is_first = True
-        while unsent and (piece := _newest_piece(unsent, self._room, may_cut=is_first)):
+        while unsent and (piece := cut_newest_whole(unsent, self._room, may_cut=is_first)):
             is_first = False
-            self._send_entries(Entries(answer.account, (), read.key, tuple(item for _, item in piece)))
+            self._send_piece(answer.account, read.key, piece)
             _cross_off(log, piece)
             del unsent[-len(piece) :]
         if unsent:
@@ -382,10 +513,45 @@ class Sending:
             log.todo[asked.phase] = log.todo[asked.phase].add(read.lo, unread).widen_to(limits.MAX_RANGES)
         self._finish_if_done(asked.served)
 
+    def _send_proof(self, served: _Served, key: PublicKey, run: list[Placed]) -> None:
+        if run and not self._holds_back(served.account, key):
+            self._send_piece(served.account, key, cut_newest(run, self._room), is_beside=True)
+
+    def branches_read(self, answer: BranchesRead) -> None:
+        """Send branches, from their newest end as far as credit and stream allow; the rest is read again."""
+        log = answer.account, answer.key
+        if self._answered() is None:
+            self._branches.forget(log)
+            return
+        left = self._branches.left(log, _place(answer, 0, MAX_SEQ))
+        if not self._holds_back(*log):
+            while left and self._outbox.has_room and (piece := cut_newest(left, self._room)):
+                self._send_piece(*log, piece, is_beside=True)
+                self._branches.went(log, piece)
+                del left[-len(piece) :]
+        if left:
+            self._branches.waiting.push(log)
+        elif log not in self._branches.waiting:  # unless a lower fork showed meanwhile
+            self._branches.finish(log)
+
+    def tip_read(self, answer: PointsRead) -> int | None:
+        """Where the peer shows another entry of this log than we do, if it does."""
+        asked = self._answered()
+        if asked is None:
+            return None
+        log = asked.served.logs[answer.key]
+        ours = answer.at.get(log.tip_at)
+        return log.tip_at if ours is not None and ours != log.tip else None
+
     @property
     def _room(self) -> int:
         """The largest frame that may go now."""
         return min(self._credit, self._frame_bytes)
+
+    def _send_piece(self, account: Cid, key: PublicKey, piece: Sequence[Placed], *, is_beside: bool = False) -> None:
+        self._send_entries(Entries(account, (), key, tuple(item for _, item in piece), is_beside))
+        if self._is_own(account, key):
+            self._outbox.put(HandedOn(piece[-1][0]))
 
     def _send_entries(self, frame: Entries) -> None:
         payload = encode_frame(frame)
@@ -400,12 +566,21 @@ class Sending:
         return sent
 
     def _finish_if_done(self, served: _Served) -> None:
-        if served.want and not served.has_backlog:
+        if served.want and not self._has_backlog(served):
             self._finish(served)
+
+    def _has_backlog(self, served: _Served) -> bool:
+        if not served.is_summarised or served.ops_todo:
+            return True
+        return any(
+            (log.todo[Phase.SCREEN] or log.todo[Phase.HISTORY]) and self._is_waited_for(served.account, key)
+            for key, log in served.logs.items()
+        )
 
     def flush(self, now: float) -> None:
         """Send what is due beside entries: what we carry, and how far we are caught up."""
         self._flush_carries(now)
+        self._wait_for_own(now)
         while self._wants_finished < self._wants_received:
             if self._open_accounts.get(self._wants_finished + 1):
                 break
@@ -416,43 +591,15 @@ class Sending:
             self._outbox.send(CaughtUp(self._wants_told))
 
 
-def _positioned(answer: RunRead, read: ReadRun) -> list[tuple[int, Item]]:
+def _place(answer: RunRead | BranchesRead, lo: int, hi: int) -> list[Placed]:
     """The records of an answer with their numbers; raises ``LocalProtocolError`` if the store misread."""
-    seqs = find_seqs(read.key, (item.entry for item in answer.items))
-    if seqs is None or seqs != sorted(seqs) or (seqs and not read.lo <= seqs[0] <= seqs[-1] <= read.hi):
-        raise LocalProtocolError(f"asked for {read.lo}…{read.hi} of {read.key}, the store read {seqs}")
-    return list(zip(seqs, answer.items, strict=True))
+    placed = place(answer.key, answer.items)
+    if placed is None or (placed and not lo <= placed[0][0] <= placed[-1][0] <= hi):
+        raise LocalProtocolError(f"asked for {lo}…{hi} of {answer.key}, the store read {answer.items}")
+    return placed
 
 
-def _fitting(ops: Sequence[Operation], room: int) -> int:
-    """How many of ``ops`` fit in one frame."""
-    left = room - _FRAME_OVERHEAD if room >= limits.MIN_ENTRIES_COST else 0
-    for count, op in enumerate(ops):
-        left -= len(op.entry) + len(op.body) + _ITEM_OVERHEAD
-        if left < 0:
-            return count
-    return len(ops)
-
-
-def _newest_piece(run: Sequence[tuple[int, Item]], room: int, *, may_cut: bool) -> Sequence[tuple[int, Item]]:
-    """The end of ``run`` that has no gaps and fits in one frame."""
-    left = room - _FRAME_OVERHEAD if room >= limits.MIN_ENTRIES_COST else 0
-    at = len(run)
-    while at > 0 and len(run) - at < limits.MAX_RUN_ITEMS:
-        seq, item = run[at - 1]
-        left -= len(item.entry) + len(item.body or b"") + _ITEM_OVERHEAD
-        if left < 0 or (at < len(run) and run[at][0] - seq > 1):
-            break
-        at -= 1
-    # Branches of a fork stand at one number: they go together, or the others would count as sent.
-    start = at
-    while 0 < start < len(run) and run[start - 1][0] == run[start][0]:
-        start += 1
-    # Only a fork that no full frame can carry is cut: waiting would not help it.
-    return run[start:] or (run[at:] if may_cut else run[:0])
-
-
-def _cross_off(log: _Log, sent: Sequence[tuple[int, Item]]) -> None:
+def _cross_off(log: _Log, sent: Sequence[Placed]) -> None:
     """What was sent whole is held; what went without its body may go again when the body turns up."""
     whole = NOTHING
     for seq, item in sent:

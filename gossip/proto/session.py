@@ -9,11 +9,12 @@ stream, the store or the clock. Events go in, actions come out:
     want → entries …, caught_up ←       in both directions at once, then live
 
 ``receiving`` decides what we ask for and takes what comes, ``sending`` what
-the peer gets and when; this module joins them: it says hello, hands every
-frame to its half, keeps at most one read outstanding (the halves take turns,
-so neither a huge account nor a long list of wants holds up the other
-direction), and turns every misdeed of the peer into an error frame and a
-close.
+the peer gets and when; beside them ``forks`` finds where two branches part
+(points ⇄ points), and ``finding`` whose root key it is (find → found ←). This
+module joins them: it says hello, hands every frame to its part, keeps at most
+one read outstanding (the parts take turns, so neither a huge account nor a
+long list of wants holds up the other direction), and turns every misdeed of
+the peer into an error frame and a close.
 
 Whoever drives it owes it this:
 
@@ -28,28 +29,55 @@ Whoever drives it owes it this:
    answers of reads, for every session: also for what came from this peer.
 5. Deliveries given to ingest in order (live ones may overtake bulk), and each
    reported ``Committed`` after the commit (or the refusal) of its last record.
-6. ``Tick`` about once a second: the hello deadline, holes and the pace of our
-   own control frames wait for it.
+6. ``Tick`` about once a second: the hello deadline, holes, changes of
+   operations and the pace of our own control frames wait for it.
+7. If ``SessionConfig.own`` is set: ``OwnChecked`` once ``CaughtUp`` names that
+   account, by what the store then says, and ``OwnChecked(False)`` whenever the
+   store says so later. Without it nothing of our own log is sent.
+8. ``Refolded`` for every change of an account's operations, ``Forked`` for every
+   record stored beside the branch its log shows, after their commit.
 """
 
+from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, assert_never
 
 from unhush.gossip.errors import LocalProtocolError
 from unhush.gossip.proto import limits
-from unhush.gossip.proto.actions import Action, Close, Purpose, Read, ReadOps, ReadRun, ReadSummary, Send
+from unhush.gossip.proto.actions import (
+    Action,
+    Close,
+    Purpose,
+    Read,
+    ReadBranches,
+    ReadFound,
+    ReadOps,
+    ReadPoints,
+    ReadRun,
+    ReadSummary,
+    Send,
+)
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import (
+    BranchesRead,
     Closed,
     Committed,
     Event,
+    Find,
+    Forked,
+    FoundRead,
     Grew,
     HoleSeen,
     InterestsChanged,
     Misframed,
     Opened,
     OpsRead,
+    OwnChecked,
+    PointsRead,
+    ReadAnswer,
     Received,
+    Refolded,
     RunRead,
     SummaryRead,
     Tick,
@@ -63,13 +91,18 @@ from unhush.gossip.proto.faults import (
     SyncFault,
     TooManyFrames,
 )
+from unhush.gossip.proto.finding import Finding
+from unhush.gossip.proto.forks import ForkSearch
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
     Credit,
     Entries,
     ErrorFrame,
+    FindFrame,
+    FoundFrame,
     Hello,
+    Points,
     Want,
     encode_frame,
     parse_frame,
@@ -100,7 +133,9 @@ class Session:
         self._interests = InterestsChanged(frozenset(), frozenset())
         self._hello_due = 0.0
         self._read: Read | None = None
-        self._sends_next = False
+        self._forks: Final = ForkSearch(self._outbox)
+        self._finding: Final = Finding(self._outbox)
+        self._finders: Final[deque[Callable[[], Read | None]]] = deque()
         self._halves: tuple[Receiving, Sending] | None = None
         self.stage = Stage.NEW
         self.peer: Hello | None = None
@@ -140,15 +175,18 @@ class Session:
             case InterestsChanged():
                 self._interests = event
                 self._tell_interests()
-            case SummaryRead() | OpsRead() | RunRead():
+            case SummaryRead() | OpsRead() | RunRead() | BranchesRead() | PointsRead() | FoundRead():
                 self._answered(event, now)
             case Grew():
                 pass  # noted; what follows goes on from there
             case Committed(delivery_id, is_faulty):
                 self._open_halves()[0].committed(delivery_id, is_faulty=is_faulty)
-            case HoleSeen(account):
+            case HoleSeen() | Refolded() | Forked() | OwnChecked():
+                # Before the halves are there nothing is asked or served yet: their first reads will tell.
                 if self._halves is not None:
-                    self._halves[0].hole_seen(account)
+                    self._learnt(event, *self._halves)
+            case Find(root):
+                self._finding.find(root)
             case Tick():
                 self._tick(now)
             case Closed():
@@ -175,22 +213,47 @@ class Session:
             receiving.set_interests(self._interests.interests)
             sending.set_carries(self._interests.carries)
 
-    def _answered(self, event: SummaryRead | OpsRead | RunRead, now: float) -> None:
+    def _learnt(self, event: HoleSeen | Refolded | Forked | OwnChecked, receiving: Receiving, sending: Sending) -> None:
+        match event:
+            case HoleSeen(account):
+                receiving.hole_seen(account)
+            case Refolded(account):
+                receiving.refolded(account)
+            case Forked():
+                sending.forked(event)
+            case OwnChecked(is_clean):
+                sending.own_checked(is_clean=is_clean)
+
+    def _answered(self, event: ReadAnswer, now: float) -> None:
         receiving, sending = self._open_halves()
         read, self._read = self._read, None
-        if read is None or read.account != event.account:
-            raise LocalProtocolError(f"an answer about {event.account} that was not asked for")
         match event, read:
-            case SummaryRead(), ReadSummary(_, Purpose.WANT):
-                receiving.summary_read(event.account, event.ops, event.logs, now)
-            case SummaryRead(), ReadSummary(_, Purpose.SERVE):
+            case SummaryRead(account), ReadSummary(asked, Purpose.WANT) if account == asked:
+                receiving.summary_read(event, now)
+            case SummaryRead(account), ReadSummary(asked, Purpose.SERVE) if account == asked:
                 sending.summary_read(event)
-            case OpsRead(), ReadOps():
+            case OpsRead(account), ReadOps(asked) if account == asked:
                 sending.ops_read(event)
-            case RunRead(_, key), ReadRun() if key == read.key:
+            case RunRead(account, key), ReadRun(asked, of) if (account, key) == (asked, of):
                 sending.run_read(event)
+            case BranchesRead(account, key), ReadBranches(asked, of) if (account, key) == (asked, of):
+                sending.branches_read(event)
+            case PointsRead(account, key), ReadPoints(asked, of) if (account, key) == (asked, of):
+                self._points_read(event, sending)
+            case FoundRead(root), ReadFound(sought) if root == sought:
+                self._finding.found_read(event)
             case _:
-                raise LocalProtocolError(f"{type(event).__name__} does not answer {type(read).__name__}")
+                raise LocalProtocolError(f"{event} does not answer {read}")
+
+    def _points_read(self, event: PointsRead, sending: Sending) -> None:
+        if not self._forks.is_reading:
+            seq = sending.tip_read(event)
+            if seq is not None:
+                self._forks.begin(event.account, event.key, seq)
+            return
+        proof = self._forks.points_read(event)
+        if proof is not None:
+            sending.prove(proof.account, proof.key, proof.seq)
 
     # --- frames ------------------------------------------------------------------------------------------
 
@@ -220,12 +283,14 @@ class Session:
         self.stage = Stage.OPEN
         self.peer = hello
         receiving = Receiving(self._config, self._outbox, hello.state_bytes)
-        self._halves = receiving, Sending(self._config, self._outbox, hello)
+        sending = Sending(self._config, self._outbox, hello)
+        self._halves = receiving, sending
+        self._finders.extend((receiving.find_read, sending.find_read, self._forks.find_read, self._finding.find_read))
         self._tell_interests()
 
     def _said(
         self,
-        frame: Carries | Want | Entries | Credit | CaughtUp | None,
+        frame: Carries | Want | Entries | FindFrame | FoundFrame | Points | Credit | CaughtUp | None,
         size_bytes: int,
         halves: tuple[Receiving, Sending],
     ) -> None:
@@ -239,6 +304,13 @@ class Session:
                 arrived = receiving.entries(frame, size_bytes)
                 if arrived is not None:
                     sending.peer_sent(arrived)
+            case FindFrame():
+                self._finding.peer_finds(frame)
+            case FoundFrame():
+                self._finding.peer_found(frame)
+            case Points(account):
+                if sending.serves(account) or receiving.wants(account):
+                    self._forks.peer_points(frame)
             case Credit(granted):
                 sending.peer_grants(granted)
             case CaughtUp(wants):
@@ -254,14 +326,23 @@ class Session:
         receiving, sending = self._open_halves()
         receiving.flush(now)
         sending.flush(now)
+        self._forks.flush(now)
+        self._finding.flush(now)
         if self._read is None:
-            finders = (sending.find_read, receiving.find_read)
-            first, second = finders if self._sends_next else reversed(finders)
-            self._sends_next = not self._sends_next
-            self._read = first() or second()
+            self._read = self._find_read()
             if self._read is not None:
                 self._outbox.put(self._read)
         self._patience.earn(sending.take_sent_bytes())
+
+    def _find_read(self) -> Read | None:
+        """The next read; whoever got theirs goes to the end of the row."""
+        for find in tuple(self._finders):
+            read = find()
+            if read is not None:
+                self._finders.remove(find)
+                self._finders.append(find)
+                return read
+        return None
 
     def _open_halves(self) -> tuple[Receiving, Sending]:
         if self._halves is None:
@@ -278,4 +359,5 @@ class Session:
     def _end(self) -> None:
         self.stage = Stage.CLOSED
         self._halves = None
+        self._finders.clear()
         self._read = None

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from unhush.identity.cid import cid_of
+from unhush.identity.building import build_inception, build_rotate
+from unhush.identity.cid import cid_of, parse_cid
 from unhush.identity.codec import Value, decode, encode
-from unhush.identity.entry import Entry, Header, sign_entry, verify_signature
+from unhush.identity.entry import Entry, Header, decode_body, sign_entry, verify_signature
 from unhush.identity.entry import parse_entry as parse_block
 from unhush.identity.errors import IdentityError, MalformedOperation, WrongBody
-from unhush.identity.keys import SigningKey
-from unhush.identity.operations import Table, build_inception, parse_operation
-from unhush.identity.words import Words
+from unhush.identity.keys import PublicKey, SigningKey
+from unhush.identity.operations import Device, Table, find_raw_generation, parse_operation
+from unhush.identity.trunk import find_generation
+from unhush.identity.words import GENERATIONS, Words
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 WORDS = Words(bytes(range(32)))
@@ -123,3 +125,96 @@ def test_of_5_000_wounded_bodies_each_is_an_operation_or_refused_by_our_errors()
             refusal, read = "", read + 1
         assert refusal.isprintable()
     assert 0 < read < 2_500
+
+
+# --- the generation of a rotate before its keys are admitted --------------------------
+
+
+def raw_fields(table: Table) -> dict[str, Value]:
+    rows: list[Value] = [{"key": row.key.bytes, "name": row.name} for row in table.devices]
+    path: list[Value] = [turn.bytes for turn in table.path]
+    return {"root": table.root.bytes, "next": table.next, "path": path, "devices": rows}
+
+
+def test_the_raw_generation_is_the_one_of_the_rule_on_every_vector() -> None:
+    vectors, seen = json.loads((FOLDER / "trunk.json").read_text()), set()
+    for scenario in vectors["scenarios"]:
+        tables = {
+            cid: written for cid in scenario["operations"] if (written := vectors["operations"][cid]).get("table")
+        }
+        of = {cid: table_of(cid, written) for cid, written in tables.items()}
+        incept = of[scenario["account"]]
+        for table in of.values():
+            if table != incept:
+                generation = find_raw_generation(raw_fields(table), incept.next, table.key)
+                assert generation == find_generation(incept, table)
+                seen.add(generation)
+    assert seen >= {-1, 1, 2}
+
+
+def table_of(cid: str, written: dict[str, Any]) -> Table:
+    key, root, *path = (PublicKey(bytes.fromhex(text)) for text in (written["key"], written["root"], *written["path"]))
+    return Table(parse_cid(cid), key, root, bytes.fromhex(written["next"]), tuple(path), ())
+
+
+@pytest.mark.parametrize("generation", [1, 2, 255, 256])
+def test_the_raw_generation_of_a_body_is_that_of_the_table_it_parses_to(generation: int) -> None:
+    account = incept().entry.account
+    made = build_rotate(
+        WORDS, generation, account, account, [Device(DEVICE, "laptop")], time_ms=1, salt=SALT, network="main"
+    )
+    table, born = parse_operation(made.entry, made.body), parse_operation(incept().entry, incept().body)
+    assert isinstance(table, Table)
+    assert isinstance(born, Table)
+    fields = decode_body(made.body)
+    assert find_raw_generation(fields, born.next, table.key) == find_generation(born, table) == generation
+    assert find_raw_generation(fields, born.next, WORDS.root(generation).public) == -1
+    assert find_raw_generation(fields, table.next, table.key) == -1
+
+
+def test_no_wounded_body_has_another_raw_generation_than_its_table() -> None:
+    rng, account, born = random.Random(2), incept().entry.account, parse_operation(incept().entry, incept().body)
+    assert isinstance(born, Table)
+    made = build_rotate(WORDS, 3, account, account, [Device(DEVICE, "laptop")], time_ms=1, salt=SALT, network="main")
+    key, fields = made.entry.header.key, decode_body(made.body)
+    values: list[Value] = [None, 1, True, "", b"", bytes(32), DEVICE.bytes, [], {}, [DEVICE.bytes], WORDS.commitment(3)]
+    agreed = 0
+    for _ in range(3_000):
+        wounded = wound(rng, fields, values)
+        if not isinstance(wounded, dict):
+            continue
+        body = encode(wounded)
+        entry = replace(made.entry, header=replace(made.entry.header, body=cid_of(body), size=len(body)))
+        raw = find_raw_generation(wounded, born.next, key)
+        try:
+            table = parse_operation(entry, body)
+        except MalformedOperation:
+            continue
+        assert isinstance(table, Table)
+        assert raw == find_generation(born, table)
+        agreed += 1
+    assert agreed > 100
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": []},
+        {"path": None},
+        {"path": b"x" * 32},
+        {"path": [bytes(32)] * (GENERATIONS + 1)},
+        {"path": [None, WORDS.turn(1).public.bytes]},
+        {"path": [bytes(31), WORDS.turn(1).public.bytes]},
+        {"path": [["x"], WORDS.turn(1).public.bytes]},
+        {"next": None},
+        {"next": bytes(31)},
+        {"next": "x" * 32},
+    ],
+    ids=lambda change: str(change)[:60],
+)
+def test_a_malformed_path_or_commitment_has_no_raw_generation(change: dict[str, Value]) -> None:
+    fields: dict[str, Value] = {"path": [WORDS.turn(1).public.bytes], "next": WORDS.commitment(1)}
+    assert find_raw_generation(fields, WORDS.commitment(0), WORDS.turn(1).public) == 1
+    assert find_raw_generation(fields | change, WORDS.commitment(0), WORDS.turn(1).public) == -1
+    (name,) = change
+    assert find_raw_generation({key: fields[key] for key in fields if key != name}, WORDS.commitment(0), DEVICE) == -1

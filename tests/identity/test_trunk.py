@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from unhush.identity.building import build_inception
 from unhush.identity.cid import Cid, cid_of, parse_cid
 from unhush.identity.codec import Value, encode
 from unhush.identity.entry import Entry, Header, parse_entry, sign_entry, verify_signature
@@ -24,7 +25,6 @@ from unhush.identity.operations import (
     Device,
     Op,
     Table,
-    build_inception,
     parse_operation,
 )
 from unhush.identity.trunk import (

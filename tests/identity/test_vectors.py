@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from unhush.identity.building import build_inception
 from unhush.identity.cid import Cid, cid_of, cid_of_raw, parse_cid
 from unhush.identity.codec import Value, decode, encode
 from unhush.identity.entry import (
@@ -29,7 +30,7 @@ from unhush.identity.errors import (
     SignatureMismatch,
 )
 from unhush.identity.keys import PublicKey, SigningKey, is_admissible, parse_key, verify
-from unhush.identity.operations import NOTHING, OPEN, Cut, Op, Table, build_inception, parse_operation
+from unhush.identity.operations import NOTHING, OPEN, Cut, Op, Table, parse_operation
 from unhush.identity.words import Words, parse_words
 
 FOLDER = Path(__file__).parents[1] / "vectors"

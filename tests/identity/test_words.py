@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unhush.identity.errors import BadWords
-from unhush.identity.words import GENERATIONS, Words, commit, parse_words
+from unhush.identity.words import GENERATIONS, Words, commit, fingerprint, parse_words
 
 GOOD = (
     "void come effort suffer camp survey warrior heavy shoot primary clutch crush "
@@ -142,3 +142,44 @@ def test_hostile_text_is_refused_and_nothing_else() -> None:
     ):
         with pytest.raises(BadWords):
             parse_words(text)
+
+
+@pytest.mark.parametrize("generation", [-1, 257])
+def test_there_is_no_commitment_and_no_path_beyond_256(generation: int) -> None:
+    for ask in (WORDS.commitment, WORDS.path):
+        with pytest.raises(ValueError, match="generation"):
+            ask(generation)
+
+
+def test_the_path_is_all_turn_keys_up_to_the_generation() -> None:
+    assert WORDS.path(0) == ()
+    assert WORDS.path(3) == tuple(WORDS.turn(generation).public for generation in (1, 2, 3))
+    assert len(WORDS.path(GENERATIONS)) == GENERATIONS
+
+
+def test_what_words_remember_shows_nowhere_and_changes_no_comparison() -> None:
+    fresh, used = Words(bytes(32)), Words(bytes(32))
+    used.commitment(0)
+    assert (fresh, hash(fresh), repr(fresh)) == (used, hash(used), repr(used))
+
+
+def test_a_fingerprint_is_the_first_88_bits_in_words_of_bip39() -> None:
+    # The words of BIP-39 are the same 11-bit groups, so 24 words of an entropy begin with its fingerprint.
+    assert list(fingerprint(WORDS.entropy)) == LIST[:8]
+    assert fingerprint(bytes(32)) == ("abandon",) * 8
+    assert fingerprint(b"\xff" * 32) == ("zoo",) * 8
+
+
+@given(digest=st.binary(min_size=32, max_size=32), bit=st.integers(0, 255))
+def test_each_of_the_first_88_bits_changes_a_fingerprint_and_no_other_does(digest: bytes, bit: int) -> None:
+    turned = (int.from_bytes(digest) ^ 1 << 255 - bit).to_bytes(32)
+    changed = [
+        at for at, pair in enumerate(zip(fingerprint(digest), fingerprint(turned), strict=True)) if len({*pair}) > 1
+    ]
+    assert changed == ([bit // 11] if bit < 88 else [])
+
+
+@pytest.mark.parametrize("length", [0, 31, 36])
+def test_a_fingerprint_is_of_a_digest_and_not_of_a_cid(length: int) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        fingerprint(bytes(length))

@@ -1,15 +1,23 @@
 """The naive oracle: what every index should say, worked out from the bare set of records.
 
 It reads nothing but record blocks and bodies, keeps no state and is too slow
-for anything but tests. Records must be authentic, of open devices and without
-forks; what a fork does to what is shown is told by tests of its own.
+for anything but tests. Records must be authentic. What is shown of logs that
+are cut or forked is given as a set: ``expected_standings`` tells it for cut
+logs, and for open ones the slots do.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from unhush.identity.cid import Cid
+from unhush.identity.entry import Entry
+from unhush.identity.keys import PublicKey
+from unhush.identity.trunk import Standing, State, judge
+from unhush.storage import indexes, journal
+from unhush.storage.accounts import find_account
+from unhush.storage.environment import Table, Txn
 from unhush.storage.indexes import find_body
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile
 from unhush.storage.records import Record
@@ -27,9 +35,13 @@ class View:
     profiles: dict[Cid, str]
 
 
-def expected_view(records: Iterable[Record], own: Cid | None) -> View:
-    """Fold the set of records, looking at all of them for every question."""
-    held = {record.cid: record for record in records if not record.entry.header.is_identity}
+def expected_view(records: Iterable[Record], own: Cid | None, shown: Collection[Cid] | None = None) -> View:
+    """Fold the set of records, looking at all of them for every question; ``shown``: those of them that count."""
+    held = {
+        record.cid: record
+        for record in records
+        if not record.entry.header.is_identity and (shown is None or record.cid in shown)
+    }
     bodies = {cid: find_body(record) for cid, record in held.items()}
     withdrawn = {(held[cid].account, body.of) for cid, body in bodies.items() if isinstance(body, Delete)}
     seen: dict[Cid, Body] = {
@@ -100,3 +112,52 @@ def _in_order(newest_first: list[Record]) -> list[tuple[int, Cid]]:
     times = [record.shown_at_ms for record in newest_first]
     assert times == sorted(times, reverse=True)
     return sorted(((record.shown_at_ms, record.cid) for record in newest_first), reverse=True)
+
+
+def expected_standings(records: Iterable[Record], states: Mapping[Cid, State]) -> dict[Cid, Standing]:
+    """What the rule says of every entry held, log by log."""
+    by_log: defaultdict[tuple[Cid, PublicKey], dict[Cid, Entry]] = defaultdict(dict)
+    for record in records:
+        if not record.entry.header.is_identity:
+            by_log[record.account, record.entry.header.key][record.cid] = record.entry
+    standings: dict[Cid, Standing] = {}
+    for (account, key), held in by_log.items():
+        cut = states[account].cut_of(key)
+        standings |= dict.fromkeys(held, Standing.VOID) if cut is None else judge(cut, held)
+    return standings
+
+
+INDEXES: Final = (Table.POSTS, Table.HOME, Table.THREADS, Table.FOLLOWS, Table.PROFILES, Table.DELETED)
+
+
+def indexes_held(store: Store) -> dict[Table, list[tuple[bytes, bytes]]]:
+    with store._environment.read() as txn:
+        return _rows(txn)
+
+
+def indexes_rebuilt(store: Store, shown: Collection[Cid]) -> dict[Table, list[tuple[bytes, bytes]]]:
+    """What the index tables say when they are emptied and every record shown is indexed anew; nothing is kept."""
+    try:
+        with store._environment.write() as txn:
+            for table, rows in _rows(txn).items():
+                for key, _ in rows:
+                    txn.delete(table, key)
+            for record in list(journal.iter_journal(txn, 0)):
+                account = find_account(txn, record.account)
+                if record.cid in shown and account is not None:
+                    indexes.index(txn, account, record, find_body(record))
+            raise _Rebuilt(_rows(txn))
+    except _Rebuilt as rebuilt:
+        return rebuilt.rows
+
+
+class _Rebuilt(Exception):
+    """Carries the rows out of a transaction that must not be committed."""
+
+    def __init__(self, rows: dict[Table, list[tuple[bytes, bytes]]]) -> None:
+        super().__init__()
+        self.rows = rows
+
+
+def _rows(txn: Txn) -> dict[Table, list[tuple[bytes, bytes]]]:
+    return {table: list(txn.scan(table)) for table in INDEXES}

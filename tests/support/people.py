@@ -15,11 +15,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from unhush.identity.building import build_inception
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.codec import Value, encode
 from unhush.identity.entry import Entry, Header, sign_entry
 from unhush.identity.keys import PublicKey, SigningKey
-from unhush.identity.operations import SignedOperation, build_inception
+from unhush.identity.operations import NOTHING, OPEN, Cut, SignedOperation
+from unhush.identity.operations import Device as Row
 from unhush.identity.words import Words
 from unhush.storage.arrivals import Arrival, Batch, Outcome
 from unhush.storage.environment import MAP_BYTES, Table
@@ -176,35 +178,72 @@ class Person:
 
     # -- identity operations
 
-    def add_device(self, name: str = "phone", *, on: Cid | None = None) -> tuple[Device, Arrival]:
+    def add_device(self, name: str = "phone", *, on: Cid | None = None, root: int = 0) -> tuple[Device, Arrival]:
         """A new device, and the root's word for it."""
         device = Device(SigningKey(self.random_bytes(32)))
-        return device, self.operation("identity.add", {"device": {"key": device.key.public.bytes, "name": name}}, on=on)
+        return device, self.add(device, name, on=on, root=root)
 
-    def revoke(self, key: PublicKey, last: Entry | None) -> Arrival:
-        """Cut a device off after its entry ``last``; None: nothing of it stays."""
-        cut: Value = {"seq": last.header.seq, "entry": last.cid} if last is not None else None
-        return self.operation("identity.revoke", {"device": key.bytes, "cut": cut})
+    def add(self, device: Device, name: str = "phone", *, on: Cid | None = None, root: int = 0) -> Arrival:
+        fields: dict[str, Value] = {"device": {"key": device.key.public.bytes, "name": name}}
+        return self.operation("identity.add", fields, on=on, root=root)
 
-    def operation(self, kind: str, fields: dict[str, Value], *, on: Cid | None = None) -> Arrival:
-        """An operation signed by root 0 on the inception, or on another table."""
-        return self._sign_operation(self.words.root(0), kind, fields, on or self.account)
+    def revoke(self, key: PublicKey, last: Entry | Cut | None, *, on: Cid | None = None, root: int = 0) -> Arrival:
+        """Cut a device off after its entry ``last`` (or at any made-up cut); None: nothing of it stays."""
+        fields: dict[str, Value] = {"device": key.bytes, "cut": _cut_value(last)}
+        return self.operation("identity.revoke", fields, on=on, root=root)
 
-    def rotate(self, generation: int, devices: Iterable[PublicKey]) -> Arrival:
+    def freeze(self, *, on: Cid | None = None, root: int = 0) -> Arrival:
+        return self.operation("identity.freeze", {}, on=on, root=root)
+
+    def operation(self, kind: str, fields: dict[str, Value], *, on: Cid | None = None, root: int = 0) -> Arrival:
+        """An operation on the inception or on another table, signed by the root of a generation."""
+        return self._sign_operation(self.words.root(root), kind, fields, on or self.account)
+
+    def rotate(self, generation: int, devices: Iterable[PublicKey | Row], *, closed: bool = False) -> Arrival:
         path: list[Value] = [self.words.turn(turn).public.bytes for turn in range(1, generation + 1)]
-        rows: list[Value] = [{"key": key.bytes, "name": "kept"} for key in devices]
+        rows: list[Value] = [_row(device) for device in devices]
         fields: dict[str, Value] = {
             "root": self.words.root(generation).public.bytes,
             "next": self.words.commitment(generation),
             "path": path,
             "devices": rows,
         }
+        if closed:
+            fields["closed"] = True
         return self._sign_operation(self.words.turn(generation), "identity.rotate", fields, self.account)
 
     def _sign_operation(self, key: SigningKey, kind: str, fields: dict[str, Value], on: Cid) -> Arrival:
         body = encode({"salt": self.random_bytes(16), **fields})
         header = Header(self.account, key.public, 1, on, self.clock_ms(), kind, cid_of(body), len(body))
         return Arrival(sign_entry(key, header, self.network).block, body)
+
+
+def id_of(arrival: Arrival) -> Cid:
+    """What an operation is called, as ``on`` for others."""
+    return cid_of(arrival.entry)
+
+
+def cut_at(last: Entry | Cut | None) -> Cut:
+    """A cut behind an entry; made-up cuts pass."""
+    match last:
+        case None:
+            return NOTHING
+        case Entry():
+            return last.header.seq, last.cid.bytes
+        case _:
+            return last
+
+
+def _cut_value(last: Entry | Cut | None) -> Value:
+    seq, entry = cut_at(last)
+    return {"seq": seq, "entry": Cid(entry)} if entry else None
+
+
+def _row(device: PublicKey | Row) -> Value:
+    if isinstance(device, PublicKey):
+        return {"key": device.bytes, "name": "kept"}
+    row: dict[str, Value] = {"key": device.key.bytes, "name": device.name}
+    return row if device.cut == OPEN else row | {"cut": _cut_value(device.cut)}
 
 
 def spoil_signature(entry: Entry) -> Entry:

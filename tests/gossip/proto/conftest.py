@@ -8,16 +8,38 @@ from functools import lru_cache
 from random import Random
 from typing import assert_never
 
-from unhush.gossip.proto.actions import Action, CaughtUp, Close, Deliver, Read, ReadOps, ReadRun, ReadSummary, Send
-from unhush.gossip.proto.config import SessionConfig
+from unhush.gossip.proto import limits
+from unhush.gossip.proto.actions import (
+    Action,
+    CaughtUp,
+    Close,
+    Deliver,
+    Found,
+    HandedOn,
+    Read,
+    ReadBranches,
+    ReadFound,
+    ReadOps,
+    ReadPoints,
+    ReadRun,
+    ReadSummary,
+    Send,
+)
+from unhush.gossip.proto.config import Own, SessionConfig
 from unhush.gossip.proto.events import (
+    BranchesRead,
     Committed,
     Event,
+    Forked,
+    FoundRead,
     Grew,
     InterestsChanged,
     Misframed,
     Opened,
     OpsRead,
+    OwnChecked,
+    PointsRead,
+    ReadAnswer,
     Received,
     RunRead,
     SummaryRead,
@@ -60,6 +82,38 @@ def item(key_: PublicKey, seq: int, body_bytes: int = 60) -> Item:
     return Item(encode([header, bytes(64)]), body)
 
 
+# Which entry each entry made by ``chain`` names; others name none and fit anywhere.
+PREVS: dict[bytes, bytes] = {}
+
+
+def chain(key_: PublicKey, length: int, *, fork_at: int = 0, branch: int = 0) -> list[Item]:
+    """A log whose entries name each other; those of one key are equal below ``fork_at`` whatever the branch."""
+    made: list[Item] = []
+    prev: Cid | None = None
+    for seq in range(length):
+        body = bytes(60 + (branch if seq >= fork_at else 0))
+        header = {
+            "account": None,
+            "body": cid_of(body),
+            "key": key_.bytes,
+            "kind": "post",
+            "prev": prev,
+            "seq": seq,
+            "size": len(body),
+            "time": 0,
+        }
+        entry = encode([header, bytes(64)])
+        if made:
+            PREVS[entry] = made[-1].entry
+        made.append(Item(entry, body))
+        prev = cid_of(entry)
+    return made
+
+
+def tip_of(entry: bytes) -> bytes:
+    return cid_of(entry).digest[: limits.TIP_BYTES]
+
+
 def operation(name: str, body_bytes: int = 60) -> Operation:
     return Operation(item(key(name), 1).entry, bytes(body_bytes))
 
@@ -69,23 +123,62 @@ class Store:
     """Dicts of logs and operations, and a journal of what they gained."""
 
     logs: dict[Cid, dict[PublicKey, dict[int, Item]]] = field(default_factory=dict)
+    beside: dict[tuple[Cid, PublicKey], list[tuple[int, Item]]] = field(default_factory=dict)
     ops: dict[Cid, dict[Cid, Operation]] = field(default_factory=dict)
-    followers: list[Callable[[Grew], None]] = field(default_factory=list)
+    inceptions: dict[PublicKey, list[Operation]] = field(default_factory=dict)
+    clone_found: bool = False
+    followers: list[Callable[[Event], None]] = field(default_factory=list)
 
     def fill(self, account_: Cid, key_: PublicKey, seqs: Iterable[int], body_bytes: int = 60) -> None:
         for seq in seqs:
             self.put(account_, key_, item(key_, seq, body_bytes))
+
+    def put_all(self, account_: Cid, key_: PublicKey, records: Iterable[Item]) -> None:
+        for record in records:
+            self.put(account_, key_, record)
 
     def put(self, account_: Cid, key_: PublicKey, record: Item) -> bool:
         (seq,) = find_seqs(key_, [record.entry]) or [-1]
         assert seq >= 0
         log = self.logs.setdefault(account_, {}).setdefault(key_, {})
         before = log.get(seq)
-        if before is not None and (before.body is not None or record.body is None):
+        if before is None and self._fits(log, seq, record):
+            log[seq] = record
+            self._tell(Grew(account_, key_, seq, cid_of(record.entry)))
+            return True
+        if before is None or before.entry != record.entry:
+            return self._put_beside(account_, key_, seq, record)
+        if before.body is not None or record.body is None:
             return False
         log[seq] = record
         self._tell(Grew(account_, key_, seq, cid_of(record.entry)))
         return True
+
+    def _fits(self, log: dict[int, Item], seq: int, record: Item) -> bool:
+        below, above = log.get(seq - 1), log.get(seq + 1)
+        if below is not None and PREVS.get(record.entry, below.entry) != below.entry:
+            return False
+        return above is None or PREVS.get(above.entry, record.entry) == record.entry
+
+    def _put_beside(self, account_: Cid, key_: PublicKey, seq: int, record: Item) -> bool:
+        beside = self.beside.setdefault((account_, key_), [])
+        if (seq, record) in beside or len(beside) >= 64:
+            return False
+        beside.append((seq, record))
+        fork = self.fork_point(account_, key_)
+        assert fork is not None
+        self._tell(Grew(account_, key_, seq, cid_of(record.entry)))
+        self._tell(Forked(account_, key_, fork))
+        return True
+
+    def fork_point(self, account_: Cid, key_: PublicKey) -> int | None:
+        return min((seq for seq, _ in self.beside.get((account_, key_), [])), default=None)
+
+    def at(self, account_: Cid, key_: PublicKey, seq: int) -> set[bytes]:
+        """Every entry held at a number, of whichever branch."""
+        shown = self.logs.get(account_, {}).get(key_, {}).get(seq)
+        beside = {record.entry for at, record in self.beside.get((account_, key_), []) if at == seq}
+        return beside | ({shown.entry} if shown is not None else set())
 
     def put_op(self, account_: Cid, op: Operation) -> bool:
         ops = self.ops.setdefault(account_, {})
@@ -96,9 +189,9 @@ class Store:
         self._tell(Grew(account_, None, 1, cid))
         return True
 
-    def _tell(self, grew: Grew) -> None:
+    def _tell(self, event: Event) -> None:
         for follower in self.followers:
-            follower(grew)
+            follower(event)
 
     def held(self, account_: Cid, key_: PublicKey) -> Ranges:
         held = NOTHING
@@ -106,11 +199,34 @@ class Store:
             held = held.add(seq)
         return held
 
-    def answer(self, read: Read) -> SummaryRead | OpsRead | RunRead:
+    def summary(self, account_: Cid) -> SummaryRead:
+        shown = self.logs.get(account_, {})
+        newest = {key_: max(log) for key_, log in shown.items() if log}
+        forks = {key_: self.fork_point(account_, key_) for key_ in shown}
+        return SummaryRead(
+            account_,
+            tuple(self.ops.get(account_, {})),
+            {key_: self.held(account_, key_) for key_ in shown},
+            {key_: (seq, tip_of(shown[key_][seq].entry)) for key_, seq in newest.items()},
+            {key_: fork for key_, fork in forks.items() if fork is not None},
+        )
+
+    def answer(self, read: Read) -> ReadAnswer:
         match read:
             case ReadSummary(account_):
-                logs = {key_: self.held(account_, key_) for key_ in self.logs.get(account_, {})}
-                return SummaryRead(account_, tuple(self.ops.get(account_, {})), logs)
+                return self.summary(account_)
+            case ReadBranches(account_, key_):
+                fork = self.fork_point(account_, key_)
+                beside = list(self.beside.get((account_, key_), []))
+                shown = self.logs.get(account_, {}).get(key_, {})
+                if fork is not None and fork in shown:
+                    beside.append((fork, shown[fork]))
+                return BranchesRead(account_, key_, tuple(record for _, record in sorted(beside, key=lambda at: at[0])))
+            case ReadPoints(account_, key_, seqs):
+                log = self.logs.get(account_, {}).get(key_, {})
+                return PointsRead(account_, key_, {seq: tip_of(log[seq].entry) for seq in seqs if seq in log})
+            case ReadFound(root):
+                return FoundRead(root, tuple(self.inceptions.get(root, ())))
             case ReadOps(account_, ids):
                 ops = self.ops.get(account_, {})
                 return OpsRead(account_, tuple(ops[cid] for cid in ids if cid in ops))
@@ -137,12 +253,15 @@ class End:
     clock: Callable[[], float]
     to_peer: deque[bytes] = field(default_factory=deque)
     from_peer: deque[bytes] = field(default_factory=deque)
-    answers: deque[SummaryRead | OpsRead | RunRead] = field(default_factory=deque)
+    answers: deque[ReadAnswer] = field(default_factory=deque)
     unwritten: deque[bytes] = field(default_factory=deque)
-    journal: deque[Grew] = field(default_factory=deque)
+    journal: deque[Event] = field(default_factory=deque)
     ingest: deque[Deliver] = field(default_factory=deque)
     sent: list[Frame] = field(default_factory=list)
+    own: Own | None = None
     caught_up: list[Cid] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
+    handed_on: list[int] = field(default_factory=list)
     delivered: int = 0
     repeated: int = 0  # records that came though the store had them
     closed: Close | None = None
@@ -169,13 +288,19 @@ class End:
                     assert sent is not None
                     self.sent.append(sent)
                 self.unwritten.append(payload)
-            case ReadSummary() | ReadOps() | ReadRun():
+            case ReadSummary() | ReadOps() | ReadRun() | ReadBranches() | ReadPoints() | ReadFound():
                 assert not self.answers, "two reads outstanding"
                 self.answers.append(self.store.answer(action))
             case Deliver():
                 self.ingest.append(action)
             case CaughtUp(accounts):
                 self.caught_up.extend(accounts)
+                if self.own is not None and self.own.account in accounts:
+                    self.journal.append(OwnChecked(is_clean=not self.store.clone_found))
+            case Found():
+                self.found.append(action)
+            case HandedOn(seq):
+                self.handed_on.append(seq)
             case Close():
                 self.closed = action
             case _:
@@ -211,7 +336,11 @@ class End:
         for record in delivery.items:
             assert delivery.key is not None
             self.delivered += 1
-            self.repeated += not self.store.put(delivery.account, delivery.key, record)
+            is_new = self.store.put(delivery.account, delivery.key, record)
+            self.repeated += not is_new
+            if is_new and self.own == Own(delivery.account, delivery.key):
+                self.store.clone_found = True
+                self.journal.append(OwnChecked(is_clean=False))
         self.feed(Committed(delivery.delivery_id))
 
     def hear_growth(self) -> None:
@@ -246,8 +375,9 @@ class Pair:
         self.steps = 0
         config = SessionConfig(network="test", agent="test")
         left, right = stores or (Store(), Store())
-        self.a = End("a", left, Session(a or config), lambda: self.now, keep_sent=keep_sent)
-        self.b = End("b", right, Session(b or config), lambda: self.now, keep_sent=keep_sent)
+        a, b = a or config, b or config
+        self.a = End("a", left, Session(a), lambda: self.now, own=a.own, keep_sent=keep_sent)
+        self.b = End("b", right, Session(b), lambda: self.now, own=b.own, keep_sent=keep_sent)
         self.a.from_peer = self.b.to_peer
         self.b.from_peer = self.a.to_peer
 

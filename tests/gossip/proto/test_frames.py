@@ -1,6 +1,7 @@
 """Every frame survives the trip, and what breaks a rule is refused by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,13 @@ from unhush.gossip.proto.frames import (
     Credit,
     Entries,
     ErrorFrame,
+    FindFrame,
+    FoundFrame,
     Frame,
     Hello,
     Item,
     Operation,
+    Points,
     Reason,
     Want,
     WantedAccount,
@@ -44,14 +48,24 @@ def ranges(draw: st.DrawFn) -> Ranges:
     return made
 
 
-WANTED = st.builds(
-    WantedAccount,
-    account=CID,
-    ops=st.lists(CID, max_size=4, unique=True).map(tuple),
-    logs=st.dictionaries(KEY, ranges(), max_size=4),
-    depth=st.integers(0, 1000),
-    is_live=st.booleans(),
-)
+TIP = st.binary(min_size=limits.TIP_BYTES, max_size=limits.TIP_BYTES)
+
+
+@st.composite
+def wanted(draw: st.DrawFn) -> WantedAccount:
+    logs = draw(st.dictionaries(KEY, ranges(), max_size=4))
+    return WantedAccount(
+        account=draw(CID),
+        ops=tuple(draw(st.lists(CID, max_size=4, unique=True))),
+        logs=logs,
+        depth=draw(st.integers(0, 1000)),
+        is_live=draw(st.booleans()),
+        tips={key: draw(TIP) for key, held in logs.items() if held and draw(st.booleans())},
+        forks=draw(st.dictionaries(KEY, INT, max_size=3)),
+    )
+
+
+WANTED = wanted()
 ENTRY = st.binary(min_size=1, max_size=80)
 ITEM = st.one_of(
     st.builds(Item, ENTRY, st.binary(max_size=80)),
@@ -63,6 +77,7 @@ def _apart(first: list[Cid], second: list[Cid]) -> tuple[tuple[Cid, ...], tuple[
     return tuple(first), tuple(cid for cid in second if cid not in first)
 
 
+OPERATION = st.builds(Operation, ENTRY, st.binary(max_size=80))
 LINKS = st.lists(CID, max_size=5, unique=True)
 FRAMES: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
@@ -83,9 +98,20 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
         Entries,
         account=CID,
-        ops=st.lists(st.builds(Operation, ENTRY, st.binary(max_size=80)), min_size=1, max_size=3).map(tuple),
+        ops=st.lists(OPERATION, min_size=1, max_size=3).map(tuple),
     ),
-    st.builds(Entries, account=CID, key=KEY, items=st.lists(ITEM, min_size=1, max_size=4).map(tuple)),
+    st.builds(FindFrame, KEY),
+    st.builds(FoundFrame, KEY, st.lists(OPERATION, max_size=limits.MAX_FOUND).map(tuple)),
+    st.builds(
+        Points, CID, KEY, st.dictionaries(INT, TIP, min_size=1, max_size=9).map(lambda at: dict(sorted(at.items())))
+    ),
+    st.builds(
+        Entries,
+        account=CID,
+        key=KEY,
+        items=st.lists(ITEM, min_size=1, max_size=4).map(tuple),
+        is_beside=st.booleans(),
+    ),
     st.builds(Credit, st.integers(1, 2**63 - 1)),
     st.builds(CaughtUp, INT),
     st.builds(ErrorFrame, st.text(max_size=16), st.text(max_size=100)),
@@ -110,7 +136,7 @@ def test_unknown_fields_inside_a_wanted_account_are_skipped() -> None:
     assert frame == Want((WantedAccount(account("x")),))
 
 
-@pytest.mark.parametrize("type_", ["find", "statements", "need", "prove", "x"])
+@pytest.mark.parametrize("type_", ["statements", "need", "prove", "x"])
 def test_unknown_frames_are_skipped(type_: str) -> None:
     assert parse_frame(encode({"type": type_, "anything": [1, 2]})) is None
 
@@ -146,6 +172,10 @@ def want(**changes: Any) -> dict[str, Any]:
 
 def log(*pairs: list[int]) -> list[Any]:
     return [[bytes(32), list(pairs)]]
+
+
+def points(*at: Any, **changes: Any) -> dict[str, Any]:
+    return {"type": "points", "account": X, "key": bytes(32), "at": list(at)} | changes
 
 
 MALFORMED: dict[str, Any] = {
@@ -184,12 +214,38 @@ MALFORMED: dict[str, Any] = {
     "a want with a range of three": want(logs=log([1, 2, 3])),
     "a want with a range of truths": want(logs=[[bytes(32), [[False, True]]]]),
     "a want with 65 ranges": want(logs=log(*([2 * n, 2 * n] for n in range(limits.MAX_RANGES + 1)))),
+    "a want with more tips than logs": want(tips=[bytes(16)]),
+    "a want with fewer tips than logs": want(logs=log([0, 1]), tips=[]),
+    "a want with a short tip": want(logs=log([0, 1]), tips=[bytes(15)]),
+    "a want with a tip of nothing held": want(logs=log(), tips=[bytes(16)]),
+    "a want with a tip that is a text": want(logs=log([0, 1]), tips=[""]),
+    "a want with null tips": want(tips=None),
+    "a want with a fork of a short key": want(forks=[[bytes(31), 0]]),
+    "a want with a fork at true": want(forks=[[bytes(32), True]]),
+    "a want with a fork below nothing": want(forks=[[bytes(32), -1]]),
+    "a want with one fork twice": want(forks=[[bytes(32), 1], [bytes(32), 2]]),
+    "a want with 65 forks": want(forks=[[n.to_bytes(32), 1] for n in range(limits.MAX_FORKS + 1)]),
+    "a find of nothing": {"type": "find"},
+    "a find of a short root": {"type": "find", "root": bytes(31)},
+    "found without operations": {"type": "found", "root": bytes(32)},
+    "found with an operation without its body": {"type": "found", "root": bytes(32), "ops": [[b"e", None]]},
+    "found with nine inceptions": {"type": "found", "root": bytes(32), "ops": [[b"e", b"b"]] * 9},
+    "no points": points(),
+    "points without an account": points([0, bytes(16)], account=None),
+    "points without a key": points([0, bytes(16)], key=None),
+    "points that do not ascend": points([1, bytes(16)], [0, bytes(16)]),
+    "points twice at one number": points([1, bytes(16)], [1, bytes(16)]),
+    "points below nothing": points([-1, bytes(16)]),
+    "points at true": points([True, bytes(16)]),
+    "points with a long digest": points([0, bytes(32)]),
+    "65 points": points(*([n, bytes(16)] for n in range(65))),
     "entries of nothing": {"type": "entries", "account": X},
     "entries of empty lists": {"type": "entries", "account": X, "ops": [], "items": []},
     "entries without an account": {"type": "entries", "ops": [[b"e", b"b"]]},
     "entries with a key and no items": {"type": "entries", "account": X, "ops": [[b"e", b"b"]], "key": bytes(32)},
     "entries with items and no key": {"type": "entries", "account": X, "items": [[b"e", b"b"]]},
     "entries with a short key": {"type": "entries", "account": X, "items": [[b"e", b"b"]], "key": b"k"},
+    "entries beside a number": {"type": "entries", "account": X, "ops": [[b"e", b"b"]], "beside": 1},
     "an operation without its body": {"type": "entries", "account": X, "ops": [[b"e", None]]},
     "an empty entry": {"type": "entries", "account": X, "ops": [[b"", b"b"]]},
     "a long entry": {"type": "entries", "account": X, "ops": [[bytes(1025), b"b"]]},
@@ -221,6 +277,8 @@ def test_the_cost_of_a_want_is_the_agreed_sum() -> None:
     logs: Mapping[PublicKey, Ranges] = {key("k"): Ranges.of([(0, 1), (5, 6)]), key("l"): NOTHING}
     wanted = WantedAccount(X, (X, X), logs)
     assert wanted.cost == 640 + 2 * 176 + 2 * 384 + 2 * 128
+    more = replace(wanted, tips={key("k"): bytes(16)}, forks={key("k"): 1, key("z"): 2})
+    assert more.cost == wanted.cost + 128 + 2 * 192
 
 
 def test_the_largest_wanted_account_fits_in_the_smallest_frame() -> None:
@@ -228,7 +286,14 @@ def test_the_largest_wanted_account_fits_in_the_smallest_frame() -> None:
     far = 2**62
     pieces = Ranges.of((far + 2 * n, far + 2 * n) for n in range(each))
     logs = {PublicKey(n.to_bytes(32)): pieces for n in range(limits.MAX_LOGS)}
-    wanted = WantedAccount(X, tuple(cid_of_digest(n.to_bytes(32)) for n in range(limits.MAX_OPERATIONS)), logs, 2**62)
+    wanted = WantedAccount(
+        X,
+        tuple(cid_of_digest(n.to_bytes(32)) for n in range(limits.MAX_OPERATIONS)),
+        logs,
+        2**62,
+        tips={key: bytes(limits.TIP_BYTES) for key in logs},
+        forks={PublicKey(n.to_bytes(32)): far for n in range(limits.MAX_FORKS)},
+    )
     payload = encode_frame(Want((wanted,)))
     assert len(payload) <= min(limits.MIN_FRAME_LIMIT_BYTES, limits.WANT_BYTES + 64)
     assert parse_frame(payload) == Want((wanted,))

@@ -17,10 +17,13 @@ from unhush.gossip.proto.frames import (
     Credit,
     Entries,
     ErrorFrame,
+    FindFrame,
+    FoundFrame,
     Frame,
     Hello,
     Item,
     Operation,
+    Points,
     Reason,
     Want,
     WantedAccount,
@@ -64,6 +67,9 @@ class Victim:
         self.settle()
         return actions
 
+    def hear_without_reading(self, frame: Frame) -> list[Action]:
+        return self.end.feed(Received(encode_frame(frame)))
+
     def settle(self) -> None:
         while self.end.closed is None and (self.end.answers or self.end.unwritten):
             (self.end.answer_read if self.end.answers else self.end.write)()
@@ -71,6 +77,10 @@ class Victim:
     def be_asked_for(self) -> "Victim":
         self.hear(Carries((X,)))
         assert any(isinstance(sent, Want) for sent in self.end.sent)
+        return self
+
+    def be_asked_for_by(self, want: Want) -> "Victim":
+        self.hear(Carries((X,)), Credit(limits.DEFAULT_WINDOW_BYTES), want)
         return self
 
     def assert_closed(self, code: str, *, is_fault: bool = True) -> None:
@@ -307,6 +317,10 @@ SEEDS: tuple[bytes, ...] = tuple(
         Carries((X, Y)),
         Carries((), (X,)),
         Want((WantedAccount(X, (X,), {K: Ranges.of([(0, 3), (5, 9)])}, 50),), (Y,)),
+        Want((WantedAccount(X, (), {K: Ranges.span(0, 9)}, tips={K: bytes(16)}, forks={K: 4}),)),
+        FindFrame(K),
+        FoundFrame(K, (operation("o"),)),
+        Points(X, K, {0: bytes(16), 9: bytes(range(16))}),
         entries(10, 11, 12),
         Entries(X, (Operation(item(K, 0).entry, b"body"),)),
         Entries(X, (), K, (Item(item(K, 0).entry, None, Reason.WITHHELD),)),

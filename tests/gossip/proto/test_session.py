@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -11,7 +12,18 @@ from unhush.gossip.errors import LocalProtocolError
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Read, ReadRun
 from unhush.gossip.proto.config import SessionConfig
-from unhush.gossip.proto.events import Closed, Committed, HoleSeen, Opened, OpsRead, Received, RunRead, SummaryRead
+from unhush.gossip.proto.events import (
+    Closed,
+    Committed,
+    HoleSeen,
+    Opened,
+    ReadAnswer,
+    Received,
+    Refolded,
+    RunRead,
+    SummaryRead,
+    Tick,
+)
 from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Hello, Item, Reason, Want, encode_frame
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.ranges import Ranges
@@ -227,7 +239,7 @@ def test_scattered_growth_that_must_wait_is_not_forgotten() -> None:
 
 def test_a_store_that_reads_more_than_asked_is_sent_in_parts() -> None:
     class Generous(Store):
-        def answer(self, read: Read) -> SummaryRead | OpsRead | RunRead:
+        def answer(self, read: Read) -> ReadAnswer:
             return super().answer(replace(read, max_bytes=10**7) if isinstance(read, ReadRun) else read)
 
     store = Generous()
@@ -272,7 +284,7 @@ def test_both_branches_of_a_fork_travel_in_one_run() -> None:
     branches = (item(K, 0), item(K, 1), item(K, 1, 61), item(K, 2))
 
     class Forked(Store):
-        def answer(self, read: Read) -> SummaryRead | OpsRead | RunRead:
+        def answer(self, read: Read) -> ReadAnswer:
             answer = super().answer(read)
             return RunRead(X, K, branches) if isinstance(answer, RunRead) else answer
 
@@ -287,7 +299,7 @@ def test_a_fork_is_not_cut_in_two_for_lack_of_credit() -> None:
     run = [(seq, item(K, seq, 60_000 + branch)) for seq, branch in ((0, 0), (1, 0), (1, 1), (2, 0), (3, 0), (4, 0))]
 
     class Forked(Store):
-        def answer(self, read: Read) -> SummaryRead | OpsRead | RunRead:
+        def answer(self, read: Read) -> ReadAnswer:
             if not isinstance(read, ReadRun):
                 return super().answer(read)
             return RunRead(X, K, tuple(record for seq, record in run if read.lo <= seq <= read.hi))
@@ -427,6 +439,48 @@ def test_a_hole_is_asked_for_again_after_a_while() -> None:
     assert pair.b.store.logs == store.logs
     assert pair.b.caught_up == [X, X]
     assert pair.b.repeated == 0
+
+
+def test_changed_operations_make_us_ask_again_soon_and_not_more_often() -> None:
+    store = Store()
+    store.fill(X, K, range(10))
+    pair = one_way(store).open().run()
+    asked: list[float] = []
+    for _ in range(40):
+        pair.b.feed(Refolded(X))
+        pair.wait(0.25)
+        wants = sum(isinstance(sent, Want) for sent in pair.b.sent)
+        asked += [pair.now] * (wants - 1 - len(asked))
+    assert asked[0] - 1000.0 <= limits.REFOLD_INTERVAL_S
+    assert {after - before for before, after in pairwise(asked)} == {limits.REFOLD_INTERVAL_S}
+
+
+def test_what_a_change_of_operations_brings_into_force_arrives_before_the_account_is_caught_up() -> None:
+    store = Store()
+    store.fill(X, K, range(200), body_bytes=60_000)
+    pair = one_way(store, window_bytes=limits.MIN_WINDOW_BYTES)
+    pair.open().run_until(lambda: pair.b.delivered > 20)
+    pair.b.is_committing = False
+    pair.run()
+    pair.b.feed(Refolded(X))
+    pair.wait(60)
+    assert sum(isinstance(sent, Want) for sent in pair.b.sent) == 1, "asked while deliveries were under way"
+    del store.logs[X][K][199], pair.b.store.logs[X][K][199]  # no follower hears of its return
+    store.logs[X][K][199] = item(K, 199, 60_000)
+    while pair.b.ingest:
+        pair.b.commit()
+    assert pair.b.caught_up == []
+    pair.b.feed(Tick())
+    pair.b.is_committing = True
+    pair.run()
+    assert pair.b.store.logs == store.logs
+
+
+def test_an_account_of_no_interest_is_not_asked_for_because_its_operations_change() -> None:
+    pair = one_way(Store()).open().run()
+    pair.b.feed(Refolded(X))
+    pair.wait(10)
+    assert not any(isinstance(sent, Want) for sent in pair.b.sent)
 
 
 def test_caught_up_is_reported_only_when_all_is_committed() -> None:

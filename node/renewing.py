@@ -1,0 +1,62 @@
+"""When this home turns out to be an older copy: a new device key without a question, if the root key is at hand.
+
+The store notes the proof while it takes it in; from then on nothing is signed
+or sent under the old key. Here somebody wakes up, and either renews the device
+or says which command does.
+"""
+
+import logging
+import threading
+
+from unhush.identity.errors import UnhushError
+from unhush.node.devices import Devices
+from unhush.node.secrets import Keys
+from unhush.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Renewing:
+    """Watches the journal while a node runs; ``stop`` ends it."""
+
+    def __init__(self, store: Store, *, keys: Keys, devices: Devices) -> None:
+        self._store = store
+        self._keys = keys
+        self._devices = devices
+        self._changed = threading.Event()
+        self._is_stopping = False
+        self._unsubscribe = store.subscribe(self._changed.set)
+        self._thread = threading.Thread(target=self._run, name="unhush-renewing", daemon=True)
+        self._changed.set()  # the proof may have come while no node ran
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._unsubscribe()
+        self._is_stopping = True
+        self._changed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._changed.wait() and not self._is_stopping:
+            self._changed.clear()
+            with self._store.snapshot() as snapshot:
+                problem = snapshot.why_not_to_write()
+                is_found = snapshot.clone_found()
+            if not problem:
+                continue
+            if is_found and self._renew():
+                continue
+            log.error("nothing is published: %s", problem)
+            return
+
+    def _renew(self) -> bool:
+        """Whether this device has a new key now."""
+        if not self._keys.can_open_root():
+            return False
+        try:
+            device, written = self._devices.renew()
+        except UnhushError as exc:
+            log.error("this device needs a new key and could not get one: %s", exc)
+            return False
+        log.warning("this home was an older copy: new device key=%s records signed again=%d", device.key, written)
+        return True

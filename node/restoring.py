@@ -1,0 +1,183 @@
+"""An account comes to an empty home: from its words alone (restore), or because another device adds this one (join).
+
+The words give root key 0. Peers are asked whose inception it signed; what they
+answer proves itself, so nobody is trusted. Then the account is fetched like
+any other, a new device key is made, and the root key of the standing table
+adds it. The order is such that a crash anywhere leaves a home in which the
+same command goes on: the account is adopted before it is fetched, the key is
+on disk before it is listed.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from unhush.gossip.proto.frames import Operation
+from unhush.identity.cid import Cid
+from unhush.identity.entry import parse_entry, verify_signature
+from unhush.identity.errors import IdentityError
+from unhush.identity.keys import PublicKey
+from unhush.identity.operations import MAX_NAME_BYTES, OPEN, Device, Table, parse_operation
+from unhush.identity.words import Words
+from unhush.node.config import Config
+from unhush.node.devices import Devices
+from unhush.node.errors import AccountExists, NetworkFailed, NotFound, NotSynced
+from unhush.node.running import Running
+from unhush.node.secrets import Keys
+from unhush.node.views import DeviceInfo
+from unhush.storage.arrivals import Arrival, Batch, Status
+from unhush.storage.store import Store
+
+CONNECT_S: Final = 20.0  # a peer that is there answers within one; the first dial may have to be made again
+FIND_S: Final = 10.0
+GRACE_S: Final = 0.5  # for other peers, who may know other accounts of the same words
+LOOK_EVERY_S: Final = 0.05
+LINGER_S: Final = 1.0  # so that what was signed last still leaves
+
+# What goes on, and how many records are here by now.
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An account founded with the words, as its inception proves."""
+
+    account: Cid
+    entry: bytes
+    body: bytes
+    time_ms: int  # when it was made, by its own clock
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came back."""
+
+    account: Cid
+    device: DeviceInfo
+    records: int
+    is_complete: bool  # False: peers had not everything that they showed to exist
+    others: tuple[Cid, ...]  # further accounts of the same words
+
+
+class Restoring:
+    """One home into which an account comes; its network runs meanwhile."""
+
+    def __init__(self, store: Store, config: Config, *, keys: Keys, devices: Devices, running: Running) -> None:
+        self._store = store
+        self._config = config
+        self._keys = keys
+        self._devices = devices
+        self._running = running
+
+    def restore(self, words: Words, *, account: Cid | None, name: str, on_progress: Progress) -> Restored:
+        """Bring the account of these words here and add this device; see ``Node.restore``."""
+        found = self._choose(self._find(words, on_progress), account)
+        chosen, others = found[0], tuple(each.account for each in found[1:])
+        key = self._keys.make_device(sealed=self._config.passphrase is not None).public
+        self._adopt(chosen, key)
+        is_complete = self.fetch(chosen.account, on_progress)
+        with self._store.snapshot() as snapshot:
+            state = snapshot.account(chosen.account)
+            is_listed = state is not None and state.state.cut_of(key) == OPEN
+        if not is_listed:
+            on_progress("adding this device", self._store.count_records())
+            self._devices.add_key(Device(key, _device_name(name)), words)
+        time.sleep(LINGER_S)
+        device = next(each for each in self._devices.identity(chosen.account).devices if each.key == key)
+        return Restored(chosen.account, device, self._store.count_records(), is_complete, others)
+
+    def fetch(self, account: Cid, on_progress: Progress) -> bool:
+        """Wait until a peer has given all it has of the home's account; whether anything is still missing.
+
+        Raises ``NotSynced`` if nobody who has it answers.
+        """
+        self._wait_for_peer(on_progress)
+        due = time.monotonic() + CONNECT_S
+        seen = -1
+        while self._running.own_checked() == 0:
+            count = self._store.count_records()
+            if count != seen:
+                seen, due = count, time.monotonic() + CONNECT_S
+                on_progress("fetching", count)
+            if time.monotonic() > due:
+                raise NotSynced("no peer gave the account; it comes when one does: unhush run --peer ADDRESS")
+            time.sleep(LOOK_EVERY_S)
+        on_progress("fetched", self._store.count_records())
+        with self._store.snapshot() as snapshot:
+            found = snapshot.account(account)
+            return found is not None and snapshot.is_whole(found)
+
+    # -- finding
+
+    def _find(self, words: Words, on_progress: Progress) -> list[Found]:
+        """Every account of these words that a peer knows, the newest first; raises ``NotFound``."""
+        root = words.root(0).public
+        answers: SimpleQueue[tuple[Operation, ...]] = SimpleQueue()
+        self._running.find(root, lambda operations, _peer: answers.put(operations))
+        try:
+            self._wait_for_peer(on_progress)
+            on_progress("asking for the account of these words", 0)
+            found: dict[Cid, Found] = {}
+            due = time.monotonic() + FIND_S
+            while time.monotonic() < due:
+                try:
+                    operations = answers.get(timeout=max(0.0, due - time.monotonic()))
+                except Empty:
+                    break
+                for each in self._proven(operations, words):
+                    found[each.account] = each
+                    due = min(due, time.monotonic() + GRACE_S)
+        finally:
+            self._running.stop_finding(root)
+        if not found:
+            raise NotFound("no peer that was asked knows an account of these words; try the address of a follower")
+        return sorted(found.values(), key=lambda each: (-each.time_ms, each.account))
+
+    def _proven(self, operations: tuple[Operation, ...], words: Words) -> list[Found]:
+        """Those of an answer that the words did found; the rest proves nothing and is left."""
+        proven = []
+        for operation in operations:
+            try:
+                entry = verify_signature(parse_entry(operation.entry), self._config.network)
+                table = parse_operation(entry, operation.body)
+            except IdentityError:
+                continue
+            if not isinstance(table, Table) or entry.cid != entry.account:
+                continue
+            if (table.root, table.next) == (words.root(0).public, words.commitment(0)):
+                proven.append(Found(entry.account, operation.entry, operation.body, entry.header.time))
+        return proven
+
+    @staticmethod
+    def _choose(found: list[Found], account: Cid | None) -> list[Found]:
+        """The chosen one first; raises ``NotFound`` if the one asked for is none of them."""
+        if account is None:
+            return found
+        chosen = [each for each in found if each.account == account]
+        if not chosen:
+            raise NotFound(f"these words did not found {account}, or no peer that was asked knows it")
+        return chosen + [each for each in found if each.account != account]
+
+    def _adopt(self, found: Found, key: PublicKey) -> None:
+        with self._store.snapshot() as snapshot:
+            own = snapshot.own_account()
+        if own not in (None, found.account):
+            raise AccountExists(f"this home has an account already: {own}")
+        if own is None:
+            self._store.adopt_account(found.account, key)
+        outcome = self._store.ingest(Batch((Arrival(found.entry, found.body),), "restore", wanted_only=False))[0]
+        assert outcome.status in (Status.STORED, Status.KNOWN), "an inception that proved itself is stored"
+
+    def _wait_for_peer(self, on_progress: Progress) -> None:
+        on_progress("connecting", self._store.count_records())
+        due = time.monotonic() + CONNECT_S
+        while not self._running.view().peers:
+            if time.monotonic() > due:
+                raise NetworkFailed("no peer could be reached; give the address of one that runs: --peer MULTIADDR")
+            time.sleep(LOOK_EVERY_S)
+
+
+def _device_name(name: str) -> str:
+    return name.encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore")

@@ -1,0 +1,157 @@
+"""Where secrets come from: the passphrase, asked for once; the words, for one act; the keys that they open.
+
+A node keeps in memory what it must sign with while it runs: its device key, and
+the passphrase if somebody gave it. Words and turn keys live only inside the one
+call that needs them.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from unhush.identity.errors import BadWords
+from unhush.identity.keys import PublicKey, SigningKey
+from unhush.identity.operations import Table
+from unhush.identity.trunk import State
+from unhush.identity.words import Words
+from unhush.node.config import Config, Home
+from unhush.node.errors import KeyFileError, WordsNeeded
+from unhush.storage.errors import KeySealed, WrongPassphrase
+from unhush.storage.keyfile import KeyFileFacts, read_key, read_public, write_key
+
+DEVICE = "device"
+PEER = "peer"
+ROOT = "root"
+
+
+class Keys:
+    """The key files of one home, and the passphrase that opens them."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._home = Home(config.home)
+        self._lock = threading.Lock()
+        self._passphrase: str | None = None
+        self._device: SigningKey | None = None
+
+    # -- the device key
+
+    def device_facts(self) -> KeyFileFacts:
+        """Whose key it is and whether it is sealed, without opening it; raises ``KeyFileError``."""
+        return read_public(self._home.device_key, DEVICE)
+
+    def device(self) -> SigningKey:
+        """The key this device signs with; asks for the passphrase if it is sealed."""
+        with self._lock:
+            if self._device is None:
+                self._device = self._read(self._home.device_key, DEVICE)
+            return self._device
+
+    def make_device(self, *, sealed: bool) -> SigningKey:
+        """The key of a new device, or the one that an earlier, unfinished attempt left."""
+        if self._home.device_key.exists():
+            return self.device()
+        return self._make(self._home.device_key, sealed=sealed)
+
+    def make_next_device(self) -> SigningKey:
+        """The key that will take the place of this device's, sealed if that is; ``use_next_device`` puts it there."""
+        path = self._home.next_device_key
+        if path.exists():
+            return self._read(path, DEVICE)
+        return self._make(path, sealed=self.device_facts().is_sealed)
+
+    def use_next_device(self) -> None:
+        """Put the next key in the place of the old, which goes for good."""
+        with self._lock:
+            self._home.next_device_key.replace(self._home.device_key)
+            self._device = None
+
+    def finish_change(self, writes_with: PublicKey | None) -> None:
+        """After a crash between the store's change of device and that of the file: do the second half."""
+        path = self._home.next_device_key
+        if writes_with is None or not path.exists():
+            return
+        if read_public(path, DEVICE).public == writes_with and self.device_facts().public != writes_with:
+            self.use_next_device()
+
+    # -- the root key
+
+    def keeps_root(self) -> PublicKey | None:
+        """The root key kept here, sealed; None if there is none."""
+        return read_public(self._home.root_key, ROOT).public if self._home.root_key.exists() else None
+
+    def can_open_root(self) -> bool:
+        """Whether the root key is kept here and its passphrase known, so that nobody need be asked."""
+        return self._passphrase is not None and self.keeps_root() is not None
+
+    def unlock(self) -> None:
+        """Ask for the passphrase now if any key here is sealed, and open the device key."""
+        self.device()
+        if self.keeps_root() is not None:
+            self._read(self._home.root_key, ROOT)
+
+    def keep_root(self, root: SigningKey) -> None:
+        """Keep a root key, always sealed."""
+        self._write(self._home.root_key, ROOT, root, self.passphrase())
+
+    def forget_root(self) -> None:
+        self._home.root_key.unlink(missing_ok=True)
+
+    def root(self, incept: Table, state: State, words: Words | None) -> SigningKey:
+        """The root key of the table that stands, from the words or the sealed file."""
+        if words is not None:
+            check_words(incept, words)
+            key = words.root(state.generation)
+            if key.public != state.root:
+                raise BadWords("the table that stands names another root key than the words give")
+            return key
+        kept = self.keeps_root()
+        if kept is None:
+            raise WordsNeeded("this needs your 24 words: the root key is not kept on this machine")
+        if kept != state.root:
+            raise WordsNeeded("this needs your 24 words: the root key kept here is of an earlier generation")
+        return self._read(self._home.root_key, ROOT)
+
+    # -- the passphrase
+
+    def passphrase(self) -> str:
+        """Asked for once; raises ``KeySealed`` if nobody can be asked."""
+        if self._passphrase is None:
+            if self._config.passphrase is None:
+                raise KeySealed(self._home.path)
+            self._passphrase = self._config.passphrase()
+        return self._passphrase
+
+    def change_passphrase(self, new: Callable[[], str] | None) -> list[str]:
+        """Seal every key of the home anew; None takes the seal off, which a root key does not permit."""
+        kept = [(self._home.device_key, DEVICE), (self._home.root_key, ROOT)]
+        keys = [(path, kind, self._read(path, kind)) for path, kind in kept if path.exists()]
+        if new is None and any(kind == ROOT for _, kind, _ in keys):
+            raise KeyFileError("a root key is kept sealed or not at all; first: unhush id root forget")
+        passphrase = new() if new is not None else None
+        for path, kind, key in keys:
+            self._write(path, kind, key, passphrase)
+        self._passphrase = passphrase
+        return [kind for _, kind, _ in keys]
+
+    def _read(self, path: Path, kind: str) -> SigningKey:
+        try:
+            return read_key(path, kind, self.passphrase)
+        except WrongPassphrase:
+            self._passphrase = None  # whoever tries again is asked again
+            raise
+
+    def _make(self, path: Path, *, sealed: bool) -> SigningKey:
+        key = SigningKey(self._config.random_bytes(32))
+        self._write(path, DEVICE, key, self.passphrase() if sealed else None)
+        return key
+
+    def _write(self, path: Path, kind: str, key: SigningKey, passphrase: str | None) -> None:
+        sealing, random_bytes = self._config.sealing, self._config.random_bytes
+        write_key(path, kind, key, passphrase=passphrase, sealing=sealing, random_bytes=random_bytes)
+
+
+def check_words(incept: Table, words: Words) -> None:
+    """Raise ``BadWords`` unless an account was founded with these words."""
+    if words.root(0).public != incept.root:
+        raise BadWords("these are the words of another account")
