@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # JSON escapes C0 controls itself; these could still steer a terminal or turn a line around.
 _UNSAFE: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
+
 
 @dataclass(slots=True)
 class Context:
@@ -22,11 +24,18 @@ class Context:
 
     home: Path | None
     is_json: bool
+    passphrase_file: Path | None = None  # a file that holds the passphrase of this home
 
     def config(self, **settings: Any) -> "Config":
+        """The settings of this call; a sealed key is opened with the passphrase from wherever it is to be had."""
+        from unhush.cli.secrets import PassphraseSource
         from unhush.node.config import Config, default_home
+        from unhush.node.secrets import forbid_core_dumps
 
-        return Config(home=self.home or default_home(), **settings)
+        # Here and not in ``main``: no secret is read before, and ``--help`` never pays for loading the node.
+        forbid_core_dumps()
+        home = self.home or default_home()
+        return Config(home=home, **{"passphrase": PassphraseSource(home, self.passphrase_file), **settings})
 
     def open(self, *, may_make: bool = False, **settings: Any) -> "Node":
         """The node of this home; a folder that is no home yet becomes one only by what brings something into it."""
@@ -49,6 +58,15 @@ class Context:
     def say(self, text: str) -> None:
         """Something for the person, kept out of what programs read."""
         click.echo(text, err=True)
+
+
+class WrongUse(click.ClickException):
+    """What was asked does not go together, or wants an option; said in one line, without the usage of the command."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"unhush: {self.message}", err=True, file=file)
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

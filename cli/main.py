@@ -14,11 +14,16 @@ from typing import Any, Final, NoReturn
 import click
 
 from unhush import __version__
-from unhush.cli.context import Context
+from unhush.cli.context import FILE, Context
 
 # Where each command lives, and what `unhush --help` says of it.
 COMMANDS: Final = {
     "init": ("founding", "Make your account in this home."),
+    "id": ("identity", "Your account: show it, check its words, seal its keys."),
+    "device": ("devices", "The devices that may speak for your account: list, add, revoke, renew."),
+    "restore": ("restoring", "Bring your account to a new machine, from its 24 words."),
+    "rotate": ("devices", "New keys for the account after a theft; only the 24 words can do it."),
+    "identity": ("identity", "Freeze the account, or read its stored operations."),
     "run": ("running", "Run the node: connect, sync, and serve the local page."),
     "post": ("writing", "Publish a post."),
     "reply": ("writing", "Answer a record."),
@@ -70,15 +75,30 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Where this node lives (UNHUSH_HOME).")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, one object a line.")
+@click.option(
+    "--passphrase-file", type=FILE, help="A file that holds the passphrase (UNHUSH_PASSPHRASE_FILE names it)."
+)
 @click.version_option(__version__, message="unhush %(version)s")
 @click.pass_context
-def unhush_command(ctx: click.Context, home: Path | None, is_json: bool) -> None:
+def unhush_command(ctx: click.Context, home: Path | None, is_json: bool, passphrase_file: Path | None) -> None:
     """A voice that no single host can take offline.
 
     Your account is a key on this machine; what you post is signed, and whoever follows you keeps it.
     """
-    given = home or (Path(os.environ["UNHUSH_HOME"]) if os.environ.get("UNHUSH_HOME") else None)
-    ctx.obj = Context(given.expanduser() if given is not None else None, is_json=is_json)
+    ctx.obj = Context(
+        home=_expanded(home or _path_from("UNHUSH_HOME")),
+        is_json=is_json,
+        passphrase_file=_expanded(passphrase_file or _path_from("UNHUSH_PASSPHRASE_FILE")),
+    )
+
+
+def _path_from(variable: str) -> Path | None:
+    """A path that the environment names; secrets themselves are never taken from there."""
+    return Path(os.environ[variable]) if os.environ.get(variable) else None
+
+
+def _expanded(path: Path | None) -> Path | None:
+    return path.expanduser() if path is not None else None
 
 
 def main() -> NoReturn:
@@ -113,20 +133,40 @@ def _report(error: Exception) -> int:
 
     if not isinstance(error, errors.UnhushError):
         raise error
-    click.echo(f"unhush: {error}", err=True)
+    click.echo(f"unhush: {error}{_next_step(error)}", err=True)
     match error:
         case errors.NotFound() | errors.NoAccount():
             return 3
-        case errors.KeyFileError():
+        case errors.KeyFileError() | errors.BadWords() | errors.WordsNeeded():
             return 4
         case errors.NotRunning():
             return 5
-        case errors.VerificationError() | errors.MalformedCar():
+        case (
+            errors.VerificationError()
+            | errors.WrongNetwork()
+            | errors.MalformedRequest()
+            | errors.MalformedOperation()
+            | errors.MalformedCar()
+        ):
             return 6
         case errors.MalformedCid() | errors.BadConfig():
             return 2
         case _:
             return 1
+
+
+def _next_step(error: Exception) -> str:
+    """What only the command line knows: the option that helps."""
+    from unhush.node import errors
+
+    match error:
+        case errors.KeySealed():
+            return "; name a file that holds it: --passphrase-file FILE (or UNHUSH_PASSPHRASE_FILE)"
+        case errors.WordsNeeded():
+            return "; name a file that holds them, or - for the input: --words-from FILE"
+        case errors.NotSynced():
+            return "; run a node that reaches your other devices or followers, or go on without: --unsynced"
+    return ""
 
 
 def _set_up_logging(level: str) -> None:

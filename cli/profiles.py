@@ -3,7 +3,9 @@
 import click
 
 from unhush.cli.context import Context, OurGroup, pass_context
+from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name, json_of_person
+from unhush.cli.standing import alarm_lines, health_lines
 
 
 @click.group(cls=OurGroup, name="profile")
@@ -11,7 +13,7 @@ def profile_command() -> None:
     """Show a profile, or set your own."""
 
 
-@profile_command.command(name="set")
+@profile_command.command(name="set", cls=SigningCommand)
 @click.option("--name", help="What people see.")
 @click.option("--bio", help="A few words about yourself.")
 @pass_context
@@ -39,5 +41,7 @@ def show_command(context: Context, account: str | None) -> None:
         *([clean_text(person.bio)] if person.bio else []),
         f"{person.account}",
         f"{person.posts} posts kept here" + ("; you follow them" if person.is_followed else ""),
+        *health_lines(person.contested, person.unproven, person.cut_devices),
+        *(f"alarm: {line}" for line in alarm_lines(person.alarms, is_own=person.is_own)),
     ]
     context.emit(json_of_person(person), "\n".join(lines))

@@ -8,6 +8,7 @@ import click
 
 from unhush.cli.context import Context, OurCommand, pass_context
 from unhush.cli.shown import display_name, json_of, text_of
+from unhush.cli.standing import alarm_lines, count_cut, health_lines, records_are
 
 if TYPE_CHECKING:
     from unhush.node import Node
@@ -82,6 +83,11 @@ def status_command(context: Context) -> None:
     with context.open() as node:
         status = node.status()
         home = node.config.home
+    identity = status.identity
+    alarms = identity.alarms if identity is not None else ()
+    contested = identity.contested if identity is not None else 0
+    unproven = identity.unproven if identity is not None else 0
+    cut = count_cut(identity.devices) if identity is not None else 0
     value = {
         "home": str(home),
         "account": str(status.account) if status.account else None,
@@ -94,6 +100,13 @@ def status_command(context: Context) -> None:
         "peer": status.peer,
         "listen": list(status.listen),
         "peers": status.peers_connected,
+        "problem": status.problem or None,
+        "alarms": list(alarms),
+        "contested": contested,
+        "unproven": unproven,
+        "cut_devices": cut,
+        "local_only": status.local_only,
+        "keeps_root": status.keeps_root,
     }
     lines = [
         f"home      {home}",
@@ -104,7 +117,11 @@ def status_command(context: Context) -> None:
         if status.network_running
         else "node      not running (offline: everything but the network works)",
         *(f"listens   {address}" for address in status.listen),
-        f"words     still wait in {status.words_waiting}: write them on paper, then delete the file"
+        f"unsent    {records_are(status.local_only)} on this device only" if status.local_only else "",
+        *(f"account   {line}" for line in health_lines(contested, unproven, cut)),
+        f"problem   {status.problem}" if status.problem else "",
+        *(f"alarm     {line}" for line in alarm_lines(alarms, is_own=True)),
+        f"words     still wait in {status.words_waiting}: write them on paper, then: unhush id check"
         if status.words_waiting
         else "",
     ]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unhush.cli.context import Context, OurCommand, is_terminal, pass_context
+from unhush.cli.context import Context, is_terminal, pass_context
+from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SWITCH_S = 0.0005
 
 
-@click.command(cls=OurCommand, name="run")
+@click.command(cls=SigningCommand, name="run")
 @click.option(
     "--listen",
     multiple=True,
@@ -56,6 +57,7 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
     settings: dict[str, Any] = {"listen": listen} if listen else {}
     with context.open(peers=peers, **settings) as node:
         node.account()
+        node.unlock()  # a passphrase is asked for now, not when somebody posts on the page
         page = _make_page(node, web_at) if web_at else None  # refused, if it is, before anything serves
         node.start_network()
         if page is not None and web_at is not None:
@@ -82,7 +84,7 @@ def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None
     if node.config.listen == DEFAULT_LISTEN and f"/tcp/{DEFAULT_PORT}/" not in "".join(status.listen):
         lines.append(f"  port {DEFAULT_PORT} is taken: these addresses are good until this node ends, no longer")
     if status.words_waiting:
-        lines.append(f"  recovery words wait in {status.words_waiting}: write them on paper, then delete the file")
+        lines.append(f"  recovery words wait in {status.words_waiting}: once they are on paper: unhush id check")
     if address is not None:
         lines.append(f"  open your page (works once, for ten minutes): {address}")
     lines.append("  Ctrl-C ends it." + (" Enter gives a new address." if address and _has_keyboard() else ""))

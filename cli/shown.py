@@ -39,15 +39,20 @@ def json_of(shown: "Shown") -> dict[str, Any]:
         "own": shown.is_own,
         "deleted": shown.is_deleted,
         "body": shown.has_body,
+        "standing": shown.standing,
+        "local": shown.is_local,
     }
 
 
 def text_of(shown: "Shown", *, indent: str = "") -> str:
     """A record as a person reads it, with nothing in it that could steer the terminal."""
     name = click.style(display_name(shown.petname or shown.name, shown.account), bold=True)
-    when = datetime.fromtimestamp(shown.time_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
     mark = " · reply" if shown.reply else ""
-    lines = [f"{name} · {when}{mark}"]
+    if shown.standing == "contested":
+        mark += " · contested: another record stands at its place"
+    if shown.is_local:
+        mark += " · on this device only"
+    lines = [f"{name} · {time_text(shown.time_ms)}{mark}"]
     if shown.title:
         lines.append(click.style(clean_name(shown.title), bold=True))
     if shown.warning:
@@ -58,7 +63,16 @@ def text_of(shown: "Shown", *, indent: str = "") -> str:
     return "\n".join(indent + line for line in lines) + "\n"
 
 
+def time_text(time_ms: int) -> str:
+    """A time as the person's clock shows it."""
+    return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
 def _body(shown: "Shown") -> str:
+    if shown.standing == "void":
+        return "(void: the account no longer stands behind the device that wrote this)"
+    if shown.standing == "unproven":
+        return "(unproven: the records that would show whether this still counts have not arrived)"
     if shown.is_deleted:
         return "(deleted by its author)"
     if not shown.has_body:
@@ -80,4 +94,8 @@ def json_of_person(person: "Person") -> dict[str, Any]:
         "own": person.is_own,
         "followed": person.is_followed,
         "posts": person.posts,
+        "alarms": list(person.alarms),
+        "contested": person.contested,
+        "unproven": person.unproven,
+        "cut_devices": person.cut_devices,
     }

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from unhush.cli.context import Context, OurCommand, is_terminal, pass_context
+from unhush.cli.context import Context, is_terminal, pass_context
+from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _MAX_INPUT_BYTES = 1_048_576
 
 
-@click.command(cls=OurCommand, name="post")
+@click.command(cls=SigningCommand, name="post")
 @click.argument("text", required=False)
 @click.option("--lines", is_flag=True, help="One post for each line of the input that is not empty.")
 @pass_context
@@ -31,7 +32,7 @@ def post_command(context: Context, text: str | None, lines: bool) -> None:
             _say_written(context, node.post(each))
 
 
-@click.command(cls=OurCommand, name="reply")
+@click.command(cls=SigningCommand, name="reply")
 @click.argument("record", metavar="ID")
 @click.argument("text", required=False)
 @pass_context
@@ -46,7 +47,7 @@ def reply_command(context: Context, record: str, text: str | None) -> None:
         _say_written(context, node.reply(record, _text(text)))
 
 
-@click.command(cls=OurCommand, name="follow")
+@click.command(cls=SigningCommand, name="follow")
 @click.argument("account")
 @click.option("--petname", help="What you call them; it stays on this machine.")
 @pass_context
@@ -58,7 +59,7 @@ def follow_command(context: Context, account: str, petname: str | None) -> None:
     context.emit(value, f"You follow {display_name(person.petname or person.name, person.account)}.")
 
 
-@click.command(cls=OurCommand, name="unfollow")
+@click.command(cls=SigningCommand, name="unfollow")
 @click.argument("account")
 @pass_context
 def unfollow_command(context: Context, account: str) -> None:

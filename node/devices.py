@@ -6,23 +6,37 @@ of others; a running node passes it on. An operation that would not count is
 refused before it is signed, with the reason.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import TypedDict
 
 from unhush.identity import building
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, SigningKey
-from unhush.identity.operations import MAX_ROWS, NOTHING, OPEN, Cut, Device, SignedOperation
+from unhush.identity.operations import (
+    ADD,
+    MAX_NAME_BYTES,
+    MAX_ROWS,
+    NOTHING,
+    OPEN,
+    REVOKE,
+    Cut,
+    Device,
+    SignedOperation,
+)
 from unhush.identity.request import encode_request, parse_request
 from unhush.identity.trunk import Alarm, State, Trunk, limit
 from unhush.identity.words import GENERATIONS, Words, parse_words
 from unhush.node.config import Config
 from unhush.node.errors import BadConfig, DeviceRefused, KeyFileError, NoAccount, NotFound
-from unhush.node.identities import describe, describe_operations, read_trunk
-from unhush.node.secrets import Keys, check_words
-from unhush.node.views import DeviceInfo, IdentityInfo, OperationInfo
+from unhush.node.identities import cut_of, describe, describe_operations, read_trunk, state_of
+from unhush.node.secrets import Keys, check_words, read_words
+from unhush.node.views import DeviceInfo, DeviceState, IdentityInfo, OperationInfo
 from unhush.storage.accounts import Account
+from unhush.storage.keyfile import erase_private
+from unhush.storage.lost import Lost
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
@@ -59,6 +73,21 @@ class RotationPlan:
     alarms: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """What a planned table does to one device; a device that it drops is ``UNLISTED`` in it."""
+
+    key: PublicKey
+    name: str
+    state: DeviceState
+    cut: tuple[int, Cid] | None
+    is_this: bool
+    is_added: bool  # an add of the present generation opened it
+    stays: int  # records shown now that stay
+    goes: int  # that are hidden
+    returns: int  # hidden now, that come back
+
+
 class Devices:
     """The devices of this home's account; every verb is durable when it returns."""
 
@@ -89,7 +118,7 @@ class Devices:
         """A device of the own account by its name or by the beginning of its key; raises ``NotFound``."""
         devices = self._own_identity().devices
         wanted = text.strip()
-        exact = [device for device in devices if wanted in (device.name, str(device.key))]
+        exact = [device for device in devices if wanted and wanted in (device.name, str(device.key))]
         found = exact or [device for device in devices if len(wanted) > 3 and str(device.key).startswith(wanted)]
         if not found:
             raise NotFound(f"this account has no device {text!r}; see: unhush device list")
@@ -102,6 +131,7 @@ class Devices:
 
     def request(self, name: str) -> str:
         """The code by which this machine asks to be added; its key is made now, if there is none."""
+        check_device_name(name)
         key = self._keys.make_device(sealed=self._config.passphrase is not None)
         return encode_request(key, name, self._config.network)
 
@@ -113,9 +143,37 @@ class Devices:
     def add_key(self, device: Device, words: Words | None = None) -> DeviceInfo:
         trunk, account = self._trunk()
         _check_may_add(trunk, account.state, device.key)
-        root = self._keys.root(trunk.incept, account.state, words)
+        root, account = self._root(words)
         self._put(self._sign_add(root, account, device))
         return self._device(device.key)
+
+    def sign_again(self, words: Words | None = None) -> int:
+        """Sign adds and revokes of a table that lost to its twin on the one that stands; how many count now.
+
+        Every verb that has the root key does so first.
+        """
+        with self._store.snapshot() as snapshot:
+            waiting = snapshot.lost_operations()
+        if not waiting:
+            return 0
+        trunk, account = self._trunk()
+        return self._sign_again(waiting, self._keys.root(trunk.incept, account.state, words), account)
+
+    def _sign_again(self, waiting: list[Lost], root: SigningKey, account: Account) -> int:
+        state, count = account.state, 0
+        for each in waiting:
+            if each.kind == ADD and each.device not in state.cuts:
+                operation = self._sign_add(root, account, Device(each.device, each.name))
+            elif each.kind == REVOKE and each.cut < state.cuts.get(each.device, OPEN):
+                operation = self._sign_revoke(root, account, each.device, each.cut)
+            else:
+                continue
+            count += self._store.put_operation(operation)
+        self._store.forget_lost_operations()
+        return count
+
+    def _sign_revoke(self, root: SigningKey, account: Account, device: PublicKey, cut: Cut) -> SignedOperation:
+        return building.build_revoke(root, account.id, account.state.table, device, cut, **self._fresh())
 
     def _sign_add(self, root: SigningKey, account: Account, device: Device) -> SignedOperation:
         return building.build_add(root, account.id, account.state.table, device, **self._fresh())
@@ -141,18 +199,15 @@ class Devices:
 
     def revoke(self, plan: CutPlan, words: Words | None = None) -> DeviceInfo:
         """Cut a device off as planned."""
-        trunk, account = self._trunk()
-        root = self._keys.root(trunk.incept, account.state, words)
-        table = account.state.table
-        self._put(building.build_revoke(root, account.id, table, plan.device.key, plan.cut, **self._fresh()))
+        root, account = self._root(words)
+        self._put(self._sign_revoke(root, account, plan.device.key, plan.cut))
         return self._device(plan.device.key)
 
     def freeze(self, words: Words | None = None) -> None:
         """Stop all adds until the next rotate: what to do at once when the root key may be in other hands."""
-        trunk, account = self._trunk()
-        if Alarm.FROZEN in account.state.alarms:
+        if Alarm.FROZEN in self._trunk()[1].state.alarms:
             raise DeviceRefused("this account is frozen already; the next rotate ends that")
-        root = self._keys.root(trunk.incept, account.state, words)
+        root, account = self._root(words)
         self._put(building.build_freeze(root, account.id, account.state.table, **self._fresh()))
 
     # -- rotating
@@ -178,6 +233,30 @@ class Devices:
         with self._store.snapshot() as snapshot:
             return replace(row, cut=_find_cut(snapshot, self._account(snapshot), row.key, at))
 
+    def describe_rotation(self, plan: RotationPlan) -> tuple[RowPlan, ...]:
+        """What a plan does to each device, this one first, those it drops last."""
+        rows = {row.key: row for row in plan.rows}
+        with self._store.snapshot() as snapshot:
+            account = self._account(snapshot)
+            known = {device.key: device for device in describe(snapshot, account).devices}
+            planned = [_describe_row(snapshot, account, row, plan, known.get(row.key)) for row in plan.rows]
+        dropped = [
+            RowPlan(
+                key=device.key,
+                name=device.name,
+                state=DeviceState.UNLISTED,
+                cut=None,
+                is_this=False,
+                is_added=device.key in plan.added,
+                stays=0,
+                goes=device.in_force + device.contested,
+                returns=0,
+            )
+            for device in known.values()
+            if device.key not in rows and device.state is not DeviceState.UNLISTED
+        ]
+        return (*planned, *dropped)
+
     def rotate(self, plan: RotationPlan, words: Words, *, close: bool = False) -> IdentityInfo:
         """Sign the planned table with the next turn key: nothing signed for earlier generations counts any more."""
         trunk, account = self._trunk()
@@ -188,7 +267,7 @@ class Devices:
             raise DeviceRefused(f"a table has room for {MAX_ROWS} devices, not for {len(plan.rows)}; drop some")
         keeps_root = self._keys.keeps_root() is not None
         if keeps_root:
-            self._keys.passphrase()  # asked before anything is signed
+            self._keys.sealing_passphrase()  # asked, and tried, before anything is signed
         self._put(
             building.build_rotate(
                 words, plan.generation, account.id, plan.replaces, plan.rows, closed=close, **self._fresh()
@@ -206,6 +285,8 @@ class Devices:
         For a home that turned out to be an older copy, or whose log forked. The old key stays listed until it is
         revoked.
         """
+        if name is not None:
+            check_device_name(name)
         trunk, account = self._trunk()
         before = self._keys.device_facts().public
         root = self._keys.root(trunk.incept, account.state, words)
@@ -238,6 +319,39 @@ class Devices:
         trunk, _ = self._trunk()
         check_words(trunk.incept, parse_words(text))
 
+    def waiting_words(self) -> Words | None:
+        """The recovery words that wait in a file to be written down; raises ``BadWords`` if the file holds others."""
+        path = self.words_wait_at()
+        if path is None:
+            return None
+        trunk, _ = self._trunk()
+        words = read_words(path)
+        check_words(trunk.incept, words)
+        return words
+
+    def words_wait_at(self) -> Path | None:
+        with self._store.snapshot() as snapshot:
+            path = snapshot.words_at()
+        return path if path is not None and path.exists() else None
+
+    def forget_waiting_words(self) -> Path | None:
+        """Erase the file of the words, which are on paper now, and end the reminder; where it was."""
+        path = self.words_wait_at()
+        if path is not None:
+            erase_private(path)
+        self._store.put_words_at(None)
+        return path
+
+    # -- the passphrase
+
+    def is_sealed(self) -> bool:
+        """Whether this device's key wants a passphrase; raises ``KeyFileError``."""
+        return self._keys.device_facts().is_sealed
+
+    def change_passphrase(self, new: Callable[[], str] | None) -> None:
+        """Seal the keys kept here anew, or take the seal off; raises ``KeyFileError``, and then changes nothing."""
+        self._keys.change_passphrase(new)
+
     # -- inside
 
     def _put(self, operation: SignedOperation) -> None:
@@ -247,6 +361,17 @@ class Devices:
     def _fresh(self) -> "_Fresh":
         config = self._config
         return {"time_ms": config.clock_ms(), "salt": config.random_bytes(16), "network": config.network}
+
+    def _root(self, words: Words | None) -> tuple[SigningKey, Account]:
+        """The root key of the table that stands, and the account after what waited for that key was signed."""
+        trunk, account = self._trunk()
+        root = self._keys.root(trunk.incept, account.state, words)
+        with self._store.snapshot() as snapshot:
+            waiting = snapshot.lost_operations()
+        if waiting:
+            self._sign_again(waiting, root, account)
+            account = self._trunk()[1]
+        return root, account
 
     def _trunk(self) -> tuple[Trunk, Account]:
         with self._store.snapshot() as snapshot:
@@ -274,6 +399,40 @@ class _Fresh(TypedDict):
     time_ms: int
     salt: bytes
     network: str
+
+
+def check_device_name(name: str) -> None:
+    """Raise ``BadConfig`` for what the protocol does not let a device be called."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as exc:
+        raise BadConfig("the name of a device is Unicode text") from exc
+    if not name.strip() or size > MAX_NAME_BYTES:
+        raise BadConfig(f"the name of a device has 1 to {MAX_NAME_BYTES} bytes")
+
+
+def _describe_row(
+    snapshot: Snapshot, account: Account, row: Device, plan: RotationPlan, known: DeviceInfo | None
+) -> RowPlan:
+    shown = known.in_force + known.contested if known is not None else 0
+    if row.cut == OPEN:
+        stays = shown
+    elif row.cut == NOTHING:
+        stays = 0
+    else:
+        stays = len(snapshot.newest_in_force(account, row.key, shown, row.cut[0]))
+    was_open = known is not None and known.state is DeviceState.OPEN
+    return RowPlan(
+        key=row.key,
+        name=row.name,
+        state=state_of(row.cut),
+        cut=cut_of(row.cut),
+        is_this=row.key == plan.this,
+        is_added=row.key in plan.added,
+        stays=stays,
+        goes=shown - stays,
+        returns=known.void + known.unproven if known is not None and row.cut == OPEN and not was_open else 0,
+    )
 
 
 def _check_may_add(trunk: Trunk, state: State, key: PublicKey) -> None:
@@ -307,3 +466,8 @@ def _find_cut(snapshot: Snapshot, account: Account, key: PublicKey, at: Last | C
     if record is None or record.account != account.id or record.entry.header.key != key:
         raise NotFound(f"{at} is no record of this device that is kept here")
     return record.entry.header.seq, at.bytes
+
+
+def open_row(key: PublicKey, name: str) -> Device:
+    """A row of a table whose log has no end."""
+    return Device(key, name)

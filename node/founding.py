@@ -50,20 +50,25 @@ def found_account(
 ) -> Created:
     """Make the account of a home; its keys are sealed if ``config.passphrase`` can be asked.
 
-    Whoever gives ``words`` has shown them to the person. Otherwise they are made here and kept in ``words_to``,
-    or the home's ``words.txt``, readable by the owner alone. With ``keep_root`` the root key stays on this machine,
+    Whoever gives ``words`` has shown them to the person; with ``words_to`` they wait there all the same, until the
+    person has proved to have them on paper. Otherwise they are made here and kept in ``words_to``, or the home's
+    ``words.txt``, readable by the owner alone. With ``keep_root`` the root key stays on this machine,
     sealed. Raises ``AccountExists``, ``KeyFileError``, ``MalformedRecord`` for a name that is too long.
     """
     self_test()
     profile = _parse_name(name)
     home = Home(config.home)
     with _alone(config) as store:
-        kept_at = None
+        kept_at = words_to
         if words is None:
             kept_at = words_to or home.words
             words = _keep_words(config, home, kept_at)
+        elif kept_at is not None:
+            write_new_private(kept_at, words.text().encode() + b"\n")
         keys = Keys(config)
         device = keys.make_device(sealed=config.passphrase is not None)
+        if config.passphrase is not None:
+            keys.seal_device()
         if keep_root:
             keys.keep_root(words.root(0))
         inception = build_inception(
@@ -93,7 +98,7 @@ def _alone(config: Config) -> Iterator[Store]:
 
 
 def check_home(config: Config, name: str) -> None:
-    """Raise what ``found_account`` would, before any words are made."""
+    """Raise what ``found_account`` would, before any words are made or any passphrase is asked for."""
     _parse_name(name)
     _open_empty(config).close()
 

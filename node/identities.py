@@ -50,10 +50,10 @@ def _device(snapshot: Snapshot, account: Account, log: DeviceLog, this: PublicKe
     return DeviceInfo(
         key=log.key,
         name=log.name,
-        state=_state_of(log.cut),
+        state=state_of(log.cut),
         is_this=log.key == this,
         is_added=is_added,
-        cut=_cut_of(log.cut),
+        cut=cut_of(log.cut),
         in_force=log.in_force,
         contested=log.contested,
         unproven=log.unproven,
@@ -63,7 +63,7 @@ def _device(snapshot: Snapshot, account: Account, log: DeviceLog, this: PublicKe
     )
 
 
-def _state_of(cut: Cut | None) -> DeviceState:
+def state_of(cut: Cut | None) -> DeviceState:
     if cut is None:
         return DeviceState.UNLISTED
     if cut == OPEN:
@@ -71,7 +71,7 @@ def _state_of(cut: Cut | None) -> DeviceState:
     return DeviceState.VOID if cut == NOTHING else DeviceState.CUT
 
 
-def _cut_of(cut: Cut | None) -> tuple[int, Cid] | None:
+def cut_of(cut: Cut | None) -> tuple[int, Cid] | None:
     return (cut[0], Cid(cut[1])) if cut is not None and cut not in (OPEN, NOTHING) else None
 
 
@@ -93,7 +93,7 @@ def describe_operations(snapshot: Snapshot, account: Account) -> tuple[Operation
                 on=header.prev,
                 device=op.device if op is not None else None,
                 name=op.name if op is not None else "",
-                cut=_cut_of(op.cut) if op is not None and op.kind == REVOKE else None,
+                cut=cut_of(op.cut) if op is not None and op.kind == REVOKE else None,
                 generation=find_generation(trunk.incept, operation) if isinstance(operation, Table) else None,
                 counts=counts,
                 why=why,

@@ -32,6 +32,8 @@ class Reader:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._own = snapshot.own_account()
+        self._device = snapshot.own_device()
+        self._handed_on = snapshot.handed_on()
         self._names: dict[Cid, tuple[str, str | None]] = {}
 
     def timeline(self, limit: int, before: str | None) -> Page:
@@ -123,8 +125,12 @@ class Reader:
             is_deleted=is_deleted,
             has_body=record.body is not None,
             standing=standing.value,
-            is_local=record.account == self._own and self._snapshot.is_local(record),
+            is_local=record.account == self._own and self._is_local(record),
         )
+
+    def _is_local(self, record: Record) -> bool:
+        header = record.entry.header
+        return header.key == self._device and header.seq > self._handed_on
 
     def _page(self, records: list[Record], after: Position | None) -> Page:
         return Page(tuple(self.shown(record) for record in records), str(after) if after else None)

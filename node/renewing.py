@@ -42,12 +42,23 @@ class Renewing:
             with self._store.snapshot() as snapshot:
                 problem = snapshot.why_not_to_write()
                 is_found = snapshot.clone_found()
+                has_lost = bool(snapshot.lost_operations())
+            if has_lost and self._keys.can_open_root():
+                self._sign_again()
             if not problem:
                 continue
             if is_found and self._renew():
                 continue
             log.error("nothing is published: %s", problem)
             return
+
+    def _sign_again(self) -> None:
+        try:
+            count = self._devices.sign_again()
+        except UnhushError as exc:
+            log.error("operations on a table that lost to its twin are not signed again: %s", exc)
+            return
+        log.warning("a twin of our table stands: operations signed again on it=%d", count)
 
     def _renew(self) -> bool:
         """Whether this device has a new key now."""

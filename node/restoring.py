@@ -24,6 +24,7 @@ from unhush.identity.words import Words
 from unhush.node.config import Config
 from unhush.node.devices import Devices
 from unhush.node.errors import AccountExists, NetworkFailed, NotFound, NotSynced
+from unhush.node.identities import read_trunk
 from unhush.node.running import Running
 from unhush.node.secrets import Keys
 from unhush.node.views import DeviceInfo
@@ -73,6 +74,7 @@ class Restoring:
 
     def restore(self, words: Words, *, account: Cid | None, name: str, on_progress: Progress) -> Restored:
         """Bring the account of these words here and add this device; see ``Node.restore``."""
+        self._check_home(words)
         found = self._choose(self._find(words, on_progress), account)
         chosen, others = found[0], tuple(each.account for each in found[1:])
         key = self._keys.make_device(sealed=self._config.passphrase is not None).public
@@ -108,6 +110,14 @@ class Restoring:
         with self._store.snapshot() as snapshot:
             found = snapshot.account(account)
             return found is not None and snapshot.is_whole(found)
+
+    def _check_home(self, words: Words) -> None:
+        """Raise ``AccountExists`` before anybody is asked, if the home's account is surely not of these words."""
+        with self._store.snapshot() as snapshot:
+            own = snapshot.own_account()
+            known = snapshot.account(own) if own is not None else None
+            if known is not None and read_trunk(snapshot, known).incept.root != words.root(0).public:
+                raise AccountExists(f"this home has an account already: {own}")
 
     # -- finding
 

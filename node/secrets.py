@@ -13,15 +13,30 @@ from unhush.identity.errors import BadWords
 from unhush.identity.keys import PublicKey, SigningKey
 from unhush.identity.operations import Table
 from unhush.identity.trunk import State
-from unhush.identity.words import Words
+from unhush.identity.words import Words, parse_words
 from unhush.node.config import Config, Home
-from unhush.node.errors import KeyFileError, WordsNeeded
-from unhush.storage.errors import KeySealed, WrongPassphrase
-from unhush.storage.keyfile import KeyFileFacts, read_key, read_public, write_key
+from unhush.node.errors import BadPassphrase, KeyFileError, KeySealed, WordsNeeded, WrongPassphrase
+from unhush.storage.hygiene import forbid_core_dumps
+from unhush.storage.keyfile import MAX_PASSPHRASE_BYTES, KeyFileFacts, read_key, read_private, read_public, write_key
+
+__all__ = [
+    "DEVICE",
+    "PEER",
+    "ROOT",
+    "Keys",
+    "check_passphrase",
+    "check_words",
+    "forbid_core_dumps",
+    "parse_words",
+    "read_passphrase",
+    "read_words",
+]
 
 DEVICE = "device"
 PEER = "peer"
 ROOT = "root"
+# A person may mistype twice; whoever guesses has the file and does not ask us.
+MAX_TRIES = 3
 
 
 class Keys:
@@ -48,10 +63,15 @@ class Keys:
             return self._device
 
     def make_device(self, *, sealed: bool) -> SigningKey:
-        """The key of a new device, or the one that an earlier, unfinished attempt left."""
+        """The key of a new device, or the one that an earlier, unfinished attempt left, as it is."""
         if self._home.device_key.exists():
             return self.device()
         return self._make(self._home.device_key, sealed=sealed)
+
+    def seal_device(self) -> None:
+        """Seal a device key that is not: an unfinished attempt may have left one where a passphrase is wanted now."""
+        if not self.device_facts().is_sealed:
+            self._write(self._home.device_key, DEVICE, self.device(), self.passphrase())
 
     def make_next_device(self) -> SigningKey:
         """The key that will take the place of this device's, sealed if that is; ``use_next_device`` puts it there."""
@@ -92,7 +112,7 @@ class Keys:
 
     def keep_root(self, root: SigningKey) -> None:
         """Keep a root key, always sealed."""
-        self._write(self._home.root_key, ROOT, root, self.passphrase())
+        self._write(self._home.root_key, ROOT, root, self.sealing_passphrase())
 
     def forget_root(self) -> None:
         self._home.root_key.unlink(missing_ok=True)
@@ -122,9 +142,17 @@ class Keys:
             self._passphrase = self._config.passphrase()
         return self._passphrase
 
+    def sealing_passphrase(self) -> str:
+        """The passphrase, tried on the device key: nothing is ever sealed under a typing error."""
+        if not self.device_facts().is_sealed:
+            raise KeyFileError("a root key is kept sealed or not at all; set a passphrase first: unhush id passphrase")
+        self._read(self._home.device_key, DEVICE)
+        return self.passphrase()
+
     def change_passphrase(self, new: Callable[[], str] | None) -> list[str]:
         """Seal every key of the home anew; None takes the seal off, which a root key does not permit."""
-        kept = [(self._home.device_key, DEVICE), (self._home.root_key, ROOT)]
+        home = self._home
+        kept = [(home.device_key, DEVICE), (home.next_device_key, DEVICE), (home.root_key, ROOT)]
         keys = [(path, kind, self._read(path, kind)) for path, kind in kept if path.exists()]
         if new is None and any(kind == ROOT for _, kind, _ in keys):
             raise KeyFileError("a root key is kept sealed or not at all; first: unhush id root forget")
@@ -135,11 +163,16 @@ class Keys:
         return [kind for _, kind, _ in keys]
 
     def _read(self, path: Path, kind: str) -> SigningKey:
-        try:
-            return read_key(path, kind, self.passphrase)
-        except WrongPassphrase:
-            self._passphrase = None  # whoever tries again is asked again
-            raise
+        for tries in range(1, MAX_TRIES + 1):
+            try:
+                return read_key(path, kind, self.passphrase)
+            except WrongPassphrase:
+                refused, self._passphrase = self._passphrase, None  # whoever tries again is asked again
+                # A file says the same each time; only a person has something else to say.
+                if tries == MAX_TRIES or self.passphrase() == refused:
+                    self._passphrase = None
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _make(self, path: Path, *, sealed: bool) -> SigningKey:
         key = SigningKey(self._config.random_bytes(32))
@@ -149,6 +182,43 @@ class Keys:
     def _write(self, path: Path, kind: str, key: SigningKey, passphrase: str | None) -> None:
         sealing, random_bytes = self._config.sealing, self._config.random_bytes
         write_key(path, kind, key, passphrase=passphrase, sealing=sealing, random_bytes=random_bytes)
+
+
+def read_passphrase(path: Path) -> str:
+    """The first line of a file that its owner alone can read; raises ``KeyFileError``: ``BadPassphrase`` if empty."""
+    line = _read_given(path).split(b"\n", 1)[0].removesuffix(b"\r")
+    try:
+        passphrase = line.decode()
+    except UnicodeDecodeError:
+        raise BadPassphrase(f"the first line of {path} is not UTF-8 text") from None  # that error quotes the line
+    if not passphrase:
+        raise BadPassphrase(f"the first line of {path} is empty, and the passphrase should stand there")
+    return check_passphrase(passphrase)
+
+
+def check_passphrase(passphrase: str) -> str:
+    """Raise ``BadPassphrase`` for what no key could be sealed with, before anything is done with it."""
+    try:
+        size = len(passphrase.encode())
+    except UnicodeEncodeError:
+        raise BadPassphrase("a passphrase is Unicode text") from None
+    if not 1 <= size <= MAX_PASSPHRASE_BYTES:
+        raise BadPassphrase(f"a passphrase has 1 to {MAX_PASSPHRASE_BYTES} bytes in UTF-8")
+    return passphrase
+
+
+def read_words(path: Path) -> Words:
+    """The recovery words in a file that its owner alone can read; raises ``KeyFileError``, ``BadWords``."""
+    try:
+        return parse_words(_read_given(path).decode("ascii", "replace"))
+    except BadWords as exc:
+        raise BadWords(f"{path}: {exc}") from exc
+
+
+def _read_given(path: Path) -> bytes:
+    if not path.exists():
+        raise KeyFileError(f"there is no file {path}")
+    return read_private(path)
 
 
 def check_words(incept: Table, words: Words) -> None:

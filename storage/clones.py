@@ -11,14 +11,16 @@ what may be held elsewhere, so it is what is claimed as held of the own log:
 what lies above could stand differently with others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value, decode_map, decode_stored, encode
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.keys import PublicKey
-from unhush.storage import accounts, indexes, journal, logs, settings, standing
+from unhush.identity.operations import OPEN
+from unhush.storage import indexes, journal, logs, settings, standing
+from unhush.storage.accounts import Account
 from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
 from unhush.storage.records import Record
@@ -29,10 +31,10 @@ _HANDED_ON = b"handed-on"
 
 @dataclass(frozen=True, slots=True)
 class CloneFound:
-    """The proof: an entry of the own log that came from elsewhere, and the last record that was here before."""
+    """The proof: an entry of the own log that came from elsewhere, and the newest one that was here before."""
 
     evidence: Cid
-    last_aid: int
+    head: Cid | None
 
 
 def find_clone(txn: Txn) -> CloneFound | None:
@@ -40,15 +42,17 @@ def find_clone(txn: Txn) -> CloneFound | None:
     if value is None:
         return None
     match decode_map(value):
-        case {"evidence": Cid() as evidence, "aid": int() as aid}:
-            return CloneFound(evidence, aid)
+        case {"evidence": Cid() as evidence, "head": Cid() | None as head}:
+            return CloneFound(evidence, head)
     raise StoreUnreadable("the note of a copied home is damaged")
 
 
-def note_clone(txn: Txn, evidence: Cid) -> None:
-    """Remember the first proof; later ones say nothing new."""
+def note_clone(txn: Txn, account: Cid, device: PublicKey, evidence: Cid) -> None:
+    """Remember the first proof, before it is stored; later ones say nothing new."""
     if txn.get(Table.META, _FOUND) is None:
-        txn.put(Table.META, _FOUND, encode({"evidence": evidence, "aid": journal.last_aid(txn)}))
+        log = logs.find_log(txn, account, device)
+        head = logs.find_head(txn, log) if log is not None else None
+        txn.put(Table.META, _FOUND, encode({"evidence": evidence, "head": head.cid if head is not None else None}))
 
 
 def find_handed_on(txn: Txn) -> int:
@@ -85,42 +89,74 @@ def why_not_to_write(txn: Txn, account: Cid, device: PublicKey) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """A record of the own log that never left this home, as it is to be written again."""
+def find_unsent(txn: Txn, account: Account, device: PublicKey) -> list[Record]:
+    """What this home wrote with a device and nobody else holds, oldest first.
 
-    id: Cid
-    kind: str
-    time_ms: int
-    body: bytes
-
-
-def take_back_unsent(txn: Txn, account: accounts.Account, device: PublicKey) -> list[Unsent]:
-    """Remove what this home wrote and nobody else holds, oldest first; what it hid of others' branches comes out."""
-    log = logs.find_log(txn, account.id, device)
-    found = find_clone(txn)
-    if log is None:
+    Not what a cut left in force: it needs no other key. And where no copy was found, not what a cut made void
+    either: then the owner meant this home.
+    """
+    log, found = logs.find_log(txn, account.id, device), find_clone(txn)
+    is_open = account.state.cut_of(device) == OPEN
+    if log is None or not (is_open or found is not None):
         return []
-    unsent: list[Unsent] = []
-    for slot in logs.iter_slots(txn, log, find_handed_on(txn) + 1):
-        record = journal.find_record(txn, slot.aid)
-        if record is None or (found is not None and slot.aid > found.last_aid):
-            continue  # it came from elsewhere
-        if record.body is not None:
-            unsent.append(Unsent(record.cid, record.kind, record.entry.header.time, record.body))
-        _remove(txn, account, log, record)
-    _promote(txn, account, log)
-    return unsent
+    ours = {record.cid: record for record in _iter_branch(txn, log, found)}
+    theirs = _find_others(txn, log, ours)
+    # What an entry from elsewhere follows was held there; so was all before it.
+    left = max((ours[prev].entry.header.seq for prev in theirs if prev in ours), default=-1)
+    return [
+        record
+        for record in reversed(ours.values())
+        if record.body is not None
+        and record.entry.header.seq > left
+        and (is_open or not standing.is_shown(txn, account, record))
+    ]
 
 
-def _remove(txn: Txn, account: accounts.Account, log: bytes, record: Record) -> None:
-    indexes.unindex(txn, account, record)
-    logs.drop_slot(txn, log, record.entry.header.seq)
+def _iter_branch(txn: Txn, log: bytes, found: CloneFound | None) -> Iterator[Record]:
+    """What was written here and did not leave, newest first."""
+    slot = logs.find_head(txn, log)
+    head = found.head if found is not None else slot.cid if slot is not None else None
+    handed_on = find_handed_on(txn)
+    while head is not None:
+        record = journal.find_record_by_cid(txn, head)
+        if record is None or record.entry.header.seq <= handed_on:
+            return
+        yield record
+        head = record.entry.header.prev
+
+
+def _find_others(txn: Txn, log: bytes, ours: Container[Cid]) -> set[Cid | None]:
+    """What the entries of a log that came from elsewhere name as the ones before them."""
+    slots = (*logs.iter_slots(txn, log, find_handed_on(txn) + 1), *(slot for _, slot in logs.iter_beside(txn, log)))
+    records = (journal.find_record(txn, slot.aid) for slot in slots if slot.cid not in ours)
+    return {record.entry.header.prev for record in records if record is not None}
+
+
+def remove(txn: Txn, account: Account, device: PublicKey, unsent: list[Record]) -> None:
+    """Remove what was written again, oldest first; what it hid of the branch from elsewhere comes out."""
+    log = logs.find_log(txn, account.id, device)
+    if log is None:
+        return
+    for record in unsent:
+        if standing.is_shown(txn, account, record):
+            indexes.unindex(txn, account, record)
+        _remove(txn, log, record)
+    if account.state.cut_of(device) == OPEN:
+        _promote(txn, account, log)
+
+
+def _remove(txn: Txn, log: bytes, record: Record) -> None:
+    seq = record.entry.header.seq
+    slot = logs.find_slot(txn, log, seq)
+    if slot is not None and slot.cid == record.cid:
+        logs.drop_slot(txn, log, seq)
+    else:
+        logs.drop_beside(txn, log, seq, record.cid)
     journal.drop_record(txn, record)
 
 
-def _promote(txn: Txn, account: accounts.Account, log: bytes) -> None:
-    """Fill emptied slots with the branch that was kept beside."""
+def _promote(txn: Txn, account: Account, log: bytes) -> None:
+    """Fill emptied slots with the branch that was kept beside; whoever follows the journal sees it come into view."""
     for seq, slot in list(logs.iter_beside(txn, log)):
         record = journal.find_record(txn, slot.aid)
         if record is None:
@@ -130,10 +166,10 @@ def _promote(txn: Txn, account: accounts.Account, log: bytes) -> None:
         prev_of_above = named.entry.header.prev if named is not None else None
         header = record.entry.header
         if logs.fits(header, logs.find_slot(txn, log, seq - 1), logs.find_slot(txn, log, seq), prev_of_above, slot.cid):
+            moved = journal.move_record(txn, record)
             logs.drop_beside(txn, log, seq, slot.cid)
-            logs.put_slot(txn, log, seq, slot.aid, slot.cid)
-            if standing.is_shown(txn, account, record):
-                indexes.index(txn, account, record, indexes.find_body(record))
+            logs.put_slot(txn, log, seq, moved.aid, slot.cid)
+            indexes.index(txn, account, moved, indexes.find_body(moved))
 
 
 def with_new_ids(body: bytes, ids: Mapping[Cid, Cid]) -> bytes:

@@ -25,7 +25,6 @@ from unhush.identity.entry import (
     vouch,
 )
 from unhush.identity.errors import IdentityError, MalformedBytes, SignatureMismatch, WrongAccount
-from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN, Cut
 from unhush.identity.operations import Table as DeviceTable
 from unhush.storage import accounts, admission, clones, journal, logs, settings, standing, writing
@@ -179,16 +178,26 @@ class Door:
             self._store_operations(txn, account, items, now, outcomes)
         known = {account: accounts.find_account(txn, account) for account in {item.entry.account for item in entries}}
         refused = self._refuse(known, entries, now)
-        own = _OwnLog(settings.find_own_account(txn), settings.find_own_device(txn))
+        self._look_for_clone(txn, entries)
         for item in _in_order_of_storing(entries, known):
-            if own.has(item.entry) and not journal.find_aid(txn, item.entry.cid) and self._is_signed(item.parsed.entry):
-                clones.note_clone(txn, item.entry.cid)
             reason = refused.get(item.entry.cid)
             outcomes[item.parsed.at] = (
                 Outcome(Status.IGNORED, item.entry.cid, error=reason)
                 if reason is not None
                 else self._store_entry(txn, known[item.entry.account], item, now)
             )
+
+    def _look_for_clone(self, txn: Txn, entries: list[_Verified]) -> None:
+        """Only this home may write its log: what comes of it from elsewhere and is not held was written by a copy."""
+        account, device = settings.find_own_account(txn), settings.find_own_device(txn)
+        if account is None or device is None:
+            return
+        for item in entries:
+            if (item.entry.account, item.entry.header.key) != (account, device):
+                continue
+            if journal.find_aid(txn, item.entry.cid) is None and self._is_signed(item.parsed.entry):
+                clones.note_clone(txn, account, device, item.entry.cid)
+                return
 
     def _store_operations(
         self, txn: Txn, account: Cid, items: list[_Verified], now: int, outcomes: dict[int, Outcome]
@@ -246,17 +255,6 @@ class Door:
         if not writing.put_entry(txn, account, entry, parsed.fields, _record(item, aid, now)):
             return Outcome(Status.IGNORED, entry.cid, error="too many entries beside the shown branch of its log")
         return Outcome(Status.STORED, entry.cid, aid)
-
-
-@dataclass(frozen=True, slots=True)
-class _OwnLog:
-    """The log only this home may write."""
-
-    account: Cid | None
-    device: PublicKey | None
-
-    def has(self, entry: Entry) -> bool:
-        return entry.header.key == self.device and entry.account == self.account
 
 
 def _in_order_of_storing(entries: list[_Verified], known: Mapping[Cid, Account | None]) -> list[_Verified]:

@@ -16,9 +16,9 @@ from itertools import takewhile
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-from unhush.identity.operations import NOTHING, OPEN, Cut
-from unhush.identity.trunk import State
-from unhush.storage import accounts, indexes, journal, logs, standing
+from unhush.identity.operations import NOTHING, OPEN, ROTATE, Cut
+from unhush.identity.trunk import State, Trunk, find_trunk
+from unhush.storage import accounts, indexes, journal, logs, lost, settings, standing
 from unhush.storage.accounts import Account
 from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
@@ -30,11 +30,19 @@ from unhush.storage.standing import Span
 def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record]:
     """Add authentic, well-formed operations and judge again what they touch; returns those that were stored."""
     known = accounts.find_account(txn, account)
+    may_lose = known is not None and any(record.kind == ROTATE for record in arrived)
+    own = _find_trunk(txn, account) if may_lose and settings.find_own_account(txn) == account else None
     stored = accounts.put_operations(txn, account, arrived)
     after = accounts.find_account(txn, account)
+    if own is not None and after is not None and own.generation == after.state.generation:
+        lost.note_lost(txn, own, after.state.table)
     if after is not None and known is not None and known.state.cuts != after.state.cuts:
         _judge_again(txn, known.state, after)
     return stored
+
+
+def _find_trunk(txn: Txn, account: Cid) -> Trunk | None:
+    return find_trunk(account, accounts.parse_operations(accounts.iter_operations(txn, account)))
 
 
 def _judge_again(txn: Txn, before: State, account: Account) -> None:

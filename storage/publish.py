@@ -9,7 +9,6 @@ from unhush.identity.keys import PublicKey, SigningKey
 from unhush.identity.operations import OPEN, SignedOperation
 from unhush.storage import accounts, clones, journal, judging, logs, settings, writing
 from unhush.storage.accounts import Account
-from unhush.storage.clones import Unsent
 from unhush.storage.environment import Txn
 from unhush.storage.errors import WritingRefused
 from unhush.storage.kinds import Body
@@ -48,29 +47,35 @@ class Publisher:
 
         ``added`` opens this device. What the home wrote before and nobody else holds is written again.
         """
-        account = added.entry.account
-        known, before = accounts.find_account(txn, account), settings.find_own_device(txn)
-        if known is None or before is None or settings.find_own_account(txn) != account:
+        own, before = settings.find_own_account(txn), settings.find_own_device(txn)
+        if own is None or before is None or added.entry.account != own or accounts.find_account(txn, own) is None:
             raise WritingRefused("this home has no device to take over from")
-        first = journal.last_aid(txn) + 1
-        record = Record(first, added.entry.block, added.body, BodyState.PRESENT, self._clock_ms())
-        judging.put_operations(txn, account, [record])
-        unsent = clones.take_back_unsent(txn, known, before)
+        if before == self._key.public:
+            raise WritingRefused(f"device {before} is the one this home writes with already")
+        aid = journal.last_aid(txn) + 1
+        record = Record(aid, added.entry.block, added.body, BodyState.PRESENT, self._clock_ms())
+        judging.put_operations(txn, own, [record])
+        unsent = clones.find_unsent(txn, _get_account(txn, own), before)
         clones.begin_device(txn, self._key.public)
-        return self.publish_again(txn, unsent)
+        account = self._account(txn)
+        written = self._write_again(txn, unsent)
+        # Only now, so that no local number is given twice: who follows the journal would not look at it again.
+        clones.remove(txn, account, before, unsent)
+        return written
 
     def publish(self, txn: Txn, body: Body) -> Record:
         """Sign and store one record at the end of this device's log; raises ``WritingRefused``."""
         return self._append(txn, body.kind, encode(self._fields(body)), body.fields(), self._clock_ms())
 
-    def publish_again(self, txn: Txn, unsent: list[Unsent]) -> list[Record]:
-        """Write records that never left under another key; links among them are led to their new ids."""
+    def _write_again(self, txn: Txn, unsent: list[Record]) -> list[Record]:
+        """Write records that never left under this key; links among them are led to their new ids."""
         ids: dict[Cid, Cid] = {}
         written = []
         for old in unsent:
+            assert old.body is not None, "a record without its body was to be written again"
             block = clones.with_new_ids(old.body, ids)
-            record = self._append(txn, old.kind, block, decode_body(block), old.time_ms)
-            ids[old.id] = record.cid
+            record = self._append(txn, old.kind, block, decode_body(block), old.entry.header.time)
+            ids[old.cid] = record.cid
             written.append(record)
         return written
 
@@ -121,3 +126,9 @@ class Publisher:
         log = logs.find_log(txn, account, self._key.public)
         head = logs.find_head(txn, log) if log is not None else None
         return journal.find_record(txn, head.aid) if head is not None else None
+
+
+def _get_account(txn: Txn, own: Cid) -> Account:
+    account = accounts.find_account(txn, own)
+    assert account is not None, "the own account was there a moment ago"
+    return account

@@ -24,6 +24,7 @@ from unhush.storage import (
     indexes,
     journal,
     logs,
+    lost,
     profiles,
     settings,
     standing,
@@ -35,6 +36,7 @@ from unhush.storage.contacts import Contact
 from unhush.storage.environment import Table, Txn
 from unhush.storage.kinds import Body, Profile
 from unhush.storage.logs import Slot
+from unhush.storage.lost import Lost
 from unhush.storage.records import BodyState, Record
 from unhush.storage.standing import LAST_SEQ, DeviceLog, Span
 from unhush.storage.timeline import Position
@@ -64,6 +66,7 @@ class Snapshot:
 
     def __init__(self, txn: Txn) -> None:
         self._txn = txn
+        self._clear_logs: set[tuple[Cid, PublicKey]] = set()  # open, without a fork: all of them is in force
 
     # -- the home itself
 
@@ -304,8 +307,17 @@ class Snapshot:
         return known.state.cut_of(key) if known is not None else None
 
     def standing(self, record: Record) -> Standing:
+        """What a record is worth here; see ``standing.py``."""
+        header = record.entry.header
+        if (record.account, header.key) in self._clear_logs:
+            return Standing.IN_FORCE
         account = accounts.find_account(self._txn, record.account)
-        return standing.standing_of(self._txn, account, record) if account is not None else Standing.VOID
+        if account is None:
+            return Standing.VOID
+        if account.state.cut_of(header.key) == OPEN and self.fork_point(record.account, header.key) is None:
+            self._clear_logs.add((record.account, header.key))
+            return Standing.IN_FORCE
+        return standing.standing_of(self._txn, account, record)
 
     def devices(self, account: Account) -> list[DeviceLog]:
         """The devices listed by the account, and those that are not but of which something is held."""
@@ -323,6 +335,10 @@ class Snapshot:
         """Carried accounts of which a cut leaves something in force that is not held here."""
         known = (accounts.find_account(self._txn, account) for account in self.carried())
         return standing.incomplete_accounts(self._txn, [account for account in known if account is not None])
+
+    def lost_operations(self) -> list[Lost]:
+        """Own adds and revokes that were signed on a table which lost to its twin."""
+        return lost.find_lost(self._txn)
 
     def is_whole(self, account: Account) -> bool:
         """Whether every log reaches from its first entry to the newest held, without a hole."""
@@ -357,13 +373,6 @@ class Snapshot:
         log = logs.find_log(self._txn, own, device) if own is not None and device is not None else None
         head = logs.find_head(self._txn, log) if log is not None else None
         return max(0, head.seq - self.handed_on()) if head is not None else 0
-
-    def is_local(self, record: Record) -> bool:
-        """Whether a record was written by this device and given to nobody yet."""
-        header = record.entry.header
-        return (
-            header.key == self.own_device() and header.seq > self.handed_on() and record.account == self.own_account()
-        )
 
     def why_not_to_write(self) -> str:
         """The reason for which this device may sign nothing now; empty if there is none."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import SignedOperation
-from unhush.storage import accounts, clones, contacts, journal, profiles, settings
+from unhush.storage import accounts, clones, contacts, journal, lost, profiles, settings
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.contacts import Contact
 from unhush.storage.environment import MAP_BYTES, Environment, Table
@@ -84,15 +84,21 @@ class Store:
         self._news.announce()
         return records
 
-    def put_handed_on(self, seq: int) -> None:
-        """The newest number of the own log that went to a peer which showed what it holds."""
+    def put_handed_on(self, device: PublicKey, seq: int) -> None:
+        """The newest number of this device's log that went to a peer; nothing, if the home writes with another now."""
         with self._environment.write() as txn:
-            clones.put_handed_on(txn, seq)
+            if settings.find_own_device(txn) == device:
+                clones.put_handed_on(txn, seq)
 
     def put_operation(self, operation: SignedOperation) -> bool:
         """Store an operation made here; False if the trunk rule does not let it count."""
         outcomes = self.ingest(Batch((Arrival(operation.entry.block, operation.body),), "this home", wanted_only=False))
         return outcomes[0].status in (Status.STORED, Status.KNOWN)
+
+    def forget_lost_operations(self) -> None:
+        """They were signed again, or need not be."""
+        with self._environment.write() as txn:
+            lost.put_lost(txn, [])
 
     def adopt_account(self, account: Cid, device: PublicKey) -> None:
         """Make an account the home's own before its device is listed; raises ``WritingRefused``."""

@@ -216,12 +216,22 @@ class _Walk:
         return True
 
     def _is_vouched_for_beside(self, log: _Log, entry: UnverifiedEntry) -> bool:
-        """Whether a signed entry of a branch that is not shown, or not any more, names this one."""
-        for record in self._snapshot.records_at(log.number, entry.header.seq + 1):
-            by = record.entry
-            if does_vouch(by.header, by.account, entry) and self._is_authentic(parse_entry(by.block), None):
-                return True
+        """Whether held links lead up from here to a signed entry of a branch that is not shown, or not any more."""
+        waiting = [entry]
+        while waiting:
+            below = waiting.pop()
+            for by in self._entries_at(log, below.header.seq + 1):
+                if does_vouch(by.header, by.account, below):
+                    if self._is_authentic(by, None):
+                        return True
+                    waiting.append(by)
         return False
+
+    def _entries_at(self, log: _Log, seq: int) -> list[UnverifiedEntry]:
+        try:
+            return [parse_entry(record.block) for record in self._snapshot.records_at(log.number, seq)]
+        except (DamagedRow, IdentityError):
+            return []  # counted when the journal was walked
 
     def _find_bad(self, problem: str) -> None:
         self._bad += 1

@@ -9,6 +9,7 @@ import logging
 
 import trio
 
+from unhush.identity.keys import PublicKey
 from unhush.storage.errors import StorageError
 from unhush.storage.store import Store
 
@@ -22,6 +23,7 @@ class HandedOnKeeper:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._key: PublicKey | None = None
         self._highest = -1
         self._saved = -1
         self._is_new = trio.Event()
@@ -32,8 +34,9 @@ class HandedOnKeeper:
             self._highest = seq
             self._is_new.set()
 
-    def restart(self) -> None:
-        """This home writes another log now."""
+    def restart(self, key: PublicKey | None) -> None:
+        """This home writes the log of this key now."""
+        self._key = key
         self._highest = self._saved = -1
 
     async def run(self) -> None:
@@ -46,12 +49,13 @@ class HandedOnKeeper:
 
     async def save(self) -> None:
         """Write what is not written; on another thread, since a writer waits for ingest."""
-        seq = self._highest
-        if seq <= self._saved:
+        key, seq = self._key, self._highest
+        if key is None or seq <= self._saved:
             return
         try:
-            await trio.to_thread.run_sync(self._store.put_handed_on, seq)
+            await trio.to_thread.run_sync(self._store.put_handed_on, key, seq)
         except StorageError as exc:
             log.error("how far our log was sent is not kept seq=%d error=%s", seq, exc)
             return
-        self._saved = seq
+        if key == self._key:
+            self._saved = seq

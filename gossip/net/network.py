@@ -325,7 +325,7 @@ class _Live:
         log.info("home changed account=%s key=%s", own and own.account, own and own.key)
         self._own = own
         self._checks = OwnChecks()
-        self._handed_on.restart()
+        self._handed_on.restart(own.key if own is not None else None)
         self._unannounced.clear()
         for session in self._sessions.values():
             session.end()

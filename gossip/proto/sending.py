@@ -521,7 +521,7 @@ class Sending:
         """Send branches, from their newest end as far as credit and stream allow; the rest is read again."""
         log = answer.account, answer.key
         if self._answered() is None:
-            self._branches.forget(log)
+            self._branches.waiting.push(log)  # the account was dropped, or asked for anew: looked at again
             return
         left = self._branches.left(log, _place(answer, 0, MAX_SEQ))
         if not self._holds_back(*log):

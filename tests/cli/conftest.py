@@ -12,6 +12,7 @@ import pytest
 
 from unhush.cli.main import run
 from unhush.node import Config, Created, found_account
+from unhush.storage.keyfile import MIN_MEMORY_BYTES, MIN_OPS, Sealing
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,23 @@ class Cli:
 def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("UNHUSH_HOME", raising=False)
     monkeypatch.delenv("UNHUSH_LOG", raising=False)
+    monkeypatch.delenv("UNHUSH_PASSPHRASE_FILE", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _cheap_sealing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a passphrase costs is tested with the key files."""
+    *others, last = Config.__init__.__defaults__ or ()
+    assert isinstance(last, Sealing)
+    monkeypatch.setattr(Config.__init__, "__defaults__", (*others, Sealing(MIN_OPS, MIN_MEMORY_BYTES)))
+
+
+@pytest.fixture(autouse=True)
+def _nobody_at_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests is not to be asked; tests with a person have a terminal of their own."""
+    for module in ("asking", "identity", "secrets"):
+        monkeypatch.setattr(f"unhush.cli.{module}.can_ask_hidden", lambda: False)
 
 
 @pytest.fixture

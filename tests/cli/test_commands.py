@@ -20,10 +20,12 @@ NOBODY = str(Stranger("Nobody", seed=3).account)
 PEER = "/ip4/192.0.2.7/tcp/4470/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"
 RECORD_KEYS = {
     "id", "account", "aid", "name", "petname", "kind", "time", "title", "text", "lang", "warning", "tags", "reply",
-    "own", "deleted", "body",
+    "own", "deleted", "body", "standing", "local",
 }  # fmt: skip
 WRITTEN_KEYS = {"id", "account", "aid", "time"}
-PERSON_KEYS = {"account", "name", "petname", "bio", "own", "followed", "posts"}
+PERSON_KEYS = {
+    "account", "name", "petname", "bio", "own", "followed", "posts", "alarms", "contested", "unproven", "cut_devices",
+}  # fmt: skip
 
 
 def post(cli: Cli, text: str) -> str:
@@ -178,7 +180,7 @@ def test_timeline_is_newest_first_and_ends_at_its_limit(ann: Cli) -> None:
     assert [value["text"] for value in values] == ["post 6", "post 5", "post 4"]
     assert all(set(value) == RECORD_KEYS for value in values)
     people = ann("timeline", "--limit", "2").out
-    assert re.search(r"^Ann · \d{4}-\d\d-\d\d \d\d:\d\d\n  post 6\nbafyrei\w+\n\nAnn · ", people)
+    assert re.search(r"^Ann · \d{4}-\d\d-\d\d \d\d:\d\d · on this device only\n  post 6\nbafyrei\w+\n\nAnn · ", people)
 
 
 def test_a_timeline_longer_than_a_page_is_read_to_the_limit(ann: Cli) -> None:
@@ -230,6 +232,10 @@ def test_following_and_unfollowing_are_told_and_done(ann: Cli, found: Callable[[
         "own": False,
         "followed": True,
         "posts": 0,
+        "alarms": [],
+        "contested": 0,
+        "unproven": 0,
+        "cut_devices": 0,
     }
     assert ann("follow", bob).out == "You follow Bobby.\n"
     assert ann.json("status").one()["follows"] == 1
@@ -289,6 +295,7 @@ def test_status_works_offline_and_says_so(ann: Cli) -> None:
     value = ann.json("status").one()
     assert set(value) == {
         "home", "account", "name", "words_waiting", "follows", "records", "aid", "running", "peer", "listen", "peers",
+        "problem", "alarms", "contested", "unproven", "cut_devices", "local_only", "keeps_root",
     }  # fmt: skip
     assert (value["running"], value["peer"], value["listen"], value["peers"]) == (False, None, [], 0)
     assert value["words_waiting"] == str(ann.home / "words.txt")
@@ -380,6 +387,18 @@ def damage(home: Path, text: bytes) -> None:
         ["status"],
         ["export", "car", "x.car"],
         ["verify"],
+        ["id", "show"],
+        ["id", "check"],
+        ["id", "passphrase", "--no-passphrase"],
+        ["id", "root", "keep"],
+        ["id", "root", "forget"],
+        ["device", "list"],
+        ["device", "add", "x"],
+        ["device", "revoke", "x"],
+        ["device", "renew"],
+        ["rotate"],
+        ["identity", "freeze"],
+        ["identity", "log"],
     ],
     ids=" ".join,
 )
@@ -483,6 +502,8 @@ def test_nothing_a_stranger_wrote_steers_the_terminal(ann: Cli, tmp_path: Path) 
         ["follow", str(account)],
         ["verify"],
         ["status"],
+        ["device", "list", "--account", str(account)],
+        ["identity", "log", str(account)],
     ):
         for said in (ann(*arguments), ann.json(*arguments)):
             assert said.code == 0

@@ -1,5 +1,6 @@
 """Nodes that show different branches of a log find where they part, and pass the proof on."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -7,8 +8,9 @@ from tests.gossip.proto.conftest import End, Pair, Store, account, chain, item, 
 from tests.gossip.proto.test_hostile import Victim
 
 from unhush.gossip.proto import limits
+from unhush.gossip.proto.actions import Read, ReadSummary
 from unhush.gossip.proto.config import SessionConfig
-from unhush.gossip.proto.events import Forked, Refolded
+from unhush.gossip.proto.events import BranchesRead, Forked, ReadAnswer, Refolded, SummaryRead, Tick
 from unhush.gossip.proto.forks import spread
 from unhush.gossip.proto.frames import Carries, Credit, Entries, Points, Want, WantedAccount
 from unhush.gossip.proto.position import find_seqs
@@ -196,6 +198,44 @@ def test_branches_do_not_count_as_held_by_number() -> None:
     store.put(X, K, item(K, 8))
     pair.run()
     assert pair.b.store.held(X, K) == Ranges.span(7, 8)
+
+
+def test_a_tip_is_told_only_of_the_newest_number_that_is_told() -> None:
+    class Bodiless(Store):
+        def answer(self, read: Read) -> ReadAnswer:
+            answer = super().answer(read)
+            if isinstance(read, ReadSummary) and isinstance(answer, SummaryRead):
+                return replace(answer, logs={K: Ranges.span(0, 8)})
+            return answer
+
+    for store, tips in ((Bodiless(), {}), (Store(), {K: tip_of(item(K, 9).entry)})):
+        store.fill(X, K, range(10))
+        pair = Pair(stores=(Store(), store))
+        pair.a.interest(carries=[X])
+        pair.b.interest(interests=[X])
+        pair.open().run()
+        (want,) = [sent for sent in pair.b.sent if isinstance(sent, Want)]
+        assert want.accounts[0].tips == tips
+
+
+def test_branches_asked_for_anew_while_they_are_read_go_on() -> None:
+    store = Store()
+    store.put_all(X, K, chain(K, 20))
+    store.put_all(X, K, chain(K, 9, fork_at=7, branch=1))
+    pair = join(End("first", store, Pair().a.session, lambda: 0.0))
+    pair.run_until(lambda: any(isinstance(answer, BranchesRead) for answer in pair.a.answers))
+    pair.now += 10
+    for event in (Refolded(X), Tick()):
+        while pending := pair.b.pending():
+            pending[0]()
+        pair.b.feed(event)
+    while pair.b.pending() or pair.a.from_peer:
+        (pair.b.pending() or [pair.a.read_wire])[0]()
+    assert sum(isinstance(sent, Want) for sent in pair.b.sent) == 2
+    assert isinstance(pair.a.answers[0], BranchesRead)
+    pair.run()
+    assert pair.b.store.at(X, K, 7) == store.at(X, K, 7)
+    assert pair.b.store.at(X, K, 8) == store.at(X, K, 8)
 
 
 # --- hostile points ------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ class FakeNode:
     shown: list[Shown] = field(default_factory=list)
     addresses: list[PeerInfo] = field(default_factory=list)
     words_waiting: str | None = None
+    problem: str = ""
     calls: list[tuple[object, ...]] = field(default_factory=list)
     now_ms: int = 0
 
@@ -65,6 +66,7 @@ class FakeNode:
             account=ME, name=self.people[ME].name, words_waiting=self.words_waiting,
             follows=len(self.follows()), records=len(self.shown),
             peers_connected=sum(peer.connected for peer in self.addresses), network_running=True, last_aid=self._last(),
+            problem=self.problem,
         )  # fmt: skip
 
     def timeline(self, limit: int = 30, before: str | None = None) -> Page:

@@ -183,6 +183,29 @@ def test_withdrawn_and_missing_words_are_said_to_be(client: Client, node: FakeNo
     assert "not on this device yet" in text
 
 
+def test_what_is_not_in_force_is_said_to_be_and_its_words_are_not_shown(client: Client, node: FakeNode) -> None:
+    ines = node.meet("ines", "Ines Lind")
+    void = node.hears(ines, "", standing="void")
+    node.hears(ines, "", standing="unproven")
+    node.hears(ines, "two of these", standing="contested")
+    text = client.get("/").page.text
+    assert "the account cut off the device" in text
+    assert "what proves that this is in force has not arrived" in text
+    assert "Contested" in text
+    assert f'href="/post/{void.id}#compose"' not in text
+
+
+def test_alarms_of_a_person_and_of_the_own_account_are_shown(client: Client, node: FakeNode) -> None:
+    ines = node.meet("ines", "Ines Lind")
+    node.people[ines] = replace(node.people[ines], alarms=("twice",), contested=2, unproven=3, cut_devices=1)
+    node.problem = "this home is an older copy; get a new key with: unhush device renew"
+    text = client.get(f"/person/{ines}").page.text
+    assert "two device tables were signed for one generation" in text
+    assert "2 records are contested" in text
+    assert "unhush device renew" in text
+    assert "not shown until proven" in text
+
+
 def test_an_article_has_its_title_and_a_long_post_its_rest_on_its_own_page(client: Client, node: FakeNode) -> None:
     shown = node.hears(node.meet("mara", "Mara"), "word " * 1_000 + "the end", title="How to lose a laptop")
     listed, whole = client.get("/").page, client.get(f"/post/{shown.id}").page

@@ -1,0 +1,101 @@
+"""Two rotates to one generation, both the owner's: the one that loses leaves nothing behind."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from unhush.identity.keys import SigningKey
+from unhush.identity.operations import Device
+from unhush.identity.words import Words
+from unhush.node import Config, Node, found_account
+from unhush.node.devices import Last
+from unhush.node.founding import generate_words
+from unhush.node.views import DeviceState
+from unhush.storage.arrivals import Arrival, Batch
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Words:
+    return generate_words(Config(home=tmp_path / "nowhere"))
+
+
+@pytest.fixture
+def machines(tmp_path: Path, words: Words) -> Iterator[tuple[Node, Node]]:
+    """One account on two machines that never hear of each other until ``exchange``."""
+    found_account(Config(home=tmp_path / "a"), "Ann", words=words)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with ExitStack() as opened:
+        yield (
+            opened.enter_context(Node(Config(home=tmp_path / "a"))),
+            opened.enter_context(Node(Config(home=tmp_path / "b"))),
+        )
+
+
+def exchange(one: Node, other: Node) -> None:
+    sent = [_operations(node) for node in (one, other)]
+    for node, arrivals in zip((other, one), sent, strict=True):
+        node._store.ingest(Batch(arrivals, "a test", wanted_only=False))
+
+
+def _operations(node: Node) -> tuple[Arrival, ...]:
+    with node._store.snapshot() as snapshot:
+        return tuple(Arrival(record.block, record.body) for record in snapshot.operations(node.account()))
+
+
+def states(node: Node) -> dict[str, DeviceState]:
+    return {device.name: device.state for device in node.devices.identity(node.account()).devices}
+
+
+def test_adds_and_revokes_on_the_losing_twin_are_signed_again_on_the_winner(
+    machines: tuple[Node, Node], words: Words
+) -> None:
+    machines[0].devices.add_key(Device(SigningKey(os.urandom(32)).public, "tablet"), words)
+    exchange(*machines)
+    for name, node in zip(("phone", "desk"), machines, strict=True):
+        node.devices.rotate(node.devices.plan_rotation(), words)
+        node.devices.add_key(Device(SigningKey(os.urandom(32)).public, name), words)
+        node.devices.revoke(node.devices.plan_cut("tablet", Last.NOTHING), words)
+
+    exchange(*machines)
+    signed = [node.devices.sign_again(words) for node in machines]
+    exchange(*machines)
+
+    assert sorted(signed) == [0, 1]  # the revoke stands on the winner already
+    expected = {
+        "Ann": DeviceState.OPEN,
+        "phone": DeviceState.OPEN,
+        "desk": DeviceState.OPEN,
+        "tablet": DeviceState.VOID,
+    }
+    assert [states(node) for node in machines] == [expected, expected]
+    assert all(node.devices.identity(node.account()).alarms == ("twice",) for node in machines)
+
+
+def test_the_next_verb_signs_what_was_lost_without_being_asked(machines: tuple[Node, Node], words: Words) -> None:
+    for name, node in zip(("phone", "desk"), machines, strict=True):
+        node.devices.rotate(node.devices.plan_rotation(), words)
+        node.devices.add_key(Device(SigningKey(os.urandom(32)).public, name), words)
+    exchange(*machines)
+
+    for node in machines:
+        node.devices.add_key(Device(SigningKey(os.urandom(32)).public, "lamp"), words)
+
+    exchange(*machines)
+    assert all({"phone", "desk", "lamp"} <= states(node).keys() for node in machines)
+
+
+def test_the_next_rotate_ends_the_alarm(machines: tuple[Node, Node], words: Words) -> None:
+    for node in machines:
+        node.devices.rotate(node.devices.plan_rotation(), words)
+    exchange(*machines)
+    first, second = machines
+
+    first.devices.rotate(first.devices.plan_rotation(), words)
+    exchange(first, second)
+
+    assert [node.devices.identity(node.account()).alarms for node in machines] == [(), ()]
+    assert [node.devices.identity(node.account()).generation for node in machines] == [2, 2]
