@@ -308,8 +308,13 @@ def _decide_on_added(node: "Node", plan: "RotationPlan", decided: set[str]) -> "
     """Who stole the root key can have added a device, so each that was added needs a person's word."""
     from unhush.node.devices import Last
 
-    for device in [node.devices.find(str(row.key)) for row in plan.rows if row.key in plan.added]:
-        if device.key == plan.this or str(device.key) in decided or device.state.value != "open":
+    for device in node.devices.identity(node.account()).devices:
+        if (
+            device.key not in plan.added
+            or device.key == plan.this
+            or str(device.key) in decided
+            or device.state.value != "open"
+        ):
             continue
         if not can_ask():
             raise WrongUse(

@@ -10,7 +10,7 @@ from unhush.cli import keyrings
 from unhush.cli.asking import can_ask_hidden, confirm
 from unhush.cli.context import FILE, Context, OurGroup, WrongUse, pass_context
 from unhush.cli.founding import ask_three
-from unhush.cli.secrets import SigningCommand, WordsSource, ask_new_passphrase, words_option
+from unhush.cli.secrets import PassphraseSource, SigningCommand, WordsSource, ask_new_passphrase, words_option
 from unhush.cli.shown import display_name, time_text
 from unhush.cli.standing import alarm_lines, device_state, display_device, json_of_cut, json_of_device, short_key
 
@@ -137,7 +137,10 @@ def _check_three(node: "Node") -> None:
 def passphrase_command(
     context: Context, new_passphrase_file: Path | None, no_passphrase: bool, keyring: bool | None
 ) -> int:
-    """Set or change the passphrase that seals the keys of this home."""
+    """Set or change the passphrase that seals the keys of this home.
+
+    With --keyring or --no-keyring alone it stays as it is, and only the keyring learns or forgets it.
+    """
     if new_passphrase_file is not None and no_passphrase:
         raise WrongUse("Either a new passphrase or none: --new-passphrase-file and --no-passphrase exclude each other.")
     if keyring and no_passphrase:
@@ -149,6 +152,8 @@ def passphrase_command(
         if keyring is False and new_passphrase_file is None and not no_passphrase:
             return _leave_keyring(context, node.config.home)
         node.unlock()  # the old one is asked for, and tried, before the new
+        if keyring and was_sealed and new_passphrase_file is None:
+            return _enter_keyring(context, node)
         passphrase = None if no_passphrase else _new_passphrase(new_passphrase_file)
         node.devices.change_passphrase(None if passphrase is None else lambda: passphrase)
         kept = _tell_keyring(node.config.home, passphrase, wanted=keyring)
@@ -183,6 +188,18 @@ def _new_passphrase(file: Path | None) -> str:
             "An empty passphrase seals nothing, so nothing was changed; to take the seal off: --no-passphrase"
         )
     return typed
+
+
+def _enter_keyring(context: Context, node: "Node") -> int:
+    """The passphrase stays; the keyring is told it."""
+    source = node.config.passphrase
+    assert isinstance(source, PassphraseSource), "every open home has one"
+    assert source.last is not None, "it has just opened the key"
+    if not keyrings.put_passphrase(node.config.home, source.last):
+        context.emit({"sealed": True, "keyring": False}, "The keyring did not take the passphrase.")
+        return 1
+    context.emit({"sealed": True, "keyring": True}, "The passphrase is in the keyring.")
+    return 0
 
 
 def _leave_keyring(context: Context, home: Path) -> int:

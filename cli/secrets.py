@@ -54,24 +54,25 @@ class PassphraseSource:
         self._home = home
         self._file = file
         self._asked = 0
-        self._last: str | None = None
+        self.last: str | None = None  # what was given last: the right one, once it opened something
 
     def __call__(self) -> str:
         from unhush.node.errors import KeySealed
         from unhush.node.secrets import read_passphrase
 
         if self._file is not None:
-            return read_passphrase(self._file)
+            self.last = read_passphrase(self._file)
+            return self.last
         self._asked += 1
         if self._asked == 1 and (kept := keyrings.find_passphrase(self._home)) is not None:
-            self._last = kept
+            self.last = kept
             return kept
         if not can_ask_hidden():
             raise KeySealed(self._home)
-        answer = self._ask("That does not open it. Passphrase" if self._last is not None else "Passphrase")
-        while answer and answer == self._last:
+        answer = self._ask("That does not open it. Passphrase" if self.last is not None else "Passphrase")
+        while answer and answer == self.last:
             answer = self._ask("That was the same again. Passphrase")
-        self._last = answer
+        self.last = answer
         return answer
 
     def _ask(self, prompt: str) -> str:

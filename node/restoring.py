@@ -34,6 +34,7 @@ from unhush.storage.store import Store
 CONNECT_S: Final = 20.0  # a peer that is there answers within one; the first dial may have to be made again
 FIND_S: Final = 10.0
 GRACE_S: Final = 0.5  # for other peers, who may know other accounts of the same words
+OTHERS_S: Final = 3.0  # for the other peers that have the account, once one has given all: they may know more
 LOOK_EVERY_S: Final = 0.05
 LINGER_S: Final = 1.0  # so that what was signed last still leaves
 
@@ -71,6 +72,7 @@ class Restoring:
         self._keys = keys
         self._devices = devices
         self._running = running
+        self._holders: dict[Cid, set[str]] = {}  # peers that proved to know an account of the words
 
     def restore(self, words: Words, *, account: Cid | None, name: str, on_progress: Progress) -> Restored:
         """Bring the account of these words here and add this device; see ``Node.restore``."""
@@ -96,14 +98,17 @@ class Restoring:
         Raises ``NotSynced`` if nobody who has it answers.
         """
         self._wait_for_peer(on_progress)
-        due = time.monotonic() + CONNECT_S
+        holders = len(self._holders.get(account, ())) or 1
+        since = time.monotonic()
         seen = -1
-        while self._running.own_checked() == 0:
+        while (checked := self._running.own_checked()) < holders:
             count = self._store.count_records()
             if count != seen:
-                seen, due = count, time.monotonic() + CONNECT_S
+                seen, since = count, time.monotonic()
                 on_progress("fetching", count)
-            if time.monotonic() > due:
+            if checked and time.monotonic() > since + OTHERS_S:
+                break
+            if time.monotonic() > since + CONNECT_S:
                 raise NotSynced("no peer gave the account; it comes when one does: unhush run --peer ADDRESS")
             time.sleep(LOOK_EVERY_S)
         on_progress("fetched", self._store.count_records())
@@ -124,8 +129,8 @@ class Restoring:
     def _find(self, words: Words, on_progress: Progress) -> list[Found]:
         """Every account of these words that a peer knows, the newest first; raises ``NotFound``."""
         root = words.root(0).public
-        answers: SimpleQueue[tuple[Operation, ...]] = SimpleQueue()
-        self._running.find(root, lambda operations, _peer: answers.put(operations))
+        answers: SimpleQueue[tuple[tuple[Operation, ...], str]] = SimpleQueue()
+        self._running.find(root, lambda operations, peer: answers.put((operations, peer)))
         try:
             self._wait_for_peer(on_progress)
             on_progress("asking for the account of these words", 0)
@@ -133,11 +138,12 @@ class Restoring:
             due = time.monotonic() + FIND_S
             while time.monotonic() < due:
                 try:
-                    operations = answers.get(timeout=max(0.0, due - time.monotonic()))
+                    operations, peer = answers.get(timeout=max(0.0, due - time.monotonic()))
                 except Empty:
                     break
                 for each in self._proven(operations, words):
                     found[each.account] = each
+                    self._holders.setdefault(each.account, set()).add(peer)
                     due = min(due, time.monotonic() + GRACE_S)
         finally:
             self._running.stop_finding(root)

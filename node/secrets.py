@@ -7,6 +7,7 @@ call that needs them.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from unhush.identity.errors import BadWords
@@ -58,7 +59,8 @@ class Keys:
     def device(self) -> SigningKey:
         """The key this device signs with; asks for the passphrase if it is sealed."""
         with self._lock:
-            if self._device is None:
+            # Another process may have renewed the key of this home.
+            if self._device is None or self._device.public != self.device_facts().public:
                 self._device = self._read(self._home.device_key, DEVICE)
             return self._device
 
@@ -83,7 +85,8 @@ class Keys:
     def use_next_device(self) -> None:
         """Put the next key in the place of the old, which goes for good."""
         with self._lock:
-            self._home.next_device_key.replace(self._home.device_key)
+            with suppress(FileNotFoundError):  # another process that opened the home meanwhile has done it
+                self._home.next_device_key.replace(self._home.device_key)
             self._device = None
 
     def finish_change(self, writes_with: PublicKey | None) -> None:

@@ -60,7 +60,7 @@ def _judge_again(txn: Txn, before: State, account: Account) -> None:
 
 
 def extend(txn: Txn, account: Account, key: PublicKey, arrived: Cid) -> None:
-    """After an entry came to a log under a cut: let the cut reach as far down as it now can."""
+    """After an entry came to a log: let its cut reach as far down as it now can, or the shown branch go on."""
     cut = account.state.cut_of(key)
     log = logs.find_log(txn, account.id, key)
     if log is not None:
@@ -88,11 +88,26 @@ class _Settling:
         self.shown: dict[Cid, Slot] = {}
 
     def settle(self, cut: Cut | None) -> None:
-        if cut is not None and cut not in (OPEN, NOTHING):
+        if cut == OPEN:
+            self._go_on()
+        elif cut is not None and cut != NOTHING:
             self._prove(cut)
         now = standing.span_of(self._txn, self._log, cut)
         if now != self._was:
             self._compare(now)
+
+    def _go_on(self) -> None:
+        """Where the shown branch ends, what stands beside and follows it belongs to it: nobody would send it again.
+
+        That happens when a cut that changed the branch is gone again.
+        """
+        txn, log = self._txn, self._log
+        for _, high in logs.runs(txn, log):
+            below = logs.find_slot(txn, log, high)
+            while below is not None and (found := _find_next_beside(txn, log, below)) is not None:
+                logs.drop_beside(txn, log, found.seq, found.cid)
+                logs.put_slot(txn, log, found.seq, found.aid, found.cid)
+                self.shown[found.cid] = below = found
 
     def _prove(self, cut: Cut) -> None:
         """Walk held links down from the cut, or on from where the last walk ended; what they name takes its slot."""
@@ -117,41 +132,48 @@ class _Settling:
             txn.put(Table.PROVEN, log, pack_u64(low))
 
     def _take_slot(self, found: Slot, holder: Slot | None) -> None:
-        """Put an entry that stands beside into its slot; what stood there, and what stood on that, steps aside."""
+        """Put an entry that stands beside into its slot; what stood there, and what stood on that, steps aside.
+
+        What stands below it is looked at next, by ``_prove``.
+        """
         txn, log = self._txn, self._log
-        record = _get_record(txn, found)
         if holder is not None:
             self._step_aside(holder)
         above = logs.find_slot(txn, log, found.seq + 1)
         if above is not None and _get_record(txn, above).entry.header.prev != found.cid:
             for slot in list(logs.iter_slots(txn, log, found.seq + 1)):
                 self._step_aside(slot)
-        below = logs.find_slot(txn, log, found.seq - 1)
-        if below is not None and record.entry.header.prev != below.cid:
-            self._step_aside(below)
         logs.drop_beside(txn, log, found.seq, found.cid)
         logs.put_slot(txn, log, found.seq, found.aid, found.cid)
-        if self.hidden.pop(found.cid, None) is None:  # else it is indexed still
-            self.shown[found.cid] = found
+        self.shown[found.cid] = found
 
     def _step_aside(self, slot: Slot) -> None:
         logs.drop_slot(self._txn, self._log, slot.seq)
         logs.put_beside(self._txn, self._log, slot.seq, slot.aid, slot.cid)
-        if self.shown.pop(slot.cid, None) is None and slot.seq in self._was:
+        if slot.seq in self._was:
             self.hidden[slot.cid] = slot
 
     def _compare(self, now: Span) -> None:
         """Add the slots that left the span or came into it; those that changed hands are noted already."""
         for part in self._was.minus(now):
-            for slot in self._slots(part):
-                if self.shown.pop(slot.cid, None) is None:
-                    self.hidden[slot.cid] = slot
+            self.hidden |= {slot.cid: slot for slot in self._slots(part)}
         for part in now.minus(self._was):
-            for slot in self._slots(part):
-                self.shown[slot.cid] = slot
+            self.shown |= {slot.cid: slot for slot in self._slots(part)}
 
     def _slots(self, span: Span) -> list[Slot]:
         return list(takewhile(lambda slot: slot.seq <= span.high, logs.iter_slots(self._txn, self._log, span.low)))
+
+
+def _find_next_beside(txn: Txn, log: bytes, below: Slot) -> Slot | None:
+    """What stands beside, names this entry and fits the empty slot above it."""
+    if logs.find_slot(txn, log, below.seq + 1) is not None:
+        return None
+    above = logs.find_slot(txn, log, below.seq + 2)
+    prev_of_above = _get_record(txn, above).entry.header.prev if above is not None else None
+    for slot in logs.iter_beside_at(txn, log, below.seq + 1):
+        if logs.fits(_get_record(txn, slot).entry.header, below, None, prev_of_above, slot.cid):
+            return slot
+    return None
 
 
 def _below(txn: Txn, log: bytes, low: int) -> tuple[int, Cid | None]:

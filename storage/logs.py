@@ -178,5 +178,11 @@ def iter_beside(txn: Txn, log: bytes) -> Iterator[tuple[int, Slot]]:
         yield seq, Slot(seq, int.from_bytes(aid, "big"), cid_of_digest(key[12:]))
 
 
+def iter_beside_at(txn: Txn, log: bytes, seq: int) -> Iterator[Slot]:
+    """Every entry beside the shown branch at a seq."""
+    for key, aid in txn.scan(Table.FORKS, log + pack_u64(seq)):
+        yield Slot(seq, int.from_bytes(aid, "big"), cid_of_digest(key[12:]))
+
+
 def count_beside(txn: Txn, log: bytes) -> int:
     return sum(1 for _ in txn.scan(Table.FORKS, log))

@@ -5,7 +5,6 @@ not change while it lives, also during ingest.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -37,28 +36,12 @@ from unhush.storage.environment import Table, Txn
 from unhush.storage.kinds import Body, Profile
 from unhush.storage.logs import Slot
 from unhush.storage.lost import Lost
-from unhush.storage.records import BodyState, Record
+from unhush.storage.records import Record
 from unhush.storage.standing import LAST_SEQ, DeviceLog, Span
+from unhush.storage.summaries import Summary, point_of, summarise
 from unhush.storage.timeline import Position
 
-# A body we may still be given; a run that lacks one is not told to peers as held. "Deleted" is only a sender's
-# word: what ends our asking is the author's delete, or bytes that turned out to be no body.
-_WANTED_BODIES: Final = frozenset((BodyState.UNKNOWN, BodyState.WITHHELD, BodyState.DELETED))
-
-
-POINT_BYTES: Final = 16
 MAX_INCEPTIONS: Final = 8  # anybody who has seen a root key could not sign with it, so honest accounts have one or two
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What is held of one account: operation ids, and per log the runs of entries."""
-
-    account: Cid
-    operations: tuple[Cid, ...]
-    logs: dict[PublicKey, tuple[tuple[int, int], ...]]
-    tips: dict[PublicKey, tuple[int, bytes]] = field(default_factory=dict)  # seq and point of the newest entry held
-    forks: dict[PublicKey, int] = field(default_factory=dict)  # fork points of open logs
 
 
 class Snapshot:
@@ -171,61 +154,8 @@ class Snapshot:
         return carried.carried(self._txn)
 
     def summary(self, account: Cid, *, bodies_wanted: bool = False) -> Summary:
-        """What may be served of an account; with ``bodies_wanted`` what need not be given to us.
-
-        The second differs where a log is not open (what a cut made void nobody need send), where a body may still
-        come (that entry counts as missing), and in this device's own log (only what left counts as held elsewhere).
-        """
-        operations = accounts.operation_ids(self._txn, account)
-        found = accounts.find_account(self._txn, account)
-        if found is None:
-            return Summary(account, operations, {})
-        summary = Summary(account, operations, {})
-        for _, key, log in logs.iter_logs(self._txn, account):
-            cut = found.state.cut_of(key)
-            held = self._welcome(log, cut) if bodies_wanted else self._served(log, cut)
-            if bodies_wanted and account == self.own_account() and key == self.own_device():
-                held = Span(0, clones.find_handed_on(self._txn)).clip(held)
-            summary.logs[key] = held
-            if cut == OPEN:
-                self._note_branches(summary, key, log)
-        return summary
-
-    def _note_branches(self, summary: Summary, key: PublicKey, log: bytes) -> None:
-        held = summary.logs[key]
-        tip = logs.find_slot(self._txn, log, held[-1][1]) if held else None
-        if tip is not None:
-            summary.tips[key] = (tip.seq, point_of(tip.cid))
-        fork = standing.fork_point(self._txn, log)
-        if fork is not None:
-            summary.forks[key] = fork
-
-    def _served(self, log: bytes, cut: Cut | None) -> tuple[tuple[int, int], ...]:
-        return standing.span_of(self._txn, log, cut).clip(logs.runs(self._txn, log))
-
-    def _welcome(self, log: bytes, cut: Cut | None) -> tuple[tuple[int, int], ...]:
-        """The stretches of a log that need not be sent to us: what is held whole, and what can only be void."""
-        whole = standing.span_of(self._txn, log, cut).clip(self._whole_runs(log))
-        if cut == OPEN:
-            return whole
-        void = (cut[0] + 1 if cut is not None else 0, LAST_SEQ)
-        if whole and whole[-1][1] + 1 == void[0]:
-            return (*whole[:-1], (whole[-1][0], LAST_SEQ))
-        return (*whole, void)
-
-    def _whole_runs(self, log: bytes) -> tuple[tuple[int, int], ...]:
-        held = logs.runs(self._txn, log)
-        if not self._txn.count(Table.BODILESS):
-            return held
-        holes = [slot.seq for slot in logs.iter_slots(self._txn, log) if self._lacks_body(slot.aid)]
-        return _without(held, holes)
-
-    def _lacks_body(self, aid: int) -> bool:
-        state = self._txn.get(Table.BODILESS, journal.pack_aid(aid))
-        if state is None or BodyState(state[0]) not in _WANTED_BODIES:
-            return False
-        record = journal.find_record(self._txn, aid)
-        return record is not None and not self.is_deleted(record)
+        """What may be served of an account; with ``bodies_wanted`` what need not be given to us."""
+        return summarise(self._txn, account, bodies_wanted=bodies_wanted)
 
     def operations(self, account: Cid, ids: frozenset[Cid] | None = None) -> list[Record]:
         """Operations held of an account, all or those named; the inception first."""
@@ -410,28 +340,6 @@ class Snapshot:
 
     def runs(self, log: bytes) -> tuple[tuple[int, int], ...]:
         return logs.runs(self._txn, log)
-
-
-def _without(held: tuple[tuple[int, int], ...], holes: list[int]) -> tuple[tuple[int, int], ...]:
-    """Cut ascending ``holes`` out of ascending runs."""
-    left: list[tuple[int, int]] = []
-    remaining = iter(holes)
-    hole = next(remaining, None)
-    for low, high in held:
-        start = low
-        while hole is not None and hole <= high:
-            if hole > start:
-                left.append((start, hole - 1))
-            start = hole + 1
-            hole = next(remaining, None)
-        if start <= high:
-            left.append((start, high))
-    return tuple(left)
-
-
-def point_of(cid: Cid) -> bytes:
-    """What names an entry where two nodes compare branches; who could make two alike would only hide his own fork."""
-    return cid.digest[:POINT_BYTES]
 
 
 def take(records: Iterator[tuple[Position, Record]], limit: int) -> tuple[list[Record], Position | None]:

@@ -39,7 +39,7 @@ def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Val
         journal.append_record(txn, record)
     else:
         return False
-    if cut != OPEN:
+    if cut != OPEN or next(logs.iter_beside_at(txn, log, header.seq + 1), None) is not None:
         judging.extend(txn, account, header.key, entry.cid)
     return True
 

@@ -331,7 +331,10 @@ class _Live:
             session.end()
 
     def _own_checked(self, session: SyncSession, is_clean: bool) -> None:
-        self._checks.checked(session, is_clean=is_clean)
+        if is_clean and not session.knows_own:
+            self._checks.has_nothing(session)
+        else:
+            self._checks.checked(session, is_clean=is_clean)
 
     async def _announce(self) -> None:
         while True:

@@ -99,6 +99,7 @@ class SyncSession:
         self._store = store
         self._submit = submit
         self._own = config.own
+        self._has_given_own = False
         self._reports = reports
         self._machine = Session(config)
         # Ours are few and small: growth, commits, ticks. What the peer sends is bounded by its own channel.
@@ -152,7 +153,8 @@ class SyncSession:
                 self._write.send_nowait(payload)
             case ReadSummary() | ReadOps() | ReadRun() | ReadBranches() | ReadPoints() | ReadFound():
                 self.tell(self._read(action))
-            case Deliver():
+            case Deliver(account=account):
+                self._has_given_own |= self._is_own(account)
                 await self._deliver(action)
             case CaughtUp(accounts):
                 log.info("caught up peer=%s accounts=%d", self.peer_id, len(accounts))
@@ -169,6 +171,14 @@ class SyncSession:
             case _:
                 assert_never(action)
         return True
+
+    @property
+    def knows_own(self) -> bool:
+        """Whether the peer has anything to say of our own account: it carries it, or has sent some of it."""
+        return self._has_given_own or any(map(self._is_own, self._machine.peer_carries))
+
+    def _is_own(self, account: Cid) -> bool:
+        return self._own is not None and account == self._own.account
 
     def _check_own(self) -> None:
         """All the peer had of our log is committed here by now: is there anything we did not write?"""

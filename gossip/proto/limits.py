@@ -118,6 +118,8 @@ MAX_POINTS_WAITING: Final = 32
 OWN_CHECK_GRACE_S: Final = 2.0
 # A session that has not answered for this long holds no announcement of our own records back any more.
 OWN_CHECK_PATIENCE_S: Final = 30.0
+# So long, where only strangers answered, announcements wait for a peer that carries our account: what a dial may take.
+OWN_CHECK_STRANGERS_S: Final = 10.0
 
 # Logs a peer may make us remember by sending entries under keys neither side had named; past this we
 # remember less of what it sent, and so may send it back.

@@ -102,6 +102,7 @@ class Receiving:
         self._credit_due = 0
         self._deliveries: dict[int, tuple[Cid, int]] = {}
         self._last_delivery = 0
+        self.asks_for_own_again = False
         outbox.send(Credit(config.window_bytes))
         if config.own is not None:
             self._wanted[config.own.account] = _Asked()
@@ -126,6 +127,11 @@ class Receiving:
         if len(self._carried) * limits.CARRIED_COST > limits.MAX_STATE_BYTES // limits.CARRIES_SHARE:
             raise TooMuchState(f"more than {len(self._carried) - 1} accounts carried")
         self._review(frame.drop + frame.add)
+        own = self._config.own
+        if own is not None and own.account in frame.add and self._wanted[own.account].is_caught_up:
+            # It answered before it carried the account, so without what it holds of it.
+            self.asks_for_own_again = True
+            self._ask_again(own.account)
 
     def _review(self, accounts: Iterable[Cid]) -> None:
         # Sorted, so that a run of the same events asks in the same order on every machine.
@@ -295,6 +301,7 @@ class Receiving:
                 asked = self._wanted.get(account)
                 if asked is not None and asked.want == number:
                     asked.is_caught_up = True
+                    self.asks_for_own_again &= not self._is_own(account)
                     done.append(account)
         for account in [account for account, number in self._dropped.items() if number <= wants]:
             del self._dropped[account]

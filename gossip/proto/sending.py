@@ -309,6 +309,11 @@ class Sending:
                 queue.push(served.account)
         self._finish_if_done(served)
 
+    def own_unchecked(self, *, is_asked: bool) -> None:
+        """Hold our own log back again while the peer is asked for what it could not show before."""
+        if is_asked and self._is_own_clean:
+            self._is_own_clean = None
+
     def _wait_for_own(self, now: float) -> None:
         own = self._config.own
         if own is None or self._is_own_late:

@@ -222,7 +222,8 @@ class Session:
             case Forked():
                 sending.forked(event)
             case OwnChecked(is_clean):
-                sending.own_checked(is_clean=is_clean)
+                if not (is_clean and receiving.asks_for_own_again):  # else said of what was shown before
+                    sending.own_checked(is_clean=is_clean)
 
     def _answered(self, event: ReadAnswer, now: float) -> None:
         receiving, sending = self._open_halves()
@@ -298,6 +299,7 @@ class Session:
         match frame:
             case Carries():
                 receiving.peer_carries(frame)
+                sending.own_unchecked(is_asked=receiving.asks_for_own_again)
             case Want():
                 sending.peer_wants(frame)
             case Entries():

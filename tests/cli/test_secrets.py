@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import Cli, Said
 from tests.cli.homes import PASSPHRASE, bytes_of, private, seal, words_of
 from tests.cli.terminal import terminal
-from tests.support.commands import command
+from tests.support.commands import ANY_PORT, command, serving
 
 from unhush.identity.keys import SigningKey
 from unhush.identity.request import encode_request
@@ -105,6 +105,26 @@ def test_the_keyring_holds_the_passphrase_if_told_to_and_no_longer_if_told_so(
     assert ann.json("id", "passphrase", "--no-keyring").lines() == [{"keyring": False, "removed": True}]
     assert keyring.kept == {}
     assert ann.json("post", "x").code == 4
+
+
+def test_the_keyring_alone_changes_no_passphrase(ann: Cli, tmp_path: Path, keyring: FakeKeyring) -> None:
+    file = seal(ann, tmp_path)
+    before = bytes_of(ann.home)
+    assert ann.json("id", "passphrase", "--keyring").code == 4
+    wrong = private(tmp_path / "wrong", "not it")
+    assert ann.json("id", "passphrase", "--keyring", "--passphrase-file", wrong).code == 4
+    assert keyring.kept == {}
+    said = ann.json("id", "passphrase", "--keyring", "--passphrase-file", file)
+    assert said.one() == {"sealed": True, "keyring": True}
+    assert list(keyring.kept.values()) == [PASSPHRASE]
+    assert bytes_of(ann.home) == before
+
+
+def test_a_wrong_entry_in_the_keyring_is_no_dead_end(ann: Cli, tmp_path: Path, keyring: FakeKeyring) -> None:
+    file = seal(ann, tmp_path)
+    keyring.kept["unhush", str(ann.home)] = "of another time"
+    assert ann.json("post", "x").code == 4
+    assert ann.json("post", "x", "--passphrase-file", file).code == 0
 
 
 def test_a_broken_keyring_stops_nothing_that_can_go_on(ann: Cli, tmp_path: Path, keyring: FakeKeyring) -> None:
@@ -340,6 +360,16 @@ def test_no_secret_that_was_given_by_file_or_input_is_ever_printed(ann: Cli, tmp
 
 
 # -- the process
+
+
+def test_a_sealed_node_runs_only_with_its_passphrase(ann: Cli, tmp_path: Path) -> None:
+    file = seal(ann, tmp_path)
+    refused = command("--home", ann.home, "--json", "run", "--web", "off", "--listen", ANY_PORT)
+    assert (refused.code, refused.out) == (4, b"")
+    assert "--passphrase-file FILE" in refused.err
+    with serving(ann.home, "--passphrase-file", file) as running:
+        assert running.ready["ready"] is True
+        assert running.end().code == 0
 
 
 def test_the_program_leaves_no_core_file(ann: Cli) -> None:

@@ -7,20 +7,25 @@ does first.
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 import pytest
 from tests.support.commands import await_until
 from tests.support.liar import lying
 from tests.support.nodes import (
     Thief,
+    await_all,
     beside,
     config_of,
+    fork_of,
     introduce,
     key_of,
+    pages,
     posts_of,
     publish,
     records_of,
@@ -42,13 +47,15 @@ from unhush.gossip.proto.frames import (
 from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.entry import Entry
-from unhush.identity.keys import SigningKey
+from unhush.identity.keys import PublicKey, SigningKey
 from unhush.identity.words import Words
 from unhush.node import Node, found_account
 from unhush.node.config import Home
 from unhush.node.errors import WritingRefused
+from unhush.node.secrets import Keys
 from unhush.storage.keyfile import read_key
 from unhush.storage.kinds import Post
+from unhush.storage.store import Store
 
 PASSPHRASE = "correct horse"
 WORDS = Words(bytes(range(32)))
@@ -108,6 +115,15 @@ class Story:
     def check_no_fork(self) -> None:
         report = self.ben.verify()
         assert (report.bad, report.missing, report.forks, beside(self.ben, self.ann)) == (0, 0, 0, 0)
+
+    def last_by(self, key: PublicKey, what: str) -> Cid:
+        """The newest post of a device that begins like this, as Ben holds it."""
+        texts = {shown.id: shown.text for shown in pages(lambda at: self.ben.person_posts(self.ann, 500, at))}
+        log = [each for each in records_of(self.ben, self.ann) if each.entry.header.key == key and each.cid in texts]
+        return next(each.cid for each in reversed(log) if texts[each.cid].startswith(what))
+
+    def start(self, home: Path) -> Node:
+        return self._started.enter_context(Node.open(config_of(home)))
 
     def open(self) -> Node:
         return self._started.enter_context(Node.open(self.config))
@@ -359,3 +375,156 @@ def test_threads_that_post_while_the_key_changes_lose_nothing(story: Callable[[b
         thread.join(60)
     told.await_sent()
     told.check_no_fork()
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_a_follower_who_comes_back_shows_first_what_he_holds_of_old(
+    round_: int, story: Callable[[bool], Story]
+) -> None:
+    told = story(True)
+    told.go_on(Random(round_))
+    told.ben.unfollow(told.ann)
+    copy = told.open()
+    copy.unlock()
+    old = copy.device()
+    copy.start_network()
+    told.meet(copy)
+    await_until(lambda: copy.status().peers_connected, "the copy is connected")
+    persist(copy, "to a peer that does not carry it")
+    told.sent.append("to a peer that does not carry it")
+    time.sleep(0.3 * round_)  # whether what Ben says before he follows again is heard, or not
+
+    told.ben.follow(told.ann)
+
+    await_until(lambda: copy.device() != old, "the copy has a new key")
+    told.await_sent()
+    told.check_no_fork()
+
+
+def test_an_old_copy_among_strangers_announces_nothing_before_a_follower_can_come(
+    story: Callable[[bool], Story], tmp_path: Path
+) -> None:
+    told = story(True)
+    told.go_on(Random(1))
+    found_account(config_of(tmp_path / "stranger"), "Stranger")
+    copy = told.open()
+    copy.unlock()
+    old = copy.device()
+    with Node.open(config_of(tmp_path / "stranger")) as stranger:
+        stranger.start_network()
+        introduce(stranger, told.ben)
+        await_until(lambda: stranger.status().peers_connected, "the stranger knows Ben")
+        copy.start_network()
+        introduce(copy, stranger)
+        await_until(lambda: stranger.status().peers_connected == 2, "the stranger knows the copy")
+        told.write(copy, "by way of the stranger", 3)
+        time.sleep(2.0)  # longer than the mesh needs
+        assert copy.status().local_only
+        assert {record.cid for record in records_of(told.ben, told.ann)} == told.held
+
+        told.meet(copy)
+
+        await_until(lambda: copy.device() != old, "the copy has a new key")
+        told.await_sent()
+    told.check_no_fork()
+
+
+def test_a_running_node_goes_on_when_another_process_renews_its_home(story: Callable[[bool], Story]) -> None:
+    told = story(False)
+    told.go_on(Random(3))
+    with child("tests.support.living", str(told.config.home), "") as running:
+        told.ben.add_peer(running.line().removeprefix("ready "))
+
+        def ask(line: str) -> str:
+            running.say(line)
+            return running.line()
+
+        ask("post before it finds out")
+        await_until(lambda: ask("problem"), "the copy finds out")
+        with Node.open(told.config) as command:
+            device, _ = command.devices.renew(WORDS)
+
+        assert not ask("post after all").startswith("refused")
+        assert ask("device") == str(device.key)
+        running.say("end")
+        told.sent += ["before it finds out", "after all"]
+        told.await_sent()
+        running.finish()
+    told.check_no_fork()
+
+
+@pytest.mark.parametrize("place", ["renew_device", "use_next_device"])
+def test_a_renewal_that_a_crash_cut_short_is_finished_and_makes_one_key(
+    place: str, story: Callable[[bool], Story], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = story(False)
+    told.go_on(Random(4))
+    with Node.open(told.config) as copy:
+        copy.start_network()
+        told.meet(copy)
+        await_until(lambda: copy.status().problem, "the copy finds out")
+        with monkeypatch.context() as crash:
+            crash.setattr({"renew_device": Store, "use_next_device": Keys}[place], place, die)
+            with pytest.raises(Crash):
+                copy.devices.renew(WORDS)
+    with Node.open(told.config) as again:
+        again.start_network()
+        told.meet(again)
+        if place == "renew_device":
+            assert again.sync_own(60)
+            again.devices.renew(WORDS)
+        posted = again.post("after all")
+        told.sent.append("after all")
+        told.await_sent()
+        assert key_of(again, posted.id) == again.device()
+        assert len(again.devices.identity(told.ann).devices) == 2
+        assert again.status().problem == ""
+        assert not Home(told.config.home).next_device_key.exists()
+    told.check_no_fork()
+
+
+class Crash(Exception):
+    """As if the power had gone."""
+
+
+def die(*_: object) -> NoReturn:
+    raise Crash
+
+
+def test_a_fork_that_happened_all_the_same_stops_the_device_and_a_cut_cures_it(
+    story: Callable[[bool], Story], tmp_path: Path
+) -> None:
+    told = story(False)
+    told.go_on(Random(5))
+    # Cleo knows only what the copy knows: what she shows does not tell that Ann went on.
+    found_account(config_of(tmp_path / "cleo"), "Cleo")
+    cleo = told.start(tmp_path / "cleo")
+    copy = told.open()
+    cleo.follow(told.ann)
+    cleo.start_network()
+    copy.start_network()
+    introduce(copy, cleo)
+    old = copy.device()
+    told.write(copy, "by the copy", 2)
+    await_until(lambda: "by the copy 1" in posts_of(cleo, told.ann), "Cleo takes it")
+
+    introduce(copy, told.ben)
+    introduce(cleo, told.ben)
+
+    await_until(lambda: copy.status().problem, "the copy finds out")
+    with pytest.raises(WritingRefused, match="unhush device renew"):
+        copy.post("not now")
+    marked = await_all(
+        [copy, told.ben, cleo], lambda node: fork_of(node, told.ann, old) is not None, "all mark the fork"
+    )
+    assert marked < 60
+    assert len({fork_of(node, told.ann, old) for node in (copy, told.ben, cleo)}) == 1
+
+    # The owner keeps what she wrote on the device that went on.
+    last = told.last_by(old, "after the copy")
+    copy.devices.renew(WORDS)
+    copy.devices.revoke(copy.devices.plan_cut(str(old), last), WORDS)
+    copy.post("after all")
+    kept = sorted([*(text for text in told.sent if not text.startswith("by the copy")), "after all"])
+    await_all([copy, told.ben, cleo], lambda node: sorted(posts_of(node, told.ann)) == kept, "all show the same branch")
+    assert {fork_of(node, told.ann, old) for node in (copy, told.ben, cleo)} == {None}

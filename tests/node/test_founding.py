@@ -3,19 +3,15 @@
 import contextlib
 import json
 import logging
-import os
-import pty
 import random
-import re
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.commands import PATIENCE_S, command, environment, start
+from tests.support.commands import command, start
 
 from unhush.identity.words import parse_words
 from unhush.node import Config, Node, found_account
@@ -249,34 +245,3 @@ def test_no_word_is_in_the_output_the_log_or_the_arguments(tmp_path: Path, caplo
     for list_of in (words, others):
         assert not any(" ".join(list_of[at : at + 3]) in said for at in range(22))
     assert set(json.loads(ended.out)) == {"account", "device", "name"}
-
-
-def test_words_shown_on_a_terminal_are_in_no_file(tmp_path: Path) -> None:
-    """A terminal of our own: what it shows is read back, then looked for in the home."""
-    ours, theirs = pty.openpty()
-    arguments = [sys.executable, "-m", "unhush.cli", "--home", str(tmp_path / "ann"), "init", "--name", "Ann"]
-    with subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=environment()) as process:
-        os.close(theirs)
-        shown = read_all(ours)
-        assert process.wait(PATIENCE_S) == 0
-    os.close(ours)
-
-    words = re.findall(r"\d+\. +([a-z]+)", shown)
-    assert len(words) == 24
-    parse_words(" ".join(words))
-    assert {path.name for path in (tmp_path / "ann").iterdir()} == {"device.key", "store"}
-    everything = b"".join(path.read_bytes() for path in (tmp_path / "ann").rglob("*") if path.is_file())
-    assert " ".join(words[:3]).encode() not in everything
-
-
-def read_all(descriptor: int) -> str:
-    data = b""
-    while True:
-        try:
-            part = os.read(descriptor, 65_536)
-        except OSError:  # a terminal nobody holds any more says so with an error
-            break
-        if not part:
-            break
-        data += part
-    return data.decode()

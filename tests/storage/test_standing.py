@@ -459,17 +459,64 @@ def test_the_missing_run_comes_into_view_in_one_ingest_if_it_is_given_newest_fir
     assert shown_texts(store, known_bob) == ["stem 0", *(f"right {number}" for number in range(150))]
 
 
+def test_after_a_cut_that_is_gone_again_its_branch_goes_on_with_what_is_held_of_it(
+    store: Store, known_bob: Person
+) -> None:
+    stem, left, right = fork(known_bob, 2, left=6, right=6)
+    ingest(store, *arrivals_of([*stem, *left]))
+    ingest(store, *arrivals_of(right[:3]))
+    ingest(store, known_bob.revoke(known_bob.key, right[0].entry))
+
+    ingest(store, known_bob.rotate(1, [known_bob.key]))
+    assert shown_texts(store, known_bob) == ["stem 0", "stem 1", *(f"right {number}" for number in range(3))]
+    check_all(store)
+
+    ingest(store, *arrivals_of(right[3:]))
+    assert shown_texts(store, known_bob) == ["stem 0", "stem 1", *(f"right {number}" for number in range(6))]
+    assert standings(store, left) == [CONTESTED] * 6
+    check_all(store)
+
+
+def test_a_branch_goes_on_with_what_was_held_beside_when_what_lay_between_comes(
+    store: Store, known_bob: Person
+) -> None:
+    stem, left, right = fork(known_bob, 2, left=6, right=6)
+    ingest(store, *arrivals_of([*stem, *left]))
+    ingest(store, right[0].arrival, right[2].arrival, right[3].arrival)
+    ingest(store, known_bob.revoke(known_bob.key, right[0].entry))
+    ingest(store, known_bob.rotate(1, [known_bob.key]))
+    last = store.last_aid()
+
+    ingest(store, right[1].arrival)
+
+    assert shown_texts(store, known_bob) == ["stem 0", "stem 1", *(f"right {number}" for number in range(4))]
+    with store.snapshot() as snapshot:
+        assert [record.cid for record in snapshot.journal(last)] == [each.cid for each in right[1:4]]
+    check_all(store)
+
+
+def test_an_entry_that_a_cut_waited_for_has_the_number_that_was_said(store: Store, known_bob: Person) -> None:
+    posts = known_bob.posts(4)
+    ingest(store, known_bob.revoke(known_bob.key, posts[3].entry))
+
+    outcomes = ingest(store, *arrivals_of(posts))
+
+    with store.snapshot() as snapshot:
+        assert [outcome.aid for outcome in outcomes] == [snapshot.find_aid(post.cid) for post in posts]
+        assert snapshot.last_aid() == snapshot.count_records()
+
+
 # -- what comes after a cut
 
 
 def test_what_a_cut_made_void_is_not_taken_in(store: Store, known_bob: Person) -> None:
-    stem, left, right = fork(known_bob, 2, left=2, right=2)
-    ingest(store, *arrivals_of([*stem, *left]), known_bob.revoke(known_bob.key, left[0].entry))
+    stem, left, right = fork(known_bob, 2, left=3, right=3)
+    ingest(store, known_bob.revoke(known_bob.key, left[1].entry), *arrivals_of([*stem, *left[:2]]))
     before = dump(store)
 
-    outcomes = ingest(store, *arrivals_of(right), left[1].arrival)
+    outcomes = ingest(store, *arrivals_of(right), left[2].arrival)
 
-    assert statuses(outcomes) == {Status.IGNORED, Status.KNOWN} or statuses(outcomes) == {Status.IGNORED}
+    assert statuses(outcomes) == {Status.IGNORED}
     assert dump(store) == before
 
 
@@ -522,7 +569,8 @@ def test_a_body_that_comes_for_what_is_unproven_shows_nothing_until_it_is_proven
 
 def test_a_cut_that_names_an_entry_under_another_codec_names_nothing(store: Store, known_bob: Person) -> None:
     stem, left, right = fork(known_bob, 1, left=2, right=2)
-    ingest(store, *arrivals_of([*stem, *left]), *arrivals_of(right))
+    ingest(store, *arrivals_of([*stem, *left]))
+    ingest(store, *arrivals_of(right))
     seq, entry = cut_at(right[1].entry)
 
     ingest(store, known_bob.revoke(known_bob.key, (seq, RAW_PREFIX + entry[len(RAW_PREFIX) :])))
