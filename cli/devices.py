@@ -6,13 +6,14 @@ asked for from whoever runs, then the plan is shown, then a person says yes.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unhush.cli.asking import can_ask, confirm
 from unhush.cli.context import Context, OurGroup, WrongUse, pass_context
 from unhush.cli.founding import new_passphrase
+from unhush.cli.passing import pass_on, sync_first
 from unhush.cli.restoring import join_command
 from unhush.cli.secrets import SigningCommand, WordsSource, words_option
 from unhush.cli.shown import text_of
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from unhush.node import Node
     from unhush.node.devices import CutPlan, Last, RotationPlan, RowPlan
     from unhush.node.views import DeviceInfo
-
-# Longer than a round trip over a slow line, shorter than anybody's patience.
-_SYNC_S: Final = 10.0
 
 unsynced_option = click.option("--unsynced", is_flag=True, help="Go on if no peer can be asked for the newest state.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -76,9 +74,10 @@ def request_command(context: Context, name: str, no_passphrase: bool) -> None:
         sealing = new_passphrase(context, no_passphrase=no_passphrase, is_asked=not context.is_json and can_ask())
         config = context.config(passphrase=sealing)
     with Node(config) as node:
-        own = node.status().account
-        if own is not None:
-            raise AccountExists(f"{config.home} speaks for an account already: {own}")
+        status = node.status()
+        devices = status.identity.devices if status.identity is not None else ()
+        if any(device.is_this and device.state.value != "unlisted" for device in devices):
+            raise AccountExists(f"{config.home} speaks for an account already: {status.account}")
         code, key = node.devices.request(name.strip()), node.device()
     context.emit({"code": code, "key": str(key), "name": name.strip()}, code)
     if not context.is_json:
@@ -97,6 +96,7 @@ def add_command(context: Context, code: str, words: WordsSource) -> None:
     with context.open() as node:
         account = node.account()
         device = words.sign(lambda given: node.devices.add(code, given))
+        pass_on(context, node)
     context.emit(
         json_of_device(device),
         f"{display_device(device.name)} ({short_key(device.key)}) may speak for your account now. "
@@ -123,7 +123,7 @@ def revoke_command(context: Context, *, device: str, at: str, words: WordsSource
     with context.open() as node:
         node.account()
         node.devices.find(device)
-        _sync_first(context, node, unsynced=unsynced)
+        sync_first(context, node, unsynced=unsynced)
         plan = node.devices.plan_cut(device, _parse_place(node, at))
         if not yes or not context.is_json:
             context.say(_plan_text(node, plan))
@@ -144,6 +144,7 @@ def renew_command(context: Context, name: str | None, words: WordsSource) -> Non
         node.account()
         before = node.device()
         device, rewritten = words.sign(lambda given: node.devices.renew(given, name))
+        pass_on(context, node)
     context.emit(
         {**json_of_device(device), "rewritten": rewritten, "before": str(before)},
         f"{_called(device)} has a new key; {records(rewritten)} that never left: signed again with it.",
@@ -158,6 +159,7 @@ def renew_command(context: Context, name: str | None, words: WordsSource) -> Non
 @click.option("--keep", multiple=True, metavar="DEVICE", help="This device stays open, or is opened again.")
 @click.option("--drop", multiple=True, metavar="DEVICE", help="This device goes, with all it ever wrote.")
 @click.option("--cut", multiple=True, metavar="DEVICE=last-seen|nothing|ID", help="This device's log ends there.")
+@click.option("--drop-added", is_flag=True, help="Drop every other device that was added since the last rotate.")
 @yes_option
 @unsynced_option
 @pass_context
@@ -169,6 +171,7 @@ def rotate_command(
     keep: tuple[str, ...],
     drop: tuple[str, ...],
     cut: tuple[str, ...],
+    drop_added: bool,
     yes: bool,
     unsynced: bool,
 ) -> None:
@@ -179,9 +182,9 @@ def rotate_command(
     """
     with context.open() as node:
         node.account()
-        _sync_first(context, node, unsynced=unsynced)
+        sync_first(context, node, unsynced=unsynced)
         plan, decided = _changed(node, node.devices.plan_rotation(), keep=keep, drop=drop, cut=cut)
-        plan = _decide_on_added(node, plan, decided)
+        plan = _decide_on_added(node, plan, decided, drop_all=drop_added)
         rows = node.devices.describe_rotation(plan)
         if not yes or not context.is_json:
             context.say(_table_text(plan, rows, close=close))
@@ -199,24 +202,6 @@ def rotate_command(
     context.emit(
         value, f"The account is in generation {identity.generation} now; keys of earlier ones sign nothing more."
     )
-
-
-def _sync_first(context: Context, node: "Node", *, unsynced: bool) -> None:
-    """Ask the network for the newest state; without an answer, only a person's word or option goes on."""
-    from unhush.node.errors import NetworkFailed, NotSynced
-
-    try:
-        if node.sync_own(_SYNC_S):
-            return
-        why = ""
-    except NetworkFailed as exc:
-        why = f" ({exc})"
-    context.say(f"No peer could be asked what it holds of your account{why}; something newer may exist elsewhere.")
-    if unsynced:
-        return
-    if not can_ask():
-        raise NotSynced("this would be decided on what this machine alone has seen")
-    click.confirm("Go on with what this machine has seen?", abort=True, err=True)
 
 
 def _parse_place(node: "Node", text: str) -> "Last | Cid":
@@ -304,7 +289,7 @@ def _refuse_this(plan: "RotationPlan", device: "DeviceInfo") -> None:
         raise WrongUse("The device on which you rotate stays open: rotate on another one to end this one.")
 
 
-def _decide_on_added(node: "Node", plan: "RotationPlan", decided: set[str]) -> "RotationPlan":
+def _decide_on_added(node: "Node", plan: "RotationPlan", decided: set[str], *, drop_all: bool) -> "RotationPlan":
     """Who stole the root key can have added a device, so each that was added needs a person's word."""
     from unhush.node.devices import Last
 
@@ -313,8 +298,11 @@ def _decide_on_added(node: "Node", plan: "RotationPlan", decided: set[str]) -> "
             device.key not in plan.added
             or device.key == plan.this
             or str(device.key) in decided
-            or device.state.value != "open"
+            or device.state.value not in ("open", "unlisted")
         ):
+            continue
+        if drop_all:
+            plan = _dropped(plan, device)
             continue
         if not can_ask():
             raise WrongUse(
@@ -327,7 +315,9 @@ def _decide_on_added(node: "Node", plan: "RotationPlan", decided: set[str]) -> "
             type=click.Choice(["keep", "cut", "drop"]),
             err=True,
         )
-        if answer == "cut":
+        if answer == "keep":
+            plan = _kept(plan, device)
+        elif answer == "cut":
             plan = _cut(node, plan, device, Last.SEEN)
         elif answer == "drop":
             plan = _dropped(plan, device)

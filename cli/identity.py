@@ -10,6 +10,7 @@ from unhush.cli import keyrings
 from unhush.cli.asking import can_ask_hidden, confirm
 from unhush.cli.context import FILE, Context, OurGroup, WrongUse, pass_context
 from unhush.cli.founding import ask_three
+from unhush.cli.passing import pass_on
 from unhush.cli.secrets import PassphraseSource, SigningCommand, WordsSource, ask_new_passphrase, words_option
 from unhush.cli.shown import display_name, time_text
 from unhush.cli.standing import alarm_lines, device_state, display_device, json_of_cut, json_of_device, short_key
@@ -266,15 +267,30 @@ def identity_command() -> None:
 
 @identity_command.command(name="freeze", cls=SigningCommand)
 @words_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_context
-def freeze_command(context: Context, words: WordsSource) -> None:
-    """Stop all adding of devices until the next rotate: at once, when the root key may be in other hands."""
+def freeze_command(context: Context, words: WordsSource, yes: bool) -> None:
+    """Stop all adding of devices until the next rotate: at once, when the root key may be in other hands.
+
+    Devices that were added since the last rotate have no say until you rotate, for a thief can have added them.
+    """
     with context.open() as node:
-        node.account()
+        identity = node.devices.identity(node.account())
+        silenced = [device for device in identity.devices if device.is_added and device.state.value == "open"]
+        if any(device.is_this for device in silenced) and not yes:
+            confirm(
+                "This device itself was added since the last rotate: it will publish nothing until you rotate. Freeze?",
+                otherwise="This device would publish nothing until you rotate; to freeze all the same: --yes",
+            )
         words.sign(node.devices.freeze)
+        pass_on(context, node)
     context.emit(
-        {"frozen": True}, "The account is frozen: no device can be added until you rotate. Next: unhush rotate"
+        {"frozen": True, "silenced": [json_of_device(device) for device in silenced]},
+        "The account is frozen: no device can be added until you rotate. Next: unhush rotate",
     )
+    if silenced and not context.is_json:
+        named = ", ".join(f"{display_device(device.name)} ({short_key(device.key)})" for device in silenced)
+        context.say(f"No say until you rotate, and say there what becomes of them: {named}")
 
 
 @identity_command.command(name="log")

@@ -253,7 +253,7 @@ class Devices:
                 returns=0,
             )
             for device in known.values()
-            if device.key not in rows and device.state is not DeviceState.UNLISTED
+            if device.key not in rows and (device.state is not DeviceState.UNLISTED or device.is_added)
         ]
         return (*planned, *dropped)
 

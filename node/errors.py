@@ -1,5 +1,6 @@
 """The errors a caller of the node may meet, in one place: the node's own, and those it passes on."""
 
+from unhush.identity.cid import Cid
 from unhush.identity.errors import (
     BadWords,
     CryptoSelfTestFailed,
@@ -51,6 +52,7 @@ __all__ = [
     "NotFound",
     "NotRunning",
     "NotSynced",
+    "SeveralAccounts",
     "StorageError",
     "StoreFull",
     "StoreUnreadable",
@@ -81,6 +83,15 @@ class WordsNeeded(NodeError):
 
 class DeviceRefused(NodeError):
     """An operation on a device that the account, as it stands, would not let count."""
+
+
+class SeveralAccounts(NodeError):
+    """The words founded more than one account, and nothing tells which is meant."""
+
+    def __init__(self, accounts: list[Cid]) -> None:
+        listed = ", ".join(map(str, accounts))
+        super().__init__(f"these words founded several accounts; choose one with --account: {listed}")
+        self.accounts = tuple(accounts)
 
 
 class NotSynced(NodeError):

@@ -26,7 +26,11 @@ def describe(snapshot: Snapshot, account: Account) -> IdentityInfo:
     trunk = read_trunk(snapshot, account)
     added = trunk.adds.keys() - {row.key for row in trunk.table.devices}
     this = snapshot.own_device() if snapshot.own_account() == account.id else None
-    devices = [_device(snapshot, account, log, this, log.key in added) for log in snapshot.devices(account)]
+    # A device whose add does not count (the table is frozen, closed, flooded) is still one the person may know.
+    devices = [
+        _device(snapshot, account, log, this, trunk.adds[log.key].name if log.key in added else None)
+        for log in snapshot.devices(account, added)
+    ]
     return IdentityInfo(
         account=account.id,
         fingerprint=fingerprint(account.id.digest),
@@ -45,14 +49,16 @@ def _rank(device: DeviceInfo) -> tuple[bool, int, str, PublicKey]:
     return not device.is_this, list(DeviceState).index(device.state), device.name, device.key
 
 
-def _device(snapshot: Snapshot, account: Account, log: DeviceLog, this: PublicKey | None, is_added: bool) -> DeviceInfo:
+def _device(
+    snapshot: Snapshot, account: Account, log: DeviceLog, this: PublicKey | None, added_as: str | None
+) -> DeviceInfo:
     newest = next(iter(snapshot.newest_in_force(account, log.key, 1)), None)
     return DeviceInfo(
         key=log.key,
-        name=log.name,
+        name=log.name or added_as or "",
         state=state_of(log.cut),
         is_this=log.key == this,
-        is_added=is_added,
+        is_added=added_as is not None,
         cut=cut_of(log.cut),
         in_force=log.in_force,
         contested=log.contested,

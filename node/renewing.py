@@ -7,6 +7,8 @@ or says which command does.
 
 import logging
 import threading
+import time
+from typing import Final
 
 from unhush.identity.errors import UnhushError
 from unhush.node.devices import Devices
@@ -14,6 +16,9 @@ from unhush.node.secrets import Keys
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
+
+REST_S: Final = 10.0  # without anything new
+LOOK_EVERY_S: Final = 0.05
 
 
 class Renewing:
@@ -47,7 +52,7 @@ class Renewing:
                 self._sign_again()
             if not problem:
                 continue
-            if is_found and self._renew():
+            if is_found and self._keys.can_open_root() and self._wait_for_rest() and self._renew():
                 continue
             log.error("nothing is published: %s", problem)
             return
@@ -60,10 +65,24 @@ class Renewing:
             return
         log.warning("a twin of our table stands: operations signed again on it=%d", count)
 
+    def _wait_for_rest(self) -> bool:
+        """Let what the other home wrote come in, so that nothing of ours that others hold is signed twice.
+
+        False if the node ends meanwhile. Whoever gave the proof may be gone: then we go on with what there is.
+        """
+        seen, since = -1, time.monotonic()
+        while not self._is_stopping:
+            with self._store.snapshot() as snapshot:
+                is_traced, last_aid = snapshot.clone_traced(), snapshot.last_aid()
+            if last_aid != seen:
+                seen, since = last_aid, time.monotonic()
+            if is_traced or time.monotonic() > since + REST_S:
+                return True
+            time.sleep(LOOK_EVERY_S)
+        return False
+
     def _renew(self) -> bool:
         """Whether this device has a new key now."""
-        if not self._keys.can_open_root():
-            return False
         try:
             device, written = self._devices.renew()
         except UnhushError as exc:

@@ -9,6 +9,7 @@ on disk before it is listed.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -20,14 +21,15 @@ from unhush.identity.entry import parse_entry, verify_signature
 from unhush.identity.errors import IdentityError
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import MAX_NAME_BYTES, OPEN, Device, Table, parse_operation
+from unhush.identity.trunk import find_trunk
 from unhush.identity.words import Words
 from unhush.node.config import Config
 from unhush.node.devices import Devices
-from unhush.node.errors import AccountExists, NetworkFailed, NotFound, NotSynced
+from unhush.node.errors import AccountExists, NetworkFailed, NotFound, NotSynced, SeveralAccounts
 from unhush.node.identities import read_trunk
 from unhush.node.running import Running
 from unhush.node.secrets import Keys
-from unhush.node.views import DeviceInfo
+from unhush.node.views import DeviceInfo, DeviceState
 from unhush.storage.arrivals import Arrival, Batch, Status
 from unhush.storage.store import Store
 
@@ -49,6 +51,7 @@ class Found:
     account: Cid
     entry: bytes
     body: bytes
+    generation: int  # of the highest table that came with it
     time_ms: int  # when it was made, by its own clock
 
 
@@ -89,7 +92,10 @@ class Restoring:
             on_progress("adding this device", self._store.count_records())
             self._devices.add_key(Device(key, _device_name(name)), words)
         time.sleep(LINGER_S)
-        device = next(each for each in self._devices.identity(chosen.account).devices if each.key == key)
+        listed = {each.key: each for each in self._devices.identity(chosen.account).devices}
+        device = listed.get(key)
+        if device is None or device.state is not DeviceState.OPEN:
+            raise NotSynced("the account changed while this device was added; run this again")
         return Restored(chosen.account, device, self._store.count_records(), is_complete, others)
 
     def fetch(self, account: Cid, on_progress: Progress) -> bool:
@@ -100,7 +106,8 @@ class Restoring:
         self._wait_for_peer(on_progress)
         holders = len(self._holders.get(account, ())) or 1
         since = time.monotonic()
-        seen = -1
+        seen = self._store.count_records()
+        on_progress("fetching", seen)
         while (checked := self._running.own_checked()) < holders:
             count = self._store.count_records()
             if count != seen:
@@ -127,7 +134,7 @@ class Restoring:
     # -- finding
 
     def _find(self, words: Words, on_progress: Progress) -> list[Found]:
-        """Every account of these words that a peer knows, the newest first; raises ``NotFound``."""
+        """Every account of these words that a peer knows, highest generation first; raises ``NotFound``."""
         root = words.root(0).public
         answers: SimpleQueue[tuple[tuple[Operation, ...], str]] = SimpleQueue()
         self._running.find(root, lambda operations, peer: answers.put((operations, peer)))
@@ -142,34 +149,50 @@ class Restoring:
                 except Empty:
                     break
                 for each in self._proven(operations, words):
-                    found[each.account] = each
+                    known = found.get(each.account)
+                    if known is None or each.generation > known.generation:
+                        found[each.account] = each
                     self._holders.setdefault(each.account, set()).add(peer)
                     due = min(due, time.monotonic() + GRACE_S)
         finally:
             self._running.stop_finding(root)
         if not found:
             raise NotFound("no peer that was asked knows an account of these words; try the address of a follower")
-        return sorted(found.values(), key=lambda each: (-each.time_ms, each.account))
+        return sorted(found.values(), key=lambda each: (-each.generation, -each.time_ms, each.account))
 
     def _proven(self, operations: tuple[Operation, ...], words: Words) -> list[Found]:
         """Those of an answer that the words did found; the rest proves nothing and is left."""
-        proven = []
+        tables: defaultdict[Cid, dict[Cid, Table]] = defaultdict(dict)
+        incepts: dict[Cid, tuple[Operation, int]] = {}
         for operation in operations:
             try:
                 entry = verify_signature(parse_entry(operation.entry), self._config.network)
                 table = parse_operation(entry, operation.body)
             except IdentityError:
                 continue
-            if not isinstance(table, Table) or entry.cid != entry.account:
+            if not isinstance(table, Table):
                 continue
-            if (table.root, table.next) == (words.root(0).public, words.commitment(0)):
-                proven.append(Found(entry.account, operation.entry, operation.body, entry.header.time))
+            tables[entry.account][table.id] = table
+            if (table.id, table.root, table.next) == (entry.account, words.root(0).public, words.commitment(0)):
+                incepts[entry.account] = operation, entry.header.time
+        proven = []
+        for account, (operation, time_ms) in incepts.items():
+            trunk = find_trunk(account, tables[account].values())
+            generation = trunk.generation if trunk is not None else 0
+            proven.append(Found(account, operation.entry, operation.body, generation, time_ms))
         return proven
 
     @staticmethod
     def _choose(found: list[Found], account: Cid | None) -> list[Found]:
-        """The chosen one first; raises ``NotFound`` if the one asked for is none of them."""
+        """The chosen one first.
+
+        Only the words can rotate, so of several the highest generation is theirs. Among equals nobody can tell the
+        account from one that a thief of the first root key made beside it: then the person must say which. Raises
+        ``SeveralAccounts``, or ``NotFound`` if the one asked for is none of them.
+        """
         if account is None:
+            if len(found) > 1 and found[0].generation == found[1].generation:
+                raise SeveralAccounts([each.account for each in found])
             return found
         chosen = [each for each in found if each.account == account]
         if not chosen:

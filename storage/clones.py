@@ -112,6 +112,22 @@ def find_unsent(txn: Txn, account: Account, device: PublicKey) -> list[Record]:
     ]
 
 
+def is_traced(txn: Txn, account: Cid, device: PublicKey) -> bool:
+    """Whether what came of a log from elsewhere is held down to what was written here, as far as links tell.
+
+    Before that nobody knows which of our own records others hold.
+    """
+    log = logs.find_log(txn, account, device)
+    if log is None:
+        return True
+    # Within a run each entry names the one below it.
+    lowest = (logs.find_slot(txn, log, low) for low, _ in logs.runs(txn, log))
+    slots = (*lowest, *(slot for _, slot in logs.iter_beside(txn, log)))
+    records = (journal.find_record(txn, slot.aid) for slot in slots if slot is not None)
+    links = (record.entry.header.prev for record in records if record is not None)
+    return all(prev is None or journal.find_aid(txn, prev) is not None for prev in links)
+
+
 def _iter_branch(txn: Txn, log: bytes, found: CloneFound | None) -> Iterator[Record]:
     """What was written here and did not leave, newest first."""
     slot = logs.find_head(txn, log)

@@ -34,8 +34,11 @@ def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record
     own = _find_trunk(txn, account) if may_lose and settings.find_own_account(txn) == account else None
     stored = accounts.put_operations(txn, account, arrived)
     after = accounts.find_account(txn, account)
-    if own is not None and after is not None and own.generation == after.state.generation:
-        lost.note_lost(txn, own, after.state.table)
+    if own is not None and after is not None:
+        if own.generation < after.state.generation:
+            lost.put_lost(txn, [])  # a rotate says all there is to say; what it left out stays out
+        else:
+            lost.note_lost(txn, own, after.state.table)
     if after is not None and known is not None and known.state.cuts != after.state.cuts:
         _judge_again(txn, known.state, after)
     return stored

@@ -249,9 +249,9 @@ class Snapshot:
             return Standing.IN_FORCE
         return standing.standing_of(self._txn, account, record)
 
-    def devices(self, account: Account) -> list[DeviceLog]:
+    def devices(self, account: Account, also: Iterable[PublicKey] = ()) -> list[DeviceLog]:
         """The devices listed by the account, and those that are not but of which something is held."""
-        keys = account.state.cuts.keys() | {key for _, key, _ in logs.iter_logs(self._txn, account.id)}
+        keys = account.state.cuts.keys() | {key for _, key, _ in logs.iter_logs(self._txn, account.id)} | set(also)
         return [standing.describe_device(self._txn, account, key) for key in sorted(keys)]
 
     def newest_in_force(self, account: Account, key: PublicKey, limit: int, high: int = LAST_SEQ) -> list[Record]:
@@ -283,15 +283,24 @@ class Snapshot:
         return bool(standing.incomplete_accounts(self._txn, [account]))
 
     def inceptions(self, root: PublicKey) -> list[Record]:
-        """Inceptions signed by this root key 0; ``MAX_INCEPTIONS`` at most, whoever made them."""
-        found = accounts.find_accounts_of_root(self._txn, root, MAX_INCEPTIONS)
-        records = (journal.find_record_by_cid(self._txn, account) for account in found)
+        """Inceptions signed by this root key 0, each followed by the table that stands; ``MAX_INCEPTIONS`` at most."""
+        tables: dict[Cid, None] = {}
+        for account in accounts.find_accounts_of_root(self._txn, root, MAX_INCEPTIONS):
+            known = accounts.find_account(self._txn, account)
+            if known is not None:
+                tables |= {account: None, known.state.table: None}
+        records = (journal.find_record_by_cid(self._txn, table) for table in tables)
         return [record for record in records if record is not None]
 
     # -- the clone check
 
     def clone_found(self) -> bool:
         return clones.find_clone(self._txn) is not None
+
+    def clone_traced(self) -> bool:
+        """Whether it is known which records of this device's log others hold; see ``clones.is_traced``."""
+        own, device = self.own_account(), self.own_device()
+        return own is None or device is None or clones.is_traced(self._txn, own, device)
 
     def handed_on(self) -> int:
         """The newest number of this device's log that went to a peer; -1 for none."""

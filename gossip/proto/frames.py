@@ -129,7 +129,7 @@ class FindFrame:
 
 @dataclass(frozen=True, slots=True)
 class FoundFrame:
-    """The inceptions held that this root key signed; none, if none is."""
+    """The inceptions held that this root key signed, each with its table that stands; none, if none is held."""
 
     root: PublicKey
     ops: tuple[Operation, ...] = ()
@@ -423,7 +423,7 @@ def _parse_find(fields: Mapping[str, Value]) -> FindFrame:
 def _parse_found(fields: Mapping[str, Value]) -> FoundFrame:
     ops = tuple(_parse_operation(row) for row in _list(fields, "ops"))
     if len(ops) > limits.MAX_FOUND:
-        raise MalformedFrame(f"found: more than {limits.MAX_FOUND} inceptions")
+        raise MalformedFrame(f"found: more than {limits.MAX_FOUND} tables")
     return FoundFrame(_key(fields, "root"), ops)
 
 

@@ -93,10 +93,11 @@ REASK_INTERVAL_S: Final = 30.0
 # come one by one, and each asking makes the peer look everything up.
 REFOLD_INTERVAL_S: Final = 2.0
 
-# Roots a peer may look for and not have been answered, and accounts told for each. A person restores one; whoever
+# Roots a peer may look for and not have been answered, and tables told for each: eight
+# inceptions and those that stand. A person restores one; whoever
 # signs many inceptions with one root key only hides their own. An answer is one frame that every peer takes.
 MAX_FINDS: Final = 4
-MAX_FOUND: Final = 8
+MAX_FOUND: Final = 16
 FOUND_BYTES: Final = RUN_BYTES
 
 # Logs whose branches a session remembers to have passed on. Beyond it the oldest are forgotten, and may go again.

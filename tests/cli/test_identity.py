@@ -326,7 +326,7 @@ def test_the_root_key_is_kept_sealed_used_and_forgotten(ann: Cli, tmp_path: Path
     assert (refused.code, "unhush id root forget" in refused.err, is_sealed(ann)) == (4, True, True)
     other = private(tmp_path / "other", "another one")
     assert ann.json("id", "passphrase", "--new-passphrase-file", other, "--passphrase-file", file).code == 0
-    assert ann.json("identity", "freeze", "--passphrase-file", other).one() == {"frozen": True}
+    assert ann.json("identity", "freeze", "--passphrase-file", other).one() == {"frozen": True, "silenced": []}
 
     asked = ann.json("id", "root", "forget")
     assert (asked.code, "--yes" in asked.err) == (2, True)
@@ -352,7 +352,7 @@ def test_no_root_key_is_kept_unsealed_or_under_a_typing_error_or_from_other_word
 def test_a_freeze_is_an_alarm_that_everybody_hears_of_and_only_the_owner_is_told_to_end(
     ann: Cli, tmp_path: Path
 ) -> None:
-    assert ann.json("identity", "freeze", "--words-from", words_of(ann)).one() == {"frozen": True}
+    assert ann.json("identity", "freeze", "--words-from", words_of(ann)).one() == {"frozen": True, "silenced": []}
     again = ann.json("identity", "freeze", "--words-from", words_of(ann))
     assert (again.code, again.err) == (1, "unhush: this account is frozen already; the next rotate ends that\n")
 

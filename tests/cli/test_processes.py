@@ -206,7 +206,6 @@ OFFLINE = {
     "id check": ["id", "check", "--words-from", "{copy}"],
     "device list": ["device", "list"],
     "identity log": ["identity", "log"],
-    "identity freeze": ["identity", "freeze", "--words-from", "{copy}"],
 }
 # These ask peers for something first.
 ONLINE = {"run", "restore", "rotate"}

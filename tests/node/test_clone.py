@@ -446,9 +446,9 @@ def test_a_running_node_goes_on_when_another_process_renews_its_home(story: Call
 
         assert not ask("post after all").startswith("refused")
         assert ask("device") == str(device.key)
-        running.say("end")
         told.sent += ["before it finds out", "after all"]
         told.await_sent()
+        running.say("end")
         running.finish()
     told.check_no_fork()
 

@@ -23,7 +23,7 @@ from unhush.identity.keys import SigningKey
 from unhush.identity.words import Words
 from unhush.node import Config, Node, found_account
 from unhush.node.config import Home, wall_clock_ms
-from unhush.node.errors import AccountExists, DeviceRefused, NetworkFailed, NotFound
+from unhush.node.errors import AccountExists, DeviceRefused, NetworkFailed, NotFound, SeveralAccounts
 from unhush.node.views import DeviceState
 
 WORDS = Words(bytes(range(32)))
@@ -303,7 +303,7 @@ class Liars:
         return answer
 
 
-def test_of_several_accounts_of_the_same_words_the_newest_comes_and_all_are_told(follower: Follower) -> None:
+def test_of_several_accounts_of_the_same_words_the_person_says_which(follower: Follower) -> None:
     second = config_of(follower.root / "second", clock_ms=lambda: wall_clock_ms() + 5_000)
     newer = found_account(second, "Ann again", words=WORDS).account
     follower.write(["in the first"])
@@ -311,14 +311,28 @@ def test_of_several_accounts_of_the_same_words_the_newest_comes_and_all_are_told
         node.post("in the second")
         follower.take(node)
 
-    with Node.open(follower.config()) as node:
-        restored = node.restore(WORDS)
-        assert (restored.account, restored.others) == (newer, (follower.account,))
-        assert posts_of(node, newer) == ["in the second"]
+    with Node.open(follower.config()) as node, pytest.raises(SeveralAccounts) as refused:
+        node.restore(WORDS)
+    assert set(refused.value.accounts) == {newer, follower.account}
     with Node.open(config_of(follower.root / "other", peers=(follower.address,))) as node:
         restored = node.restore(WORDS, account=follower.account)
         assert (restored.account, restored.others) == (follower.account, (newer,))
         assert posts_of(node, follower.account) == ["in the first"]
+
+
+def test_of_several_accounts_of_the_same_words_the_one_that_was_rotated_comes(follower: Follower) -> None:
+    """Whoever stole the first root key can found another account beside it, with any date, but never rotate it."""
+    second = config_of(follower.root / "second", clock_ms=lambda: wall_clock_ms() - 5_000)
+    rotated = found_account(second, "Ann again", words=WORDS).account
+    with Node.open(second) as node:
+        node.post("in the second")
+        node.devices.rotate(node.devices.plan_rotation(), WORDS)
+        follower.take(node)
+
+    with Node.open(follower.config()) as node:
+        restored = node.restore(WORDS)
+        assert (restored.account, restored.others) == (rotated, (follower.account,))
+        assert posts_of(node, rotated) == ["in the second"]
 
 
 def test_an_account_that_these_words_did_not_found_is_not_found(follower: Follower) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,11 @@ def exchange(one: Node, other: Node) -> None:
 def _operations(node: Node) -> tuple[Arrival, ...]:
     with node._store.snapshot() as snapshot:
         return tuple(Arrival(record.block, record.body) for record in snapshot.operations(node.account()))
+
+
+def has_lost(node: Node) -> bool:
+    with node._store.snapshot() as snapshot:
+        return bool(snapshot.lost_operations())
 
 
 def states(node: Node) -> dict[str, DeviceState]:
@@ -99,3 +105,41 @@ def test_the_next_rotate_ends_the_alarm(machines: tuple[Node, Node], words: Word
 
     assert [node.devices.identity(node.account()).alarms for node in machines] == [(), ()]
     assert [node.devices.identity(node.account()).generation for node in machines] == [2, 2]
+
+
+def test_what_a_thief_signed_on_the_losing_twin_does_not_come_back_after_a_rotate(
+    machines: tuple[Node, Node], words: Words
+) -> None:
+    """A stolen root key adds a device on our table, which then loses: the rotate that heals it ends that too."""
+    for node in machines:
+        node.devices.rotate(node.devices.plan_rotation(), words)
+    for node in machines:  # whichever loses
+        node.devices.add_key(Device(SigningKey(os.urandom(32)).public, "thief"), words)
+    exchange(*machines)
+    loser = next(node for node in machines if has_lost(node))
+    plan = loser.devices.plan_rotation()
+
+    loser.devices.rotate(replace(plan, rows=tuple(row for row in plan.rows if row.name != "thief")), words)
+    loser.devices.add_key(Device(SigningKey(os.urandom(32)).public, "lamp"), words)
+
+    assert loser.devices.sign_again(words) == 0
+    assert set(states(loser)) == {"Ann", "lamp"}
+
+
+def test_a_device_whose_add_a_freeze_silenced_is_named_in_the_next_plan(
+    machines: tuple[Node, Node], words: Words
+) -> None:
+    node = machines[0]
+    phone = Device(SigningKey(os.urandom(32)).public, "phone")
+    node.devices.add_key(phone, words)
+    node.devices.freeze(words)
+
+    plan = node.devices.plan_rotation()
+    rows = {row.name: row for row in node.devices.describe_rotation(plan)}
+
+    assert phone.key in plan.added
+    assert phone.key not in {row.key for row in plan.rows}  # only a person's word lists it again
+    assert rows["phone"].state is DeviceState.UNLISTED
+    assert rows["phone"].is_added
+    node.devices.rotate(replace(plan, rows=(*plan.rows, phone)), words)
+    assert states(node) == {"Ann": DeviceState.OPEN, "phone": DeviceState.OPEN}

@@ -229,7 +229,7 @@ MALFORMED: dict[str, Any] = {
     "a find of a short root": {"type": "find", "root": bytes(31)},
     "found without operations": {"type": "found", "root": bytes(32)},
     "found with an operation without its body": {"type": "found", "root": bytes(32), "ops": [[b"e", None]]},
-    "found with nine inceptions": {"type": "found", "root": bytes(32), "ops": [[b"e", b"b"]] * 9},
+    "found with too many tables": {"type": "found", "root": bytes(32), "ops": [[b"e", b"b"]] * 17},
     "no points": points(),
     "points without an account": points([0, bytes(16)], account=None),
     "points without a key": points([0, bytes(16)], key=None),
