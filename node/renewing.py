@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 REST_S: Final = 10.0  # without anything new
 LOOK_EVERY_S: Final = 0.05
+AGAIN_S: Final = 1.0
 
 
 class Renewing:
@@ -30,6 +31,7 @@ class Renewing:
         self._devices = devices
         self._changed = threading.Event()
         self._is_stopping = False
+        self._failure = ""  # said once
         self._unsubscribe = store.subscribe(self._changed.set)
         self._thread = threading.Thread(target=self._run, name="unhush-renewing", daemon=True)
         self._changed.set()  # the proof may have come while no node ran
@@ -42,20 +44,24 @@ class Renewing:
         self._thread.join()
 
     def _run(self) -> None:
-        while self._changed.wait() and not self._is_stopping:
+        said = ""
+        while True:
+            # With a problem said we look again by ourselves: the passphrase may become known without any news.
+            self._changed.wait(AGAIN_S if said else None)
             self._changed.clear()
+            if self._is_stopping:
+                return
             with self._store.snapshot() as snapshot:
                 problem = snapshot.why_not_to_write()
                 is_found = snapshot.clone_found()
                 has_lost = bool(snapshot.lost_operations())
             if has_lost and self._keys.can_open_root():
                 self._sign_again()
-            if not problem:
-                continue
             if is_found and self._keys.can_open_root() and self._wait_for_rest() and self._renew():
-                continue
-            log.error("nothing is published: %s", problem)
-            return
+                problem = ""
+            if problem and problem != said:
+                log.error("nothing is published: %s", problem)
+            said = problem
 
     def _sign_again(self) -> None:
         try:
@@ -86,7 +92,9 @@ class Renewing:
         try:
             device, written = self._devices.renew()
         except UnhushError as exc:
-            log.error("this device needs a new key and could not get one: %s", exc)
+            if str(exc) != self._failure:
+                self._failure = str(exc)
+                log.error("this device needs a new key and could not get one: %s", exc)
             return False
         log.warning("this home was an older copy: new device key=%s records signed again=%d", device.key, written)
         return True

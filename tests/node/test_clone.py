@@ -67,8 +67,8 @@ class Story:
     """Ann's home, its older copy, and Ben, who follows her and runs all the time."""
 
     def __init__(self, root: Path, started: ExitStack, *, keeps_root: bool) -> None:
-        self._root = root
         self._started = started
+        self.image = root / "image"
         passphrase = (lambda: PASSPHRASE) if keeps_root else None
         self.config = config_of(root / "ann", passphrase=passphrase)
         self.ann = found_account(self.config, "Ann", words=WORDS, keep_root=keeps_root).account
@@ -87,14 +87,18 @@ class Story:
             self.await_sent()
         with Node.open(self.config) as node:
             self.write(node, "in the copy, sent later", dice.randint(0, 3))
-        shutil.copytree(self.config.home, self._root / "image")
+        shutil.copytree(self.config.home, self.image)
         with Node.open(self.config) as node:
             node.start_network()
             self.meet(node)
             self.write(node, "after the copy", dice.choice([1, 2, 5, 120]))
             self.await_sent()
+        self.put_back()
+
+    def put_back(self) -> None:
+        """The older copy takes the place of the home."""
         shutil.rmtree(self.config.home)
-        (self._root / "image").rename(self.config.home)
+        self.image.rename(self.config.home)
         self.held = {record.cid for record in records_of(self.ben, self.ann)}
 
     def write(self, node: Node, what: str, number: int) -> None:
@@ -528,3 +532,44 @@ def test_a_fork_that_happened_all_the_same_stops_the_device_and_a_cut_cures_it(
     kept = sorted([*(text for text in told.sent if not text.startswith("by the copy")), "after all"])
     await_all([copy, told.ben, cleo], lambda node: sorted(posts_of(node, told.ann)) == kept, "all show the same branch")
     assert {fork_of(node, told.ann, old) for node in (copy, told.ben, cleo)} == {None}
+
+
+def test_an_old_copy_that_does_not_know_its_passphrase_yet_renews_once_it_does(story: Callable[[bool], Story]) -> None:
+    told = story(True)
+    told.go_on(Random(6))
+    copy = told.open()
+    old = copy.device()
+    copy.start_network()
+    told.meet(copy)
+    await_until(lambda: copy.status().problem, "the copy finds out")
+    assert copy.device() == old
+
+    persist(copy, "after all")
+
+    told.sent.append("after all")
+    told.await_sent()
+    assert copy.device() != old
+    told.check_no_fork()
+
+
+def test_what_others_hold_of_an_old_copy_is_not_signed_again(story: Callable[[bool], Story]) -> None:
+    """The proof is the newest entry, and comes first; only the oldest tells that the rest is held elsewhere."""
+    told = story(True)
+    with Node.open(told.config) as node:
+        told.write(node, "in the copy, sent later", 3)
+    shutil.copytree(told.config.home, told.image)
+    with Node.open(told.config) as node:
+        told.write(node, "after the copy", 1_000)
+        node.start_network()
+        told.meet(node)
+        told.await_sent()
+    told.put_back()
+    copy = told.open()
+    old = copy.device()
+    told.write(copy, "by the copy", 2)
+    copy.start_network()
+    told.meet(copy)
+    await_until(lambda: copy.device() != old, "the copy has a new key")
+    told.await_sent()
+    assert len(told.shown) == len(set(told.shown))
+    told.check_no_fork()
