@@ -70,7 +70,7 @@ class ReadPoints:
 
 @dataclass(frozen=True, slots=True)
 class ReadFound:
-    """Answer with ``FoundRead``: inceptions by this root key, each with its table that stands, ``MAX_FOUND`` at most."""
+    """Answer with ``FoundRead``: inceptions this root key signed, each with the table that stands, 16 at most."""
 
     root: PublicKey
 

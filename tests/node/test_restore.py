@@ -131,7 +131,9 @@ def test_a_restore_that_is_killed_again_and_again_goes_on_and_makes_one_device(f
     assert len(follower.node.devices.identity(follower.account).devices) == 2
 
 
-@pytest.mark.parametrize("wait_s", [0.0, 0.02, 0.1, 0.3])
+@pytest.mark.parametrize(
+    "wait_s", [0.0, 0.1, *(pytest.param(wait_s, marks=pytest.mark.long) for wait_s in (0.02, 0.3))]
+)
 def test_a_restore_killed_just_after_it_added_its_device_is_done_by_the_next(
     wait_s: float, follower: "Follower"
 ) -> None:

@@ -102,14 +102,13 @@ def loot(what: str, answers: list[Record]) -> list[Body]:
     for number in range(STOLEN):
         target = answers[number % len(answers)]
         link = Reply(target.cid, target.cid, target.account, target.account)
-        bodies.append(
-            [
-                Post(f"THIEF {what} {number}"),
-                Post(f"THIEF answers {what} {number}", reply=link),
-                Delete(target.cid),
-                Profile("THIEF"),
-            ][number % 4]
+        turns: tuple[Body, ...] = (
+            Post(f"THIEF {what} {number}"),
+            Post(f"THIEF answers {what} {number}", reply=link),
+            Delete(target.cid),
+            Profile("THIEF"),
         )
+        bodies.append(turns[number % len(turns)])
     return bodies
 
 
@@ -120,8 +119,9 @@ def test_what_a_thief_wrote_in_three_partitions_is_gone_from_all_ten_nodes_after
     laptop, phone = owner.laptop, owner.add_device("phone")
     publish(phone, [f"phone {number}" for number in range(HONEST)])
     publish(laptop, [f"laptop {number}" for number in range(HONEST)])
-    for node in (laptop, phone):
-        await_until(lambda node=node: len(posts_of(node, owner.account)) == 2 * HONEST, "both devices have it all")
+    await_all(
+        [laptop, phone], lambda node: len(posts_of(node, owner.account)) == 2 * HONEST, "both devices have it all"
+    )
     await_until(lambda: phone.status().local_only == 0, "the phone knows that all of it left")
     laptop.stop_network()
     phone.stop_network()
@@ -156,11 +156,12 @@ def test_what_a_thief_wrote_in_three_partitions_is_gone_from_all_ten_nodes_after
     give(shorts[0], before)
     give(wholes[4], after)
 
-    for node in (*both, *one):
-        left_s = max(1.0, WITHIN_S - (time.monotonic() - began))
-        await_until(
-            lambda node=node: fork_of(node, owner.account, stolen) == fork, "the fork is marked", within_s=left_s
-        )
+    await_all(
+        [*both, *one],
+        lambda node: fork_of(node, owner.account, stolen) == fork,
+        "everybody who holds both branches marks the fork",
+        within_s=WITHIN_S,
+    )
     marked_s = time.monotonic() - began
     await_all(other, lambda node: "THIEF after 48" in posts_of(node, owner.account), "the third part has one branch")
     assert [fork_of(node, owner.account, stolen) for node in everybody] == [fork] * 7 + [None] * 3

@@ -31,7 +31,8 @@ HAND: Final = 500  # records given to a store at once
 
 def config_of(home: Path, **settings: Any) -> Config:
     """A home on loopback whose sealing costs nothing."""
-    return Config(home, **({"network": NETWORK, "listen": (ANY_PORT,), "sealing": CHEAP} | settings))
+    usual: dict[str, Any] = {"network": NETWORK, "listen": (ANY_PORT,), "sealing": CHEAP}
+    return Config(home, **(usual | settings))
 
 
 def address_of(node: Node) -> str:

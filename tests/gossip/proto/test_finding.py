@@ -75,7 +75,7 @@ def test_an_answer_takes_one_frame_that_every_peer_reads() -> None:
     pair.run()
     (found,) = pair.b.found
     assert found.ops == tuple(ops[:4])
-    pair = pair_that_knows(*(operation(f"{number}") for number in range(12))).open().run()
+    pair = pair_that_knows(*(operation(f"{number}") for number in range(20))).open().run()
     pair.b.feed(Find(ROOT))
     pair.run()
     assert len(pair.b.found[0].ops) == limits.MAX_FOUND
