@@ -69,6 +69,14 @@ class WrongUse(click.ClickException):
         click.echo(f"unhush: {self.message}", err=True, file=file)
 
 
+def expanded(path: Path) -> Path:
+    """A path with ``~`` and ``~user`` written out; raises ``WrongUse`` if there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise WrongUse(f"{path} is in the home folder of a user who does not exist here.") from exc
+
+
 def is_terminal(stream: IO[str] | None) -> bool:
     """Whether a person sits at a standard stream; a closed one is None."""
     return stream is not None and stream.isatty()

@@ -294,12 +294,7 @@ def _decide_on_added(node: "Node", plan: "RotationPlan", decided: set[str], *, d
     from unhush.node.devices import Last
 
     for device in node.devices.identity(node.account()).devices:
-        if (
-            device.key not in plan.added
-            or device.key == plan.this
-            or str(device.key) in decided
-            or device.state.value not in ("open", "unlisted")
-        ):
+        if device.key not in plan.to_decide or str(device.key) in decided:
             continue
         if drop_all:
             plan = _dropped(plan, device)

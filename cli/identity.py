@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unhush.cli import keyrings
-from unhush.cli.asking import can_ask_hidden, confirm
-from unhush.cli.context import FILE, Context, OurGroup, WrongUse, pass_context
+from unhush.cli.asking import can_ask, can_ask_hidden, confirm
+from unhush.cli.context import FILE, Context, OurGroup, WrongUse, expanded, pass_context
 from unhush.cli.founding import ask_three
 from unhush.cli.passing import pass_on
 from unhush.cli.secrets import PassphraseSource, SigningCommand, WordsSource, ask_new_passphrase, words_option
@@ -33,6 +33,7 @@ def show_command(context: Context, qr: bool) -> None:
     with context.open() as node:
         account = node.account()
         status, is_sealed = node.status(), node.devices.is_sealed()
+        root_problem = node.root_problem()
         identity = node.devices.identity(account)
     this = next((device for device in identity.devices if device.is_this), None)
     name = display_name(status.name, account)
@@ -47,6 +48,7 @@ def show_command(context: Context, qr: bool) -> None:
         "device": json_of_device(this) if this is not None else None,
         "sealed": is_sealed,
         "keeps_root": status.keeps_root,
+        "root_problem": root_problem or None,
         "alarms": list(identity.alarms),
         "complete": identity.is_complete,
         "problem": status.problem or None,
@@ -63,7 +65,7 @@ def show_command(context: Context, qr: bool) -> None:
         if this is not None
         else "this device  none of the account's",
         f"its key      {'sealed with a passphrase' if is_sealed else 'not sealed; to seal it: unhush id passphrase'}",
-        f"root key     {'kept here, sealed' if status.keeps_root else 'not kept here: the 24 words sign for devices'}",
+        f"root key     {_root_text(root_problem, is_kept=status.keeps_root)}",
         f"words        still wait in {status.words_waiting}; once on paper: unhush id check"
         if status.words_waiting
         else "",
@@ -72,6 +74,12 @@ def show_command(context: Context, qr: bool) -> None:
     ]
     text = "\n".join(line for line in lines if line)
     context.emit(value, f"{text}\n\n{_qr(str(account))}" if qr else text)
+
+
+def _root_text(problem: str, *, is_kept: bool) -> str:
+    if problem:
+        return f"kept here and cannot be used: {problem}"
+    return "kept here, sealed" if is_kept else "not kept here: the 24 words sign for devices"
 
 
 def _qr(text: str) -> str:
@@ -110,7 +118,7 @@ def check_command(context: Context, words: WordsSource) -> None:
 def _check_all(node: "Node", source: WordsSource) -> None:
     waiting = node.devices.words_wait_at()
     if waiting is not None and source.given not in (None, "-"):
-        given = Path(source.given or "").expanduser()
+        given = expanded(Path(source.given or ""))
         if given.exists() and given.samefile(waiting):
             raise WrongUse(f"{waiting} is the file that waits to be erased: check what you wrote down instead.")
     node.devices.check_words(source.get().text())
@@ -147,7 +155,9 @@ def passphrase_command(
     if keyring and no_passphrase:
         raise WrongUse("Without a passphrase there is nothing for the keyring.")
     if keyring and not keyrings.is_installed():
-        raise WrongUse("There is no keyring support here; install it with: pip install 'unhush[keyring]'")
+        raise WrongUse(
+            "There is no keyring support here: the Python package keyring has to be installed beside unhush."
+        )
     with context.open() as node:
         was_sealed = node.devices.is_sealed()
         if keyring is False and new_passphrase_file is None and not no_passphrase:
@@ -282,6 +292,9 @@ def freeze_command(context: Context, words: WordsSource, yes: bool) -> None:
                 "This device itself was added since the last rotate: it will publish nothing until you rotate. Freeze?",
                 otherwise="This device would publish nothing until you rotate; to freeze all the same: --yes",
             )
+        elif silenced and can_ask() and not yes:
+            named = ", ".join(display_device(device.name) for device in silenced)
+            confirm(f"Added since the last rotate, and without a say until the next: {named}. Freeze?", otherwise="")
         words.sign(node.devices.freeze)
         pass_on(context, node)
     context.emit(

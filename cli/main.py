@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from unhush import __version__
-from unhush.cli.context import FILE, Context
+from unhush.cli.context import FILE, Context, expanded
 
 # Where each command lives, and what `unhush --help` says of it.
 COMMANDS: Final = {
@@ -98,7 +98,7 @@ def _path_from(variable: str) -> Path | None:
 
 
 def _expanded(path: Path | None) -> Path | None:
-    return path.expanduser() if path is not None else None
+    return expanded(path) if path is not None else None
 
 
 def main() -> NoReturn:
@@ -165,7 +165,7 @@ def _next_step(error: Exception) -> str:
         case errors.WordsNeeded():
             return "; name a file that holds them, or - for the input: --words-from FILE"
         case errors.NotSynced():
-            return "; run a node that reaches your other devices or followers, or go on without: --unsynced"
+            return "; an address of a node that has the account helps: unhush peers add MULTIADDR, or --peer"
     return ""
 
 

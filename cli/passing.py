@@ -25,7 +25,7 @@ def sync_first(context: Context, node: "Node", *, unsynced: bool) -> None:
     if unsynced:
         return
     if not can_ask():
-        raise NotSynced("this would be decided on what this machine alone has seen")
+        raise NotSynced("this would be decided on what this machine alone has seen; to do so: --unsynced")
     click.confirm("Go on with what this machine has seen?", abort=True, err=True)
 
 

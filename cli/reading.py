@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from unhush.node import Node
 
 
+_NO_ACCOUNT = "none yet; make one with: unhush init --name NAME; or: unhush restore, unhush device join"
+
+
 @click.command(cls=OurCommand, name="timeline")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many records.")
 @click.option("--follow", is_flag=True, help="Oldest first, and go on printing what arrives until stopped.")
@@ -82,7 +85,7 @@ def status_command(context: Context) -> None:
     """Say how this home is, with or without a running node."""
     with context.open() as node:
         status = node.status()
-        home = node.config.home
+        home, root_problem = node.config.home, node.root_problem()
     identity = status.identity
     alarms = identity.alarms if identity is not None else ()
     contested = identity.contested if identity is not None else 0
@@ -107,10 +110,11 @@ def status_command(context: Context) -> None:
         "cut_devices": cut,
         "local_only": status.local_only,
         "keeps_root": status.keeps_root,
+        "root_problem": root_problem or None,
     }
     lines = [
         f"home      {home}",
-        f"account   {status.account or 'none yet; make one with: unhush init --name NAME'}",
+        f"account   {status.account or _NO_ACCOUNT}",
         f"name      {display_name(status.name, status.account)}" if status.account is not None else "",
         f"keeps     {status.records} records; follows {status.follows}",
         f"node      running, {status.peers_connected} peers connected"
@@ -120,6 +124,7 @@ def status_command(context: Context) -> None:
         f"unsent    {records_are(status.local_only)} on this device only" if status.local_only else "",
         *(f"account   {line}" for line in health_lines(contested, unproven, cut)),
         f"problem   {status.problem}" if status.problem else "",
+        f"root key  kept here and cannot be used: {root_problem}" if root_problem else "",
         *(f"alarm     {line}" for line in alarm_lines(alarms, is_own=True)),
         f"words     still wait in {status.words_waiting}: write them on paper, then: unhush id check"
         if status.words_waiting

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unhush.cli.asking import can_ask
-from unhush.cli.context import Context, is_terminal, pass_context
+from unhush.cli.context import Context, WrongUse, is_terminal, pass_context
 from unhush.cli.founding import new_passphrase
 from unhush.cli.secrets import SigningCommand, WordsSource, words_option
 from unhush.cli.standing import device_text, display_device, json_of_device, short_key
@@ -47,9 +47,12 @@ def restore_command(
     This device gets a key of its own and is added; your history comes back, and the people who follow you notice
     nothing but your next post. If it is interrupted, the same command goes on.
     """
+    from unhush.node.config import Home
     from unhush.node.devices import check_device_name
 
     check_device_name(name.strip())
+    if not peers and not Home(context.config().home).store.exists():
+        raise WrongUse("There is nobody to ask: give the address of a machine that has the account: --peer MULTIADDR")
     given = words.get()
     with open_new(context, peers=peers, listen=listen, no_passphrase=no_passphrase) as node:
         if keep_root_key and node.config.passphrase is None:

@@ -83,6 +83,8 @@ def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None
     lines += [f"  listening on  {listen}" for listen in status.listen]
     if node.config.listen == DEFAULT_LISTEN and f"/tcp/{DEFAULT_PORT}/" not in "".join(status.listen):
         lines.append(f"  port {DEFAULT_PORT} is taken: these addresses are good until this node ends, no longer")
+    if status.problem:
+        lines.append(f"  nothing is published from here: {status.problem}")
     if status.words_waiting:
         lines.append(f"  recovery words wait in {status.words_waiting}: once they are on paper: unhush id check")
     if address is not None:

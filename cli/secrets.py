@@ -14,7 +14,7 @@ import click
 
 from unhush.cli import keyrings
 from unhush.cli.asking import ask_hidden, can_ask, can_ask_hidden
-from unhush.cli.context import FILE, Context, OurCommand, WrongUse
+from unhush.cli.context import FILE, Context, OurCommand, WrongUse, expanded
 
 if TYPE_CHECKING:
     from unhush.identity.words import Words
@@ -44,7 +44,7 @@ class SigningCommand(OurCommand):
 
 def _set_passphrase_file(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
     if value is not None:
-        ctx.find_object(Context).passphrase_file = value.expanduser()  # type: ignore[union-attr]  # the top group made it
+        ctx.find_object(Context).passphrase_file = expanded(value)  # type: ignore[union-attr]  # the top group made it
 
 
 class PassphraseSource:
@@ -119,7 +119,7 @@ class WordsSource:
         from unhush.node.secrets import read_words
 
         if self.given not in (None, "-"):
-            return read_words(Path(self.given).expanduser())
+            return read_words(expanded(Path(self.given)))
         if self.given == "-" and not can_ask():
             return _read_input()
         if not can_ask_hidden():

@@ -81,9 +81,11 @@ def device_state(device: "DeviceInfo") -> str:
         case "open":
             return "open, added since the last rotate" if device.is_added else "open"
         case "cut" if device.cut is not None:
-            return f"cut off after its record {device.cut[0]}"
+            return f"cut off after its first {records(device.cut[0] + 1)}"
         case "void":
             return "cut off, and nothing of it stays"
+        case _ if device.is_added:
+            return "added, and without a say until the next rotate"
         case _:
             return "not listed: it has no say"
 

@@ -70,7 +70,14 @@ class RotationPlan:
     rows: tuple[Device, ...]
     this: PublicKey  # always open in it
     added: frozenset[PublicKey]  # rows that an add of the present generation opened
+    silenced: tuple[Device, ...]  # added too, but open in no row: a freeze, a flood or a closed table took their say
     alarms: tuple[str, ...]
+
+    @property
+    def to_decide(self) -> frozenset[PublicKey]:
+        """Devices that a thief of the root key can have added: each needs a person's word."""
+        opened = {row.key for row in self.rows if row.key in self.added and row.cut == OPEN}
+        return frozenset(opened | {row.key for row in self.silenced}) - {self.this}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,8 @@ class Devices:
         wanted = text.strip()
         exact = [device for device in devices if wanted and wanted in (device.name, str(device.key))]
         found = exact or [device for device in devices if len(wanted) > 3 and str(device.key).startswith(wanted)]
+        if len(found) > 1:  # a renewed device bears the name of the one it replaced
+            found = [device for device in found if device.state is DeviceState.OPEN] or found
         if not found:
             raise NotFound(f"this account has no device {text!r}; see: unhush device list")
         if len(found) > 1:
@@ -133,6 +142,7 @@ class Devices:
         """The code by which this machine asks to be added; its key is made now, if there is none."""
         check_device_name(name)
         key = self._keys.make_device(sealed=self._config.passphrase is not None)
+        self._store.put_requested()
         return encode_request(key, name, self._config.network)
 
     def add(self, code: str, words: Words | None = None) -> DeviceInfo:
@@ -220,13 +230,21 @@ class Devices:
             raise DeviceRefused(f"no rotations left: an account has {GENERATIONS}")
         this = self._keys.device_facts().public
         rows = [Device(key, state.names.get(key, ""), cut) for key, cut in state.cuts.items()]
+        # What a freeze silenced keeps the end that a revoke gave it; what no revoke ended needs a person's word.
+        silenced = [
+            Device(key, add.name, trunk.revokes[key].cut if key in trunk.revokes else OPEN)
+            for key, add in trunk.adds.items()
+            if key not in state.cuts
+        ]
+        rows += [row for row in silenced if row.cut != OPEN and row.key != this]
         # The device at which the words are typed is the one the person trusts.
         others = sorted((row for row in rows if row.key != this), key=lambda row: (row.cut != OPEN, row.name, row.key))
-        mine = next((row for row in rows if row.key == this), Device(this, "this device"))
+        mine = next((row for row in (*rows, *silenced) if row.key == this), Device(this, "this device"))
         added = frozenset(trunk.adds) - {row.key for row in trunk.table.devices}
         alarms = tuple(sorted(alarm.value for alarm in state.alarms))
         ours = replace(mine, cut=OPEN)
-        return RotationPlan(state.generation + 1, state.table, (ours, *others), this, added, alarms)
+        waiting = tuple(row for row in silenced if row.cut == OPEN and row.key != this)
+        return RotationPlan(state.generation + 1, state.table, (ours, *others), this, added, waiting, alarms)
 
     def cut_row(self, row: Device, at: Last | Cid) -> Device:
         """A row of a plan with its log ended; raises ``NotFound`` for a record that is not of this device."""
@@ -310,9 +328,8 @@ class Devices:
 
     def forget_root(self) -> None:
         """Remove the root key from this machine; raises ``KeyFileError`` if it is not kept here."""
-        if self._keys.keeps_root() is None:
+        if not self._keys.forget_root():
             raise KeyFileError("the root key is not kept on this machine")
-        self._keys.forget_root()
 
     def check_words(self, text: str) -> None:
         """Raise ``BadWords`` unless these are the 24 words of this account."""
@@ -460,7 +477,10 @@ def _find_cut(snapshot: Snapshot, account: Account, key: PublicKey, at: Last | C
     if at is Last.NOTHING:
         return NOTHING
     if at is Last.SEEN:
-        newest = snapshot.newest_in_force(account, key, 1)
+        # Of a device that a freeze silenced nothing is in force, and yet all of it was seen.
+        newest = snapshot.newest_in_force(account, key, 1) or (
+            snapshot.newest_held(account, key) if account.state.cut_of(key) is None else []
+        )
         return (newest[0].entry.header.seq, newest[0].cid.bytes) if newest else NOTHING
     record = snapshot.record(at)
     if record is None or record.account != account.id or record.entry.header.key != key:

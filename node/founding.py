@@ -19,7 +19,7 @@ from unhush.node.config import Config, Home
 from unhush.node.errors import AccountExists, BadConfig, KeyFileError
 from unhush.node.lock import HomeLock
 from unhush.node.secrets import Keys
-from unhush.storage.keyfile import make_private_dir, read_private, write_key, write_new_private, write_private
+from unhush.storage.keyfile import make_private_dir, read_private, write_new_private, write_private
 from unhush.storage.kinds import Profile
 from unhush.storage.publish import Publisher
 from unhush.storage.store import Store
@@ -62,10 +62,15 @@ def found_account(
         kept_at = words_to
         if words is None:
             kept_at = words_to or home.words
-            words = _keep_words(config, home, kept_at)
+            words = _keep_words(config, store, home, kept_at)
         elif kept_at is not None:
             write_new_private(kept_at, words.text().encode() + b"\n")
+        if kept_at is not None:
+            # Before the account: no crash makes one that reminds nobody of its words. And before the keys, which take
+            # their time: a second attempt knows the file by this.
+            store.put_words_at(kept_at)
         keys = Keys(config)
+        keys.clear_unfinished(words.root(0).public, sealed=config.passphrase is not None)
         device = keys.make_device(sealed=config.passphrase is not None)
         if config.passphrase is not None:
             keys.seal_device()
@@ -79,8 +84,6 @@ def found_account(
             salt=config.random_bytes(16),
             network=config.network,
         )
-        if kept_at is not None:
-            store.put_words_at(kept_at)  # before the account: no crash makes one that reminds nobody of its words
         store.found_account(publisher(config, device), inception, profile)
         return Created(inception.entry.account, device.public, profile.name, kept_at)
 
@@ -115,7 +118,13 @@ def _open_empty(config: Config) -> Store:
     make_private_dir(config.home)
     store = Store(config.home, network=config.network, clock_ms=config.clock_ms)
     with store.snapshot() as snapshot:
-        own = snapshot.own_account()
+        own, is_requested = snapshot.own_account(), snapshot.is_requested()
+    if own is None and is_requested:
+        store.close()
+        raise BadConfig(
+            f"{config.home} has asked to become a device of an account: unhush device join ACCOUNT; "
+            "for an account of its own take another home"
+        )
     if own is not None:
         store.close()
         raise AccountExists(f"{config.home} has an account already: {own}")
@@ -126,13 +135,15 @@ def publisher(config: Config, device: SigningKey) -> Publisher:
     return Publisher(device, network=config.network, clock_ms=config.clock_ms, random_bytes=config.random_bytes)
 
 
-def _keep_words(config: Config, home: Home, path: Path) -> Words:
-    """Write new words; those that a crash left in the home before their account existed are used again."""
+def _keep_words(config: Config, store: Store, home: Home, path: Path) -> Words:
+    """Write new words; those of this home that a crash left before their account existed are used again."""
     words = generate_words(config)
     try:
         write_new_private(path, words.text().encode() + b"\n")
     except KeyFileError:
-        if path != home.words or not path.exists():
+        with store.snapshot() as snapshot:
+            is_ours = path == home.words or path.resolve() == snapshot.words_at()
+        if not is_ours or not path.exists():
             raise
         kept = read_private(path)
         if not kept:  # a crash between the making of the file and its first byte
@@ -143,12 +154,6 @@ def _keep_words(config: Config, home: Home, path: Path) -> Words:
         except BadWords as exc:
             raise KeyFileError(f"{path} exists and holds no recovery words; nothing was written over it") from exc
     return words
-
-
-def make_key(config: Config, path: Path, kind: str) -> SigningKey:
-    key = SigningKey(config.random_bytes(32))
-    write_key(path, kind, key)
-    return key
 
 
 def _device_name(name: str) -> str:

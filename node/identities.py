@@ -145,4 +145,4 @@ def _verdict_on_revoke(state: State, revoke: Op) -> tuple[bool, str]:
         return False, "the device is not listed: it has no say anyway, and no add can open it"
     if cut != revoke.cut:
         return False, "the table cuts the device off earlier"
-    return True, "nothing of the device stays" if cut == NOTHING else f"its records up to number {cut[0]} stay"
+    return True, "nothing of the device stays" if cut == NOTHING else f"its first {cut[0] + 1} records stay"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.keys import PublicKey, self_test
+from unhush.identity.trunk import Standing
 from unhush.identity.words import Words
 from unhush.node.config import Config, Home, check_address
 from unhush.node.control import ask, parse_network_view
@@ -90,8 +91,10 @@ class Node:
         return self._show(self._publish(Post(post) if isinstance(post, str) else post))
 
     def reply(self, to: Cid | str, text: str | Post) -> Shown:
-        """Answer a record held here; raises ``NotFound``."""
+        """Answer a record held here; raises ``NotFound``, also for a record that has no say."""
         target = self.show(to)
+        if target.standing in _HIDDEN:
+            raise NotFound(f"record {target.id} is not in force, so it cannot be answered")
         root, root_account = target.id, target.account
         if target.reply is not None:
             root, root_account = target.reply.root, target.reply.root_account
@@ -192,7 +195,7 @@ class Node:
 
     def events(self, since: int = 0, timeout_s: float | None = None, *, home_only: bool = False) -> Iterator[Shown]:
         """Records in order of arrival after aid ``since``; waits for more until ``timeout_s`` pass without any,
-        or the node is closed.
+        or the node is closed. Void and unproven ones are left out.
 
         ``home_only``: only what belongs to the home timeline. A caller that stops may go on later from the
         last ``aid`` it saw.
@@ -215,11 +218,12 @@ class Node:
             with self._store.snapshot() as snapshot:
                 reader = Reader(snapshot)
                 records = list(islice(snapshot.journal(since), _STEP))
-                return records, [
+                shown = [
                     reader.shown(record)
                     for record in records
                     if not record.entry.header.is_identity and (not home_only or snapshot.is_in_home(record))
                 ]
+                return records, [each for each in shown if each.standing not in _HIDDEN]
 
     def wait_for_news(self, after_aid: int, timeout_s: float) -> int:
         """Sleep until the journal is past ``after_aid`` or time is up; the newest aid."""
@@ -280,8 +284,12 @@ class Node:
                 identity=describe(snapshot, me) if me is not None else None,
                 problem=snapshot.why_not_to_write(),
                 local_only=snapshot.count_local(),
-                keeps_root=self._keys.keeps_root() is not None,
+                keeps_root=not self._keys.root_problem() and self._keys.keeps_root() is not None,
             )
+
+    def root_problem(self) -> str:
+        """Why the root key that is kept here cannot be used; empty if it can, or none is."""
+        return self._keys.root_problem()
 
     # -- files
 
@@ -350,10 +358,13 @@ class Node:
         """Bring the account of these words into this home, from any peer of ``config.peers`` that has it.
 
         This device gets a key of its own, called ``name``, and is added. ``account`` chooses, should the words have
-        founded several. Raises ``AccountExists``, ``NetworkFailed``, ``NotFound``, ``NotSynced`` and
+        founded several. Raises ``BadWords``, ``AccountExists``, ``NetworkFailed``, ``NotFound``, ``NotSynced`` and
         ``DeviceRefused``; whatever it raises, the same call goes on where it ended.
         """
+        from unhush.node.restoring import check_home  # lazy, as the network
+
         chosen = _cid(account) if account is not None else None
+        check_home(self._store, words)
         return self._restoring().restore(words, account=chosen, name=name, on_progress=on_progress)
 
     def join(self, account: Cid | str, on_progress: "Progress" = lambda _what, _count: None) -> DeviceInfo:
@@ -436,6 +447,8 @@ class Node:
             return Reader(snapshot).shown(record)
 
 
+# What is held of such records is not shown, answered or announced.
+_HIDDEN = (Standing.VOID.value, Standing.UNPROVEN.value)
 # Records looked at between two snapshots, and the longest sleep without looking again.
 _STEP = 500
 _LONG_S = 3600.0

@@ -8,6 +8,7 @@ from unhush.identity.trunk import Standing
 from unhush.node.errors import NotFound
 from unhush.node.views import Page, Person, ReplyRef, Shown, Thread
 from unhush.storage.accounts import Account
+from unhush.storage.clones import has_left
 from unhush.storage.kinds import Post
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot, take
@@ -48,8 +49,9 @@ class Reader:
     def thread(self, cid: Cid) -> Thread:
         """The whole conversation a record belongs to."""
         record = self._snapshot.record(cid)
-        body = self._snapshot.body(record) if record is not None else None
-        root_id = body.reply.root if isinstance(body, Post) and body.reply is not None else cid
+        # As it is shown: what a hidden record says of its thread is hidden with it.
+        reply = self.shown(record).reply if record is not None else None
+        root_id = reply.root if reply is not None else cid
         root = self._snapshot.record(root_id)
         replies = [
             self.shown(reply) for reply, _ in zip(self._snapshot.replies(root_id), range(MAX_THREAD), strict=False)
@@ -130,7 +132,7 @@ class Reader:
 
     def _is_local(self, record: Record) -> bool:
         header = record.entry.header
-        return header.key == self._device and header.seq > self._handed_on
+        return header.key == self._device and not has_left(header.seq, self._handed_on)
 
     def _page(self, records: list[Record], after: Position | None) -> Page:
         return Page(tuple(self.shown(record) for record in records), str(after) if after else None)

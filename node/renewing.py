@@ -12,12 +12,14 @@ from typing import Final
 
 from unhush.identity.errors import UnhushError
 from unhush.node.devices import Devices
+from unhush.node.errors import KeyFileError
 from unhush.node.secrets import Keys
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-REST_S: Final = 10.0  # without anything new
+REST_S: Final = 10.0  # without anything new in our own log
+LONGEST_REST_S: Final = 60.0  # whoever has a copy of our key could write on for ever
 LOOK_EVERY_S: Final = 0.05
 AGAIN_S: Final = 1.0
 
@@ -32,6 +34,7 @@ class Renewing:
         self._changed = threading.Event()
         self._is_stopping = False
         self._failure = ""  # said once
+        self._key_problem = ""  # of the root key's file; said once too
         self._unsubscribe = store.subscribe(self._changed.set)
         self._thread = threading.Thread(target=self._run, name="unhush-renewing", daemon=True)
         self._changed.set()  # the proof may have come while no node ran
@@ -47,7 +50,7 @@ class Renewing:
         said = ""
         while True:
             # With a problem said we look again by ourselves: the passphrase may become known without any news.
-            self._changed.wait(AGAIN_S if said else None)
+            self._changed.wait(AGAIN_S if said or self._key_problem else None)
             self._changed.clear()
             if self._is_stopping:
                 return
@@ -55,13 +58,24 @@ class Renewing:
                 problem = snapshot.why_not_to_write()
                 is_found = snapshot.clone_found()
                 has_lost = bool(snapshot.lost_operations())
-            if has_lost and self._keys.can_open_root():
-                self._sign_again()
-            if is_found and self._keys.can_open_root() and self._wait_for_rest() and self._renew():
-                problem = ""
             if problem and problem != said:
                 log.error("nothing is published: %s", problem)
             said = problem
+            if has_lost and self._can_open_root():
+                self._sign_again()
+            if is_found and self._can_open_root() and self._wait_for_rest() and self._renew():
+                said = ""
+
+    def _can_open_root(self) -> bool:
+        try:
+            can_open = self._keys.can_open_root()
+        except KeyFileError as exc:
+            if str(exc) != self._key_problem:
+                self._key_problem = str(exc)
+                log.error("the root key kept here is of no use: %s", exc)
+            return False
+        self._key_problem = ""
+        return can_open
 
     def _sign_again(self) -> None:
         try:
@@ -77,12 +91,13 @@ class Renewing:
         False if the node ends meanwhile. Whoever gave the proof may be gone: then we go on with what there is.
         """
         seen, since = -1, time.monotonic()
+        latest = since + LONGEST_REST_S
         while not self._is_stopping:
             with self._store.snapshot() as snapshot:
-                is_traced, last_aid = snapshot.clone_traced(), snapshot.last_aid()
-            if last_aid != seen:
-                seen, since = last_aid, time.monotonic()
-            if is_traced or time.monotonic() > since + REST_S:
+                is_traced, held = snapshot.clone_traced(), snapshot.count_own()
+            if held != seen:
+                seen, since = held, time.monotonic()
+            if is_traced or time.monotonic() > min(since + REST_S, latest):
                 return True
             time.sleep(LOOK_EVERY_S)
         return False

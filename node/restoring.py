@@ -25,7 +25,7 @@ from unhush.identity.trunk import find_trunk
 from unhush.identity.words import Words
 from unhush.node.config import Config
 from unhush.node.devices import Devices
-from unhush.node.errors import AccountExists, NetworkFailed, NotFound, NotSynced, SeveralAccounts
+from unhush.node.errors import AccountExists, BadWords, NetworkFailed, NotFound, NotSynced, SeveralAccounts
 from unhush.node.identities import read_trunk
 from unhush.node.running import Running
 from unhush.node.secrets import Keys
@@ -66,6 +66,15 @@ class Restored:
     others: tuple[Cid, ...]  # further accounts of the same words
 
 
+def check_home(store: Store, words: Words) -> None:
+    """Raise ``BadWords`` if the home's account is surely not of these words; before the network, which writes."""
+    with store.snapshot() as snapshot:
+        own = snapshot.own_account()
+        known = snapshot.account(own) if own is not None else None
+        if known is not None and read_trunk(snapshot, known).incept.root != words.root(0).public:
+            raise BadWords(f"these are not the words of the account of this home: {own}")
+
+
 class Restoring:
     """One home into which an account comes; its network runs meanwhile."""
 
@@ -79,7 +88,6 @@ class Restoring:
 
     def restore(self, words: Words, *, account: Cid | None, name: str, on_progress: Progress) -> Restored:
         """Bring the account of these words here and add this device; see ``Node.restore``."""
-        self._check_home(words)
         found = self._choose(self._find(words, on_progress), account)
         chosen, others = found[0], tuple(each.account for each in found[1:])
         key = self._keys.make_device(sealed=self._config.passphrase is not None).public
@@ -122,14 +130,6 @@ class Restoring:
         with self._store.snapshot() as snapshot:
             found = snapshot.account(account)
             return found is not None and snapshot.is_whole(found)
-
-    def _check_home(self, words: Words) -> None:
-        """Raise ``AccountExists`` before anybody is asked, if the home's account is surely not of these words."""
-        with self._store.snapshot() as snapshot:
-            own = snapshot.own_account()
-            known = snapshot.account(own) if own is not None else None
-            if known is not None and read_trunk(snapshot, known).incept.root != words.root(0).public:
-                raise AccountExists(f"this home has an account already: {own}")
 
     # -- finding
 

@@ -8,17 +8,16 @@ import unhush
 from unhush.gossip.errors import GossipError, ListenFailed
 from unhush.gossip.net.network import Network, NetworkConfig
 from unhush.gossip.net.seeking import Report
-from unhush.identity.keys import PublicKey
+from unhush.identity.keys import PublicKey, SigningKey
 from unhush.node.config import DEFAULT_LISTEN, Config, Home, check_address
 from unhush.node.control import ControlServer
 from unhush.node.errors import NetworkFailed
-from unhush.node.founding import make_key
 from unhush.node.intake import Intake
 from unhush.node.lock import HomeLock
 from unhush.node.secrets import PEER
 from unhush.node.views import NetworkView, PeerInfo
 from unhush.storage.contacts import Contact
-from unhush.storage.keyfile import read_key
+from unhush.storage.keyfile import read_key, write_key
 from unhush.storage.store import Store
 
 AGENT = f"unhush/{unhush.__version__}"
@@ -30,9 +29,7 @@ class Running:
     def __init__(self, config: Config, home: Home, store: Store) -> None:
         with ExitStack() as started:
             started.callback(HomeLock(config.home, f"a node is already running on {config.home}").release)
-            peer_key = (
-                read_key(home.peer_key, PEER) if home.peer_key.exists() else make_key(config, home.peer_key, PEER)
-            )
+            peer_key = _peer_key(config, home)
             for address in config.peers:
                 store.put_contact(Contact(check_address(address), is_configured=True))
             intake = Intake(store)
@@ -66,6 +63,15 @@ class Running:
 
     def _describe(self) -> dict[str, Any]:
         return asdict(self.view())
+
+
+def _peer_key(config: Config, home: Home) -> SigningKey:
+    """The key that peers know this machine by, made at its first start; it signs no record, so it is never sealed."""
+    if home.peer_key.exists():
+        return read_key(home.peer_key, PEER)
+    key = SigningKey(config.random_bytes(32))
+    write_key(home.peer_key, PEER, key)
+    return key
 
 
 def _start(store: Store, intake: Intake, settings: NetworkConfig) -> Network:

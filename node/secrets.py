@@ -5,6 +5,7 @@ the passphrase if somebody gave it. Words and turn keys live only inside the one
 call that needs them.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,17 @@ from unhush.identity.words import Words, parse_words
 from unhush.node.config import Config, Home
 from unhush.node.errors import BadPassphrase, KeyFileError, KeySealed, WordsNeeded, WrongPassphrase
 from unhush.storage.hygiene import forbid_core_dumps
-from unhush.storage.keyfile import MAX_PASSPHRASE_BYTES, KeyFileFacts, read_key, read_private, read_public, write_key
+from unhush.storage.keyfile import (
+    MAX_PASSPHRASE_BYTES,
+    KeyFileFacts,
+    encode_key,
+    erase_private,
+    read_key,
+    read_private,
+    read_public,
+    write_all_private,
+    write_private,
+)
 
 __all__ = [
     "DEVICE",
@@ -32,6 +43,8 @@ __all__ = [
     "read_passphrase",
     "read_words",
 ]
+
+log = logging.getLogger(__name__)
 
 DEVICE = "device"
 PEER = "peer"
@@ -49,6 +62,7 @@ class Keys:
         self._lock = threading.Lock()
         self._passphrase: str | None = None
         self._device: SigningKey | None = None
+        self._is_root_shut = False  # the root key kept here was tried, and cannot be opened
 
     # -- the device key
 
@@ -69,6 +83,18 @@ class Keys:
         if self._home.device_key.exists():
             return self.device()
         return self._make(self._home.device_key, sealed=sealed)
+
+    def clear_unfinished(self, root: PublicKey, *, sealed: bool) -> None:
+        """Before the home has an account: erase keys of an unfinished attempt that the new account could not use.
+
+        Such a key opens with another passphrase, is sealed where none is wanted, or is of other words than ``root``.
+        No account lists the device key and the words give the root key, so nothing is lost with them.
+        """
+        device, kept = self._home.device_key, self._home.root_key
+        if device.exists() and not self._opens(device, DEVICE, sealed=sealed):
+            erase_private(device)
+        if kept.exists() and (self.keeps_root() != root or not self._opens(kept, ROOT, sealed=sealed)):
+            erase_private(kept)
 
     def seal_device(self) -> None:
         """Seal a device key that is not: an unfinished attempt may have left one where a passphrase is wanted now."""
@@ -103,22 +129,45 @@ class Keys:
         """The root key kept here, sealed; None if there is none."""
         return read_public(self._home.root_key, ROOT).public if self._home.root_key.exists() else None
 
+    def root_problem(self) -> str:
+        """Why a root key is kept here and cannot be used, as far as its file tells; empty if all is well."""
+        try:
+            self.keeps_root()
+        except KeyFileError as exc:
+            return str(exc)
+        return ""
+
     def can_open_root(self) -> bool:
         """Whether the root key is kept here and its passphrase known, so that nobody need be asked."""
-        return self._passphrase is not None and self.keeps_root() is not None
+        if self._passphrase is None or self._is_root_shut or self.root_problem():
+            return False
+        return self.keeps_root() is not None
 
     def unlock(self) -> None:
-        """Ask for the passphrase now if any key here is sealed, and open the device key."""
+        """Ask for the passphrase now if any key here is sealed, and open the device key.
+
+        A root key that cannot be opened is only reported: nothing that a node does every day needs it.
+        """
         self.device()
-        if self.keeps_root() is not None:
-            self._read(self._home.root_key, ROOT)
+        self._is_root_shut = False
+        try:
+            if self.keeps_root() is not None:
+                # Tried once and nobody asked again: the device key has just shown that the passphrase is right.
+                read_key(self._home.root_key, ROOT, self.passphrase)
+        except KeyFileError as exc:
+            self._is_root_shut = True
+            log.error("the root key kept here cannot be used: %s; to keep it anew: unhush id root keep", exc)
 
     def keep_root(self, root: SigningKey) -> None:
         """Keep a root key, always sealed."""
         self._write(self._home.root_key, ROOT, root, self.sealing_passphrase())
+        self._is_root_shut = False
 
-    def forget_root(self) -> None:
+    def forget_root(self) -> bool:
+        """Remove the root key, also one that cannot be read; False if there was none."""
+        was_kept = self._home.root_key.exists()
         self._home.root_key.unlink(missing_ok=True)
+        return was_kept
 
     def root(self, incept: Table, state: State, words: Words | None) -> SigningKey:
         """The root key of the table that stands, from the words or the sealed file."""
@@ -152,18 +201,40 @@ class Keys:
         self._read(self._home.device_key, DEVICE)
         return self.passphrase()
 
-    def change_passphrase(self, new: Callable[[], str] | None) -> list[str]:
+    def change_passphrase(self, new: Callable[[], str] | None) -> None:
         """Seal every key of the home anew; None takes the seal off, which a root key does not permit."""
         home = self._home
-        kept = [(home.device_key, DEVICE), (home.next_device_key, DEVICE), (home.root_key, ROOT)]
-        keys = [(path, kind, self._read(path, kind)) for path, kind in kept if path.exists()]
-        if new is None and any(kind == ROOT for _, kind, _ in keys):
+        device = self._read(home.device_key, DEVICE)
+        if new is None and home.root_key.exists():
             raise KeyFileError("a root key is kept sealed or not at all; first: unhush id root forget")
         passphrase = new() if new is not None else None
-        for path, kind, key in keys:
-            self._write(path, kind, key, passphrase)
+        # The device key last: until it is replaced the old passphrase starts the node, and the same change once more
+        # finishes what a kill between two files left.
+        others = [(home.root_key, ROOT), (home.next_device_key, DEVICE)]
+        keys = [(path, kind, self._read_either(path, kind, passphrase)) for path, kind in others if path.exists()]
+        keys.append((home.device_key, DEVICE, device))
+        write_all_private([(path, self._encode(kind, key, passphrase)) for path, kind, key in keys])
         self._passphrase = passphrase
-        return [kind for _, kind, _ in keys]
+        self._is_root_shut = False
+
+    def _read_either(self, path: Path, kind: str, new: str | None) -> SigningKey:
+        """The key of a file that a change of passphrase, killed half-way, may have sealed with the new one already."""
+        if new is not None:
+            with suppress(WrongPassphrase):
+                return read_key(path, kind, lambda: new)
+        return self._read(path, kind)
+
+    def _opens(self, path: Path, kind: str, *, sealed: bool) -> bool:
+        """Whether a key file is of use where a passphrase is given, or none is."""
+        if not read_public(path, kind).is_sealed:
+            return True
+        if not sealed:
+            return False
+        try:
+            read_key(path, kind, self.passphrase)
+        except WrongPassphrase:
+            return False
+        return True
 
     def _read(self, path: Path, kind: str) -> SigningKey:
         for tries in range(1, MAX_TRIES + 1):
@@ -183,8 +254,11 @@ class Keys:
         return key
 
     def _write(self, path: Path, kind: str, key: SigningKey, passphrase: str | None) -> None:
+        write_private(path, self._encode(kind, key, passphrase))
+
+    def _encode(self, kind: str, key: SigningKey, passphrase: str | None) -> bytes:
         sealing, random_bytes = self._config.sealing, self._config.random_bytes
-        write_key(path, kind, key, passphrase=passphrase, sealing=sealing, random_bytes=random_bytes)
+        return encode_key(kind, key, passphrase=passphrase, sealing=sealing, random_bytes=random_bytes)
 
 
 def read_passphrase(path: Path) -> str:

@@ -15,6 +15,7 @@ class Arrival:
     body: bytes | None
     reason: BodyState = BodyState.UNKNOWN  # read only when there is no body
     account: Cid | None = None  # whose record the sender said it is; anybody's, if it said nothing
+    may_be_vouched: bool = False  # the sender gave what follows it in its log before, or shows a fork
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ an image was put back, or a copy runs. Nobody's claims count, only the entry.
 From then on nothing more is written or sent under that key; ``renew`` gives
 the home a new one and signs again what was written here and never left.
 
-``handed_on`` is the newest number of the own log that went to a peer. It says
-what may be held elsewhere, so it is what is claimed as held of the own log:
-what lies above could stand differently with others.
+``handed_on`` is which numbers of the own log went to a peer: runs of them, for
+frames go newest first, and a line that breaks leaves the older ones here. It
+says what may be held elsewhere, so it is what is claimed as held of the own
+log: everything else could stand differently with others.
 """
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value, decode_map, decode_stored, encode
@@ -24,9 +26,16 @@ from unhush.storage.accounts import Account
 from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
 from unhush.storage.records import Record
+from unhush.storage.standing import Span
+
+Runs: TypeAlias = tuple[tuple[int, int], ...]  # inclusive, ascending, never adjacent
 
 _FOUND = b"clone-found"
-_HANDED_ON = b"handed-on"
+_HANDED_ON = b"handed-on-runs"
+
+# A log leaves in a few runs, one for each line that broke. Beyond this the shortest are forgotten: that costs least,
+# and what is forgotten is at worst sent back to us or signed again.
+MAX_HANDED_ON: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +64,53 @@ def note_clone(txn: Txn, account: Cid, device: PublicKey, evidence: Cid) -> None
         txn.put(Table.META, _FOUND, encode({"evidence": evidence, "head": head.cid if head is not None else None}))
 
 
-def find_handed_on(txn: Txn) -> int:
-    """The newest number of the own log that left; -1 for none."""
+def find_handed_on(txn: Txn) -> Runs:
+    """The numbers of the own log that left."""
     value = txn.get(Table.META, _HANDED_ON)
-    return int.from_bytes(value, "big") if value is not None else -1
+    pairs = decode_stored(value) if value is not None else []
+    if not isinstance(pairs, list):
+        raise StoreUnreadable("the note of what left this home is damaged")
+    return tuple(map(_run, pairs))
 
 
-def put_handed_on(txn: Txn, seq: int) -> None:
-    if seq > find_handed_on(txn):
-        txn.put(Table.META, _HANDED_ON, logs.pack_u64(seq))
+def _run(pair: Value) -> tuple[int, int]:
+    match pair:
+        case [int() as low, int() as high]:
+            return low, high
+    raise StoreUnreadable("the note of what left this home is damaged")
+
+
+def put_handed_on(txn: Txn, runs: Runs) -> None:
+    """Remember that these left too."""
+    before = find_handed_on(txn)
+    after = _longest(_union(before, runs))
+    if after != before:
+        txn.put(Table.META, _HANDED_ON, encode([[low, high] for low, high in after]))
+
+
+def _union(some: Runs, others: Runs) -> Runs:
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted((*some, *others)):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def _longest(runs: Runs) -> Runs:
+    longest = sorted(runs, key=lambda run: (run[1] - run[0], run[0]), reverse=True)
+    return tuple(sorted(longest[:MAX_HANDED_ON]))
+
+
+def has_left(seq: int, runs: Runs) -> bool:
+    """Whether a number is in one of the runs."""
+    return any(low <= seq <= high for low, high in runs)
+
+
+def clip(held: Runs, runs: Runs) -> Runs:
+    """The part of what is held that left."""
+    return tuple(part for low, high in runs for part in Span(low, high).clip(held))
 
 
 def begin_device(txn: Txn, device: PublicKey) -> None:
@@ -101,6 +148,7 @@ def find_unsent(txn: Txn, account: Account, device: PublicKey) -> list[Record]:
         return []
     ours = {record.cid: record for record in _iter_branch(txn, log, found)}
     theirs = _find_others(txn, log, ours)
+    handed_on = find_handed_on(txn)
     # What an entry from elsewhere follows was held there; so was all before it.
     left = max((ours[prev].entry.header.seq for prev in theirs if prev in ours), default=-1)
     return [
@@ -108,6 +156,7 @@ def find_unsent(txn: Txn, account: Account, device: PublicKey) -> list[Record]:
         for record in reversed(ours.values())
         if record.body is not None
         and record.entry.header.seq > left
+        and not has_left(record.entry.header.seq, handed_on)
         and (is_open or not standing.is_shown(txn, account, record))
     ]
 
@@ -129,21 +178,26 @@ def is_traced(txn: Txn, account: Cid, device: PublicKey) -> bool:
 
 
 def _iter_branch(txn: Txn, log: bytes, found: CloneFound | None) -> Iterator[Record]:
-    """What was written here and did not leave, newest first."""
+    """What was written here, newest first, down to where everything left."""
     slot = logs.find_head(txn, log)
     head = found.head if found is not None else slot.cid if slot is not None else None
-    handed_on = find_handed_on(txn)
+    lowest = _find_first_kept(txn)
     while head is not None:
         record = journal.find_record_by_cid(txn, head)
-        if record is None or record.entry.header.seq <= handed_on:
+        if record is None or record.entry.header.seq < lowest:
             return
         yield record
         head = record.entry.header.prev
 
 
+def _find_first_kept(txn: Txn) -> int:
+    """The lowest number that did not leave."""
+    return next((high + 1 for low, high in find_handed_on(txn) if low == 0), 0)
+
+
 def _find_others(txn: Txn, log: bytes, ours: Container[Cid]) -> set[Cid | None]:
     """What the entries of a log that came from elsewhere name as the ones before them."""
-    slots = (*logs.iter_slots(txn, log, find_handed_on(txn) + 1), *(slot for _, slot in logs.iter_beside(txn, log)))
+    slots = (*logs.iter_slots(txn, log, _find_first_kept(txn)), *(slot for _, slot in logs.iter_beside(txn, log)))
     records = (journal.find_record(txn, slot.aid) for slot in slots if slot.cid not in ours)
     return {record.entry.header.prev for record in records if record is not None}
 

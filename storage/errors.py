@@ -33,7 +33,10 @@ class NoAccount(StorageError):
     """This home has no account of its own."""
 
     def __init__(self, home: Path) -> None:
-        super().__init__(f"there is no account in {home}; make one with: unhush init --name NAME")
+        super().__init__(
+            f"there is no account in {home}; make one with: unhush init --name NAME; "
+            "or bring yours with: unhush restore, or unhush device join"
+        )
         self.home = home
 
 

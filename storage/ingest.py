@@ -9,6 +9,7 @@ may have changed meanwhile is looked at again under it.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from unhush.identity.cid import Cid
@@ -48,6 +49,7 @@ class _Parsed:
     body: bytes | None
     state: BodyState
     fields: dict[str, Value] | None
+    may_be_vouched: bool = False  # by an entry the sender gave before
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +147,23 @@ class Door:
             try:
                 signed = vouch(entry, by=by) if by is not None else self._verify_alone(txn, entry)
             except SignatureMismatch as exc:
-                outcomes[item.at] = self._blame(txn, entry, exc)
+                outcomes[item.at] = self._blame(txn, item, exc)
                 continue
             if signed.header.prev is not None:
                 vouching[signed.header.prev] = signed
             yield _Verified(signed, item, by.cid if by is not None else None)
 
-    def _blame(self, txn: Txn, entry: UnverifiedEntry, mismatch: SignatureMismatch) -> Outcome:
-        """A bad signature is the sender's fault, unless we would not have kept what could vouch for it."""
+    def _blame(self, txn: Txn, item: _Parsed, mismatch: SignatureMismatch) -> Outcome:
+        """A bad signature is the sender's fault, unless he may believe that what vouches for it is here.
+
+        So it is if he gave that before and we refused it, or if we told him of a hole with an entry above it, and that
+        is of another branch.
+        """
+        entry, seq = item.entry, item.entry.header.seq
+        log = logs.find_log(txn, entry.account, entry.header.key)
+        is_hole = log is not None and logs.find_slot(txn, log, seq) is None and any(logs.iter_aids(txn, log, seq + 1))
+        if item.may_be_vouched or is_hole:
+            return Outcome(Status.IGNORED, entry.cid, error=f"{type(mismatch).__name__}: {mismatch}")
         account = accounts.find_account(txn, entry.account)
         reason = _why_not(account, entry.header, entry.cid, self._clock_ms()) if account is not None else ""
         return Outcome(Status.IGNORED, entry.cid, error=reason) if reason else _rejected(entry.cid, mismatch)
@@ -252,8 +263,11 @@ class Door:
             return Outcome(Status.FILLED, entry.cid, aid)
         if _is_settled(txn, account, entry.header):
             return Outcome(Status.IGNORED, entry.cid, error="another entry is in force at its place")
-        if not writing.put_entry(txn, account, entry, parsed.fields, _record(item, aid, now)):
-            return Outcome(Status.IGNORED, entry.cid, error="too many entries beside the shown branch of its log")
+        record = _record(item, aid, now)
+        is_held_up = item.by is None  # its own signature, or one held here that names it
+        is_signed = partial(self._is_signed, parsed.entry) if not is_held_up else lambda: True
+        if not writing.put_entry(txn, account, entry, parsed.fields, record, is_signed=is_signed):
+            return Outcome(Status.IGNORED, entry.cid, error="no room beside the shown branch of its log")
         return Outcome(Status.STORED, entry.cid, aid)
 
 
@@ -285,16 +299,18 @@ def _parse(at: int, arrival: Arrival, outcomes: dict[int, Outcome]) -> _Parsed |
         if arrival.account not in (None, entry.account):
             raise WrongAccount(f"record {cid} is of {entry.account}, it was given as one of {arrival.account}")
         if arrival.body is None:
-            return _Parsed(at, entry, None, _HEARSAY.get(arrival.reason, BodyState.UNKNOWN), None)
+            return _Parsed(
+                at, entry, None, _HEARSAY.get(arrival.reason, BodyState.UNKNOWN), None, arrival.may_be_vouched
+            )
         check_body(entry.header, arrival.body)
     except IdentityError as exc:
         outcomes[at] = _rejected(cid, exc)
         return None
     try:
-        return _Parsed(at, entry, arrival.body, BodyState.PRESENT, decode_body(arrival.body))
+        return _Parsed(at, entry, arrival.body, BodyState.PRESENT, decode_body(arrival.body), arrival.may_be_vouched)
     except MalformedBytes:
         # The author signed bytes that are no body: nobody's fault on the way, and there is nothing to show.
-        return _Parsed(at, entry, None, BodyState.MALFORMED, None)
+        return _Parsed(at, entry, None, BodyState.MALFORMED, None, arrival.may_be_vouched)
 
 
 # What a sender may say about a body it does not give. That bytes are no body is for us to find.

@@ -19,7 +19,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -76,14 +76,41 @@ def make_private_dir(path: Path) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file with mode 0600 whole or not at all: temporary file, fsync, rename, fsync of the folder."""
-    try:
+    write_all_private([(path, data)])
+
+
+def write_all_private(files: Sequence[tuple[Path, bytes]]) -> None:
+    """As ``write_private`` for several files that belong together: every temporary first, then the renames in order.
+
+    What fails or is killed while they are written changes nothing. A kill between two renames leaves the files before
+    it new and those after it old, so the order is the caller's to choose.
+    """
+    with contextlib.ExitStack() as staged:
+        temporaries = [staged.enter_context(_staged(path, data)) for path, data in files]
+        for temporary, (path, _) in zip(temporaries, files, strict=True):
+            with _failing_for(path):
+                temporary.rename(path)
+                _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _staged(path: Path, data: bytes) -> Iterator[Path]:
+    """A temporary beside ``path`` with its data on disk."""
+    with _failing_for(path):
         _clear_leftovers(path)
         # A name of its own: what a killed process left behind, whatever its number was, is in nobody's way.
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
-        with _taken_away_on_failure(Path(temporary)):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    temporary = Path(name)
+    with _taken_away_on_failure(temporary):
+        with _failing_for(path):
             _write_through(descriptor, data)
-            Path(temporary).rename(path)
-            _sync_folder(path.parent)
+        yield temporary
+
+
+@contextlib.contextmanager
+def _failing_for(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         raise KeyFileError(f"{path} cannot be written: {exc.strerror}") from exc
 
@@ -231,17 +258,28 @@ def write_key(
 
     Writing over an unsealed file does not wipe what the disk held (see ``erase_private``).
     """
+    write_private(path, encode_key(kind, key, passphrase=passphrase, sealing=sealing, random_bytes=random_bytes))
+
+
+def encode_key(
+    kind: str,
+    key: SigningKey,
+    *,
+    passphrase: str | None,
+    sealing: Sealing,
+    random_bytes: Callable[[int], bytes],
+) -> bytes:
+    """What stands in a key file, for who writes several at once; raises ``KeyFileError``."""
     header: dict[str, Value] = {"v": _VERSION, "kind": kind, "pub": key.public.bytes}
     if passphrase is None:
-        write_private(path, encode({**header, "kdf": None, "aead": None, "nonce": None, "ct": key.seed}))
-        return
+        return encode({**header, "kdf": None, "aead": None, "nonce": None, "ct": key.seed})
     salt, nonce = random_bytes(crypto_pwhash_SALTBYTES), random_bytes(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES)
     header["kdf"] = {"name": _KDF, "ops": sealing.ops, "mem": sealing.memory_bytes, "salt": salt}
     header |= {"aead": _AEAD, "nonce": nonce}
     secret = _derive(passphrase, sealing, salt)
     sealed = crypto_aead_xchacha20poly1305_ietf_encrypt(key.seed, encode(header), nonce, secret)
     fields = {**header, "ct": sealed}
-    write_private(path, encode({**fields, "sum": _sum(fields)}))
+    return encode({**fields, "sum": _sum(fields)})
 
 
 def read_key(path: Path, kind: str, ask: Callable[[], str] | None = None) -> SigningKey:

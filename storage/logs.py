@@ -7,6 +7,7 @@ what a peer is told that we have, and the holes between them what we lack.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from unhush.identity.cid import Cid, cid_of_digest
@@ -182,6 +183,17 @@ def iter_beside_at(txn: Txn, log: bytes, seq: int) -> Iterator[Slot]:
     """Every entry beside the shown branch at a seq."""
     for key, aid in txn.scan(Table.FORKS, log + pack_u64(seq)):
         yield Slot(seq, int.from_bytes(aid, "big"), cid_of_digest(key[12:]))
+
+
+def is_full_beside(txn: Txn, log: bytes) -> bool:
+    """Whether no more is taken in beside; what stepped aside may stand there past the bound."""
+    return sum(1 for _ in islice(txn.scan(Table.FORKS, log), MAX_BESIDE)) >= MAX_BESIDE
+
+
+def find_highest_beside(txn: Txn, log: bytes) -> Slot | None:
+    for key, aid in txn.scan_down(Table.FORKS, log):
+        return Slot(int.from_bytes(key[4:12], "big"), int.from_bytes(aid, "big"), cid_of_digest(key[12:]))
+    return None
 
 
 def count_beside(txn: Txn, log: bytes) -> int:

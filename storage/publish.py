@@ -7,6 +7,7 @@ from unhush.identity.codec import Value, encode
 from unhush.identity.entry import SALT_BYTES, Header, decode_body, sign_entry
 from unhush.identity.keys import PublicKey, SigningKey
 from unhush.identity.operations import OPEN, SignedOperation
+from unhush.identity.trunk import Alarm
 from unhush.storage import accounts, clones, journal, judging, logs, settings, writing
 from unhush.storage.accounts import Account
 from unhush.storage.environment import Txn
@@ -106,17 +107,12 @@ class Publisher:
         if account is None:
             raise WritingRefused("this home has no account to write for")
         device = self._key.public
-        cut = account.state.cut_of(device)
-        if cut is None:
-            raise WritingRefused(f"device {device} may not write for this account: it is not listed")
-        if cut != OPEN:
-            raise WritingRefused(f"device {device} may not write for this account: it was cut off")
+        if reason := why_not_to_write(txn, account, device):
+            raise WritingRefused(reason)
         if settings.find_own_device(txn) is None:
             clones.begin_device(txn, device)  # a home from before homes remembered this
         if settings.find_own_device(txn) != device:
             raise WritingRefused(f"device {device} is not the one this home writes with")
-        if reason := clones.why_not_to_write(txn, account.id, device):
-            raise WritingRefused(reason)
         return account
 
     def _fields(self, body: Body) -> Mapping[str, Value]:
@@ -132,3 +128,15 @@ def _get_account(txn: Txn, own: Cid) -> Account:
     account = accounts.find_account(txn, own)
     assert account is not None, "the own account was there a moment ago"
     return account
+
+
+def why_not_to_write(txn: Txn, account: Account, device: PublicKey) -> str:
+    """The reason for which nothing may be signed with this device's key now, and what to do; empty if there is none."""
+    cut, state = account.state.cut_of(device), account.state
+    if cut is None and (state.closed or Alarm.FROZEN in state.alarms or Alarm.FLOODED in state.alarms):
+        return "this device is not listed while its account is frozen, closed or flooded; a rotate can: unhush rotate"
+    if cut is None:
+        return "this device is not listed by its account; add it on another device, or: unhush rotate"
+    if cut != OPEN:
+        return "this device was cut off from its account; if you did not do that: unhush rotate"
+    return clones.why_not_to_write(txn, account.id, device)

@@ -10,6 +10,7 @@ from unhush.storage.environment import Table, Txn
 _OWN_ACCOUNT = b"own-account"
 _OWN_DEVICE = b"own-device"
 _WORDS_AT = b"words-at"
+_REQUESTED = b"device-requested"
 
 
 def find_own_account(txn: Txn) -> Cid | None:
@@ -29,6 +30,15 @@ def find_own_device(txn: Txn) -> PublicKey | None:
 
 def put_own_device(txn: Txn, device: PublicKey) -> None:
     txn.put(Table.META, _OWN_DEVICE, device.bytes)
+
+
+def is_requested(txn: Txn) -> bool:
+    """Whether this home has asked to become a device of some account."""
+    return txn.get(Table.META, _REQUESTED) is not None
+
+
+def put_requested(txn: Txn) -> None:
+    txn.put(Table.META, _REQUESTED, b"")
 
 
 def find_words_at(txn: Txn) -> Path | None:

@@ -36,6 +36,7 @@ from unhush.storage.environment import Table, Txn
 from unhush.storage.kinds import Body, Profile
 from unhush.storage.logs import Slot
 from unhush.storage.lost import Lost
+from unhush.storage.publish import why_not_to_write
 from unhush.storage.records import Record
 from unhush.storage.standing import LAST_SEQ, DeviceLog, Span
 from unhush.storage.summaries import Summary, point_of, summarise
@@ -58,6 +59,9 @@ class Snapshot:
 
     def own_device(self) -> PublicKey | None:
         return settings.find_own_device(self._txn)
+
+    def is_requested(self) -> bool:
+        return settings.is_requested(self._txn)
 
     def words_at(self) -> Path | None:
         return settings.find_words_at(self._txn)
@@ -261,6 +265,13 @@ class Snapshot:
         found = (journal.find_record(self._txn, slot.aid) for slot in islice(slots, limit) if slot.seq in span)
         return [record for record in found if record is not None]
 
+    def newest_held(self, account: Account, key: PublicKey) -> list[Record]:
+        """The newest record in the slots of a device's log, shown or not; none, if nothing is held."""
+        log = logs.find_log(self._txn, account.id, key)
+        head = logs.find_head(self._txn, log) if log is not None else None
+        record = journal.find_record(self._txn, head.aid) if head is not None else None
+        return [record] if record is not None else []
+
     def incomplete_accounts(self) -> frozenset[Cid]:
         """Carried accounts of which a cut leaves something in force that is not held here."""
         known = (accounts.find_account(self._txn, account) for account in self.carried())
@@ -302,21 +313,30 @@ class Snapshot:
         own, device = self.own_account(), self.own_device()
         return own is None or device is None or clones.is_traced(self._txn, own, device)
 
-    def handed_on(self) -> int:
-        """The newest number of this device's log that went to a peer; -1 for none."""
+    def handed_on(self) -> clones.Runs:
+        """The numbers of this device's log that went to a peer."""
         return clones.find_handed_on(self._txn)
 
     def count_local(self) -> int:
         """Own records that were given to no peer yet."""
+        log = self._own_log()
+        held = logs.runs(self._txn, log) if log is not None else ()
+        return _count(held) - _count(clones.clip(held, self.handed_on()))
+
+    def count_own(self) -> int:
+        """Entries held of this device's log, of whichever branch."""
+        log = self._own_log()
+        return _count(logs.runs(self._txn, log)) + self.count_beside(log) if log is not None else 0
+
+    def _own_log(self) -> bytes | None:
         own, device = self.own_account(), self.own_device()
-        log = logs.find_log(self._txn, own, device) if own is not None and device is not None else None
-        head = logs.find_head(self._txn, log) if log is not None else None
-        return max(0, head.seq - self.handed_on()) if head is not None else 0
+        return logs.find_log(self._txn, own, device) if own is not None and device is not None else None
 
     def why_not_to_write(self) -> str:
         """The reason for which this device may sign nothing now; empty if there is none."""
         own, device = self.own_account(), self.own_device()
-        return clones.why_not_to_write(self._txn, own, device) if own is not None and device is not None else ""
+        known = self.account(own) if own is not None else None
+        return why_not_to_write(self._txn, known, device) if known is not None and device is not None else ""
 
     def logs(self, account: Cid | None = None) -> Iterator[tuple[Cid, PublicKey, bytes]]:
         return logs.iter_logs(self._txn, account)
@@ -357,3 +377,7 @@ def take(records: Iterator[tuple[Position, Record]], limit: int) -> tuple[list[R
     is_more = len(page) > limit
     shown = page[:limit]
     return [record for _, record in shown], shown[-1][0] if is_more else None
+
+
+def _count(runs: clones.Runs) -> int:
+    return sum(high - low + 1 for low, high in runs)

@@ -84,11 +84,11 @@ class Store:
         self._news.announce()
         return records
 
-    def put_handed_on(self, device: PublicKey, seq: int) -> None:
-        """The newest number of this device's log that went to a peer; nothing, if the home writes with another now."""
+    def put_handed_on(self, device: PublicKey, runs: clones.Runs) -> None:
+        """Numbers of this device's log that went to a peer; nothing, if the home writes with another now."""
         with self._environment.write() as txn:
             if settings.find_own_device(txn) == device:
-                clones.put_handed_on(txn, seq)
+                clones.put_handed_on(txn, runs)
 
     def put_operation(self, operation: SignedOperation) -> bool:
         """Store an operation made here; False if the trunk rule does not let it count."""
@@ -117,6 +117,11 @@ class Store:
             records = publisher.take_over(txn, added)
         self._news.announce()
         return records
+
+    def put_requested(self) -> None:
+        """Remember that this home has asked to become a device of some account."""
+        with self._environment.write() as txn:
+            settings.put_requested(txn)
 
     def put_words_at(self, path: Path | None) -> None:
         """Where the recovery words wait to be written down by the person; None when they no longer do."""

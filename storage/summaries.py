@@ -8,17 +8,16 @@ left counts as held elsewhere, see ``clones.py``).
 """
 
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN, Cut
 from unhush.storage import accounts, clones, deletes, journal, logs, settings, standing
+from unhush.storage.clones import Runs
 from unhush.storage.environment import Table, Txn
 from unhush.storage.records import BodyState
-from unhush.storage.standing import LAST_SEQ, Span
-
-Runs: TypeAlias = tuple[tuple[int, int], ...]  # inclusive, ascending, never adjacent
+from unhush.storage.standing import LAST_SEQ
 
 POINT_BYTES: Final = 16
 
@@ -49,7 +48,7 @@ def summarise(txn: Txn, account: Cid, *, bodies_wanted: bool) -> Summary:
         cut = found.state.cut_of(key)
         held = _welcome(txn, log, cut) if bodies_wanted else _served(txn, log, cut)
         if bodies_wanted and key == own:
-            held = Span(0, clones.find_handed_on(txn)).clip(held)
+            held = clones.clip(held, clones.find_handed_on(txn))
         summary.logs[key] = held
         if cut == OPEN:
             _note_branches(txn, summary, key, log)

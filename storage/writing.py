@@ -3,21 +3,32 @@
 Both ways in end here: what is published on this device and what arrives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value
-from unhush.identity.entry import Entry
-from unhush.identity.operations import OPEN
+from unhush.identity.entry import Entry, Header
+from unhush.identity.operations import OPEN, Cut
 from unhush.storage import indexes, journal, judging, logs, standing
 from unhush.storage.accounts import Account
 from unhush.storage.environment import Txn
 from unhush.storage.records import Record
 
 
-def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Value] | None, record: Record) -> bool:
-    """Store a record that is not held yet; False if its log holds too many entries beside its shown branch."""
+def put_entry(
+    txn: Txn,
+    account: Account,
+    entry: Entry,
+    fields: Mapping[str, Value] | None,
+    record: Record,
+    *,
+    is_signed: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Store a record that is not held yet; False if it may not stand beside the shown branch of its log.
+
+    Beside, an entry must stand by itself (``is_signed``): who vouches for it in its batch may find no room.
+    """
     header = entry.header
     cut = account.state.cut_of(header.key)
     log = logs.get_or_make_log(txn, account.id, header.key)
@@ -34,13 +45,27 @@ def put_entry(txn: Txn, account: Account, entry: Entry, fields: Mapping[str, Val
         journal.append_record(txn, record)
         if cut == OPEN and fields is not None:
             indexes.index(txn, account, record, indexes.parse_known(header.kind, fields))
-    elif logs.count_beside(txn, log) < logs.MAX_BESIDE or judging.is_awaited(txn, log, cut, header.seq, entry.cid):
+    elif judging.is_awaited(txn, log, cut, header.seq, entry.cid) or (is_signed() and _has_room(txn, log, cut, header)):
         logs.put_beside(txn, log, header.seq, record.aid, entry.cid)
         journal.append_record(txn, record)
     else:
         return False
     if cut != OPEN or next(logs.iter_beside_at(txn, log, header.seq + 1), None) is not None:
         judging.extend(txn, account, header.key, entry.cid)
+    return True
+
+
+def _has_room(txn: Txn, log: bytes, cut: Cut | None, header: Header) -> bool:
+    """Whether one more may stand beside; of an open log the lowest numbers stay, so that all find one fork point."""
+    if not logs.is_full_beside(txn, log):
+        return True
+    highest = logs.find_highest_beside(txn, log)
+    if cut != OPEN or highest is None or highest.seq <= header.seq:
+        return False
+    record = journal.find_record(txn, highest.aid)
+    if record is not None:
+        journal.drop_record(txn, record)
+    logs.drop_beside(txn, log, highest.seq, highest.cid)
     return True
 
 

@@ -1,7 +1,7 @@
-"""How far our own log has left this home, kept in the store.
+"""Which entries of our own log have left this home, kept in the store.
 
-Sessions and announcements say so often, and a commit costs a synced write: the
-highest number is written at most once a second, and at the end. What a crash
+Sessions and announcements say so often, and a commit costs a synced write: what
+is new is written at most once a second, and at the end. What a crash
 leaves unwritten is at worst sent back to us.
 """
 
@@ -9,7 +9,9 @@ import logging
 
 import trio
 
+from unhush.gossip.proto.ranges import NOTHING
 from unhush.identity.keys import PublicKey
+from unhush.storage.clones import MAX_HANDED_ON
 from unhush.storage.errors import StorageError
 from unhush.storage.store import Store
 
@@ -19,25 +21,24 @@ SAVE_EVERY_S = 1.0
 
 
 class HandedOnKeeper:
-    """Remembers the highest number and writes it down in time."""
+    """Remembers what left and writes it down in time."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._key: PublicKey | None = None
-        self._highest = -1
-        self._saved = -1
+        self._unsaved = NOTHING
         self._is_new = trio.Event()
 
-    def note(self, seq: int) -> None:
-        """Entries up to this number left."""
-        if seq > self._highest:
-            self._highest = seq
+    def note(self, key: PublicKey, lo: int, hi: int) -> None:
+        """Entries ``lo`` to ``hi`` by this key left; ignored if this home writes with another now."""
+        if key == self._key:
+            self._unsaved = self._unsaved.add(lo, hi).shrink_to(MAX_HANDED_ON)
             self._is_new.set()
 
     def restart(self, key: PublicKey | None) -> None:
         """This home writes the log of this key now."""
         self._key = key
-        self._highest = self._saved = -1
+        self._unsaved = NOTHING
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -49,13 +50,13 @@ class HandedOnKeeper:
 
     async def save(self) -> None:
         """Write what is not written; on another thread, since a writer waits for ingest."""
-        key, seq = self._key, self._highest
-        if key is None or seq <= self._saved:
+        key, left = self._key, self._unsaved
+        if key is None or not left:
             return
         try:
-            await trio.to_thread.run_sync(self._store.put_handed_on, key, seq)
+            await trio.to_thread.run_sync(self._store.put_handed_on, key, left.pairs)
         except StorageError as exc:
-            log.error("how far our log was sent is not kept seq=%d error=%s", seq, exc)
+            log.error("what of our log was sent is not kept runs=%s error=%s", left.pairs[-1:], exc)
             return
         if key == self._key:
-            self._saved = seq
+            self._unsaved = self._unsaved.subtract(left)

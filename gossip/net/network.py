@@ -348,8 +348,9 @@ class _Live:
             records = list(self._unannounced)
             self._unannounced.clear()
             await self._gossip.announce(records)
-            if records:
-                self._handed_on.note(max(record.entry.header.seq for record in records))
+            for record in records:
+                header = record.entry.header
+                self._handed_on.note(header.key, header.seq, header.seq)
 
     # -- interests
 

@@ -84,7 +84,7 @@ class Reports:
     """Whom a session tells what concerns more than itself; called on the network's loop."""
 
     own_checked: Callable[["SyncSession", bool], None]  # the peer has shown what it holds of our log: is it clean?
-    handed_on: Callable[[int], None]  # entries of our own log up to this number went to the peer
+    handed_on: Callable[[PublicKey, int, int], None]  # entries of our log by this key, from here to there, left
     found: Callable[[PublicKey, tuple[Operation, ...], str], None]  # what the peer holds of a root key sought
 
 
@@ -104,7 +104,7 @@ class SyncSession:
         self._machine = Session(config)
         # Ours are few and small: growth, commits, ticks. What the peer sends is bounded by its own channel.
         self._tell, self._told = trio.open_memory_channel[Event](math.inf)
-        self._write, self._writes = trio.open_memory_channel[bytes](math.inf)
+        self._write, self._writes = trio.open_memory_channel[bytes | HandedOn](math.inf)
         self._ahead = trio.Semaphore(READ_AHEAD)
         self._written_all = trio.Event()
         self._fault: str | None = None
@@ -162,8 +162,8 @@ class SyncSession:
                     self._check_own()
             case Found(root, ops):
                 self._reports.found(root, ops, self.peer_id)
-            case HandedOn(seq):
-                self._reports.handed_on(seq)
+            case HandedOn():
+                self._write.send_nowait(action)  # true once the frame before it is written
             case Close(reason, is_fault):
                 log.info("sync ended peer=%s reason=%s", self.peer_id, reason)
                 self._fault = reason if is_fault else None
@@ -205,13 +205,20 @@ class SyncSession:
 
     async def _write_stream(self) -> None:
         try:
-            async for payload in self._writes:
-                await self._stream.write(frame(payload))
-                self.tell(Written(len(payload)))
+            async for written in self._writes:
+                if isinstance(written, HandedOn):
+                    self._report_handed_on(written)
+                    continue
+                await self._stream.write(frame(written))
+                self.tell(Written(len(written)))
         except StreamBroken as exc:
             log.debug("stream broke peer=%s reason=%s", self.peer_id, exc)
             self.tell(Closed())
         self._written_all.set()
+
+    def _report_handed_on(self, left: HandedOn) -> None:
+        assert self._own is not None, "a session without a log of ours handed some of it on"
+        self._reports.handed_on(self._own.key, left.lo, left.hi)
 
     async def _tick(self) -> None:
         while True:
@@ -243,7 +250,8 @@ class SyncSession:
     async def _deliver(self, delivery: Deliver) -> None:
         account = delivery.account
         operations = [Arrival(operation.entry, operation.body, account=account) for operation in delivery.ops]
-        entries = [_arrival(item, account) for item in delivery.items]
+        may_be_vouched = delivery.is_beside or delivery.is_continued
+        entries = [_arrival(item, account, may_be_vouched=may_be_vouched) for item in delivery.items]
         batch = Batch((*operations, *entries), self.peer_id)
         token = trio.lowlevel.current_trio_token()
 
@@ -274,6 +282,6 @@ def _item(record: Record) -> Item:
     return Item(record.block, record.body, reason)
 
 
-def _arrival(item: Item, account: Cid) -> Arrival:
+def _arrival(item: Item, account: Cid, *, may_be_vouched: bool) -> Arrival:
     reason = STATE_OF_REASON[item.reason.value] if item.reason is not None else BodyState.UNKNOWN
-    return Arrival(item.entry, item.body, reason, account)
+    return Arrival(item.entry, item.body, reason, account, may_be_vouched)

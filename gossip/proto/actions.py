@@ -80,8 +80,9 @@ class Deliver:
     """Give this to ingest, deliveries of one account in order, operations first; then report ``Committed``.
 
     What stands ``is_beside`` a branch goes after whatever was delivered before, or it might be taken for the branch
-    seen first. Each entry of ``items`` bears ``key`` and the next sequence number; that it belongs to ``account``, and
-    everything else, is for ingest to check.
+    seen first. Of a run that ``is_continued`` the peer gave before what names its last entry. Each entry of ``items``
+    bears ``key`` and the next sequence number; that it belongs to ``account``, and everything else, is for ingest to
+    check.
     """
 
     delivery_id: int
@@ -91,6 +92,7 @@ class Deliver:
     items: tuple[Item, ...]
     wire_bytes: int
     is_beside: bool = False
+    is_continued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class HandedOn:
-    """Entries of our own log up to this number are on their way to the peer."""
+    """Entries of our own log with these numbers, inclusive, are in the frame that was sent last."""
 
-    seq: int
+    lo: int
+    hi: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 A session sends of our own log only after its own peer has shown what it holds
 of it. The mesh has no such order, so an announcement waits until the peers at
 hand have: one at least, none with a sign of another home that writes under our
-key, and nobody still about to answer. Who stays silent is not waited for. That
-a peer which does not carry our account has nothing of it says nothing: where
-there are only such, followers get some time to be dialled.
+key, and nobody still about to answer. Who stays silent is not waited for, nor who
+came when all else permitted it already: else strangers who come and say nothing,
+one after another, could hold it back for ever. That a peer which does not
+carry our account has nothing of it says nothing: where there are only such,
+followers get some time to be dialled.
 """
 
 from unhush.gossip.proto import limits
@@ -19,6 +21,7 @@ class OwnChecks:
         self._open: set[object] = set()
         self._shown: set[object] = set()
         self._first_opened_at: float | None = None
+        self._due_at: float | None = None  # since when nothing but answers is waited for
         self._has_clean = False
         self._has_stranger = False
         self.is_unclean = False
@@ -60,9 +63,17 @@ class OwnChecks:
         self.is_unclean = True
 
     def may_announce(self, now: float) -> bool:
+        """Whether what waits may go now; asked again and again while something waits."""
         if self.is_unclean or not self._open or not (self._has_clean or self._is_among_strangers(now)):
+            self._due_at = None
             return False
-        return all(now - asked_at >= limits.OWN_CHECK_PATIENCE_S for asked_at in self._asked_at.values())
+        if self._due_at is None:
+            self._due_at = now
+        patient_since = now - limits.OWN_CHECK_PATIENCE_S
+        if any(patient_since < asked_at <= self._due_at for asked_at in self._asked_at.values()):
+            return False
+        self._due_at = None
+        return True
 
     def _is_among_strangers(self, now: float) -> bool:
         """Whether nobody who carries our account has come for as long as we wait for one."""

@@ -102,6 +102,7 @@ class Receiving:
         self._credit_due = 0
         self._deliveries: dict[int, tuple[Cid, int]] = {}
         self._last_delivery = 0
+        self._reached: dict[tuple[Cid, PublicKey], int] = {}  # how far down the newest run of a log went
         self.asks_for_own_again = False
         outbox.send(Credit(config.window_bytes))
         if config.own is not None:
@@ -285,9 +286,26 @@ class Receiving:
         self._last_delivery += 1
         self._deliveries[self._last_delivery] = (frame.account, cost)
         self._outbox.put(
-            Deliver(self._last_delivery, frame.account, frame.ops, frame.key, frame.items, cost, frame.is_beside)
+            Deliver(
+                delivery_id=self._last_delivery,
+                account=frame.account,
+                ops=frame.ops,
+                key=frame.key,
+                items=frame.items,
+                wire_bytes=cost,
+                is_beside=frame.is_beside,
+                is_continued=frame.key is not None and self._continues(frame.account, frame.key, lo, hi),
+            )
         )
         return Arrived(frame.account, tuple(op.entry for op in frame.ops), frame.key, lo, hi)
+
+    def _continues(self, account: Cid, key: PublicKey, lo: int, hi: int) -> bool:
+        """Whether the run ends where the last one of its log began; remembers where this one begins."""
+        is_continued = self._reached.pop((account, key), None) == hi + 1
+        self._reached[account, key] = lo
+        if len(self._reached) > limits.MAX_STRAY_LOGS:
+            del self._reached[next(iter(self._reached))]
+        return is_continued
 
     def caught_up(self, wants: int) -> None:
         """The peer has answered the first ``wants`` want frames."""

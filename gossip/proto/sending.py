@@ -556,7 +556,11 @@ class Sending:
     def _send_piece(self, account: Cid, key: PublicKey, piece: Sequence[Placed], *, is_beside: bool = False) -> None:
         self._send_entries(Entries(account, (), key, tuple(item for _, item in piece), is_beside))
         if self._is_own(account, key):
-            self._outbox.put(HandedOn(piece[-1][0]))
+            left = NOTHING
+            for seq, _ in piece:  # of two branches one number may come twice
+                left = left.add(seq)
+            for lo, hi in left:
+                self._outbox.put(HandedOn(lo, hi))
 
     def _send_entries(self, frame: Entries) -> None:
         payload = encode_frame(frame)

@@ -15,7 +15,7 @@ from unhush.storage.keyfile import read_public
 STRANGER = Words(bytes(range(32)))
 IDENTITY_KEYS = {
     "account", "name", "fingerprint", "generation", "table", "root", "closed", "device", "sealed", "keeps_root",
-    "alarms", "complete", "problem", "words_waiting",
+    "root_problem", "alarms", "complete", "problem", "words_waiting",
 }  # fmt: skip
 
 

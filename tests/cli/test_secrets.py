@@ -144,7 +144,7 @@ def test_without_the_extra_the_keyring_is_refused_before_anything_changes(
     before = bytes_of(ann.home)
     said = ann.json("id", "passphrase", "--new-passphrase-file", private(tmp_path / "new", "x"), "--keyring")
     assert (said.code, bytes_of(ann.home) == before) == (2, True)
-    assert "unhush[keyring]" in said.err
+    assert "keyring" in said.err
 
 
 # -- a person at the terminal
@@ -425,3 +425,40 @@ def test_posting_from_a_program_that_gives_no_passphrase_stays_as_it_was(tmp_pat
     found_account(Config(tmp_path / "ann"), "Ann")
     done = command("--home", tmp_path / "ann", "--json", "post", "hello")
     assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["id", "check", "--words-from", "~nouser/x"],
+        ["post", "x", "--passphrase-file", "~nouser/x"],
+        ["--passphrase-file", "~nouser/x", "post", "x"],
+        ["rotate", "--yes", "--unsynced", "--words-from", "~nouser/x"],
+    ],
+)
+def test_the_home_folder_of_nobody_is_a_usage_error(ann: Cli, arguments: list[str]) -> None:
+    before = bytes_of(ann.home)
+    said = ann(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert "~nouser/x" in said.err
+    assert bytes_of(ann.home) == before
+
+
+def test_a_restore_with_other_words_changes_nothing(ann: Cli, tmp_path: Path) -> None:
+    before = bytes_of(ann.home)
+    said = ann.json("restore", "--words-from", private(tmp_path / "stranger.txt", STRANGER.text()))
+    assert (said.code, said.out) == (4, "")
+    assert "not the words of the account of this home" in said.err
+    assert bytes_of(ann.home) == before
+
+
+def test_a_root_key_that_cannot_be_used_is_said_and_the_rest_is_shown(ann: Cli, tmp_path: Path) -> None:
+    file = seal(ann, tmp_path)
+    assert ann.json("id", "root", "keep", "--words-from", words_of(ann), "--passphrase-file", file).code == 0
+    (ann.home / "root.key").chmod(0o644)
+    for command_name in (["status"], ["id", "show"]):
+        value = ann.json(*command_name).one()
+        assert value["keeps_root"] is False
+        assert "mode 0644" in value["root_problem"]
+        assert "cannot be used: " in ann(*command_name).out
+    assert ann.json("post", "x", "--passphrase-file", file).code == 0

@@ -8,10 +8,12 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.commands import command, start
+from tests.support.nodes import CHEAP
 
 from unhush.identity.words import parse_words
 from unhush.node import Config, Node, found_account
@@ -157,9 +159,13 @@ class Crash(BaseException):
     """The machine stops here."""
 
 
-@pytest.mark.parametrize("step", ["put_words_at", "found_account"])
-def test_a_crash_before_the_account_exists_is_resumed_with_the_same_words_and_key(
-    config: Config, monkeypatch: pytest.MonkeyPatch, step: str
+def crash_in_founding(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    step: str = "found_account",
+    keep_root: bool = False,
+    words_to: Path | None = None,
 ) -> None:
     def crash(*_: object) -> None:
         raise Crash
@@ -167,17 +173,134 @@ def test_a_crash_before_the_account_exists_is_resumed_with_the_same_words_and_ke
     with monkeypatch.context() as patched:
         patched.setattr(Store, step, crash)
         with pytest.raises(Crash):
-            found_account(config, "Ann")
+            found_account(config, "Ann", keep_root=keep_root, words_to=words_to)
+
+
+@pytest.mark.parametrize(
+    ("step", "files"), [("put_words_at", {"words.txt"}), ("found_account", {"device.key", "words.txt"})]
+)
+def test_a_crash_before_the_account_exists_is_resumed_with_the_same_words_and_key(
+    config: Config, monkeypatch: pytest.MonkeyPatch, step: str, files: set[str]
+) -> None:
+    crash_in_founding(config, monkeypatch, step=step)
     left = snapshot_of(config.home)
-    assert set(left) == {"device.key", "words.txt"}
+    assert set(left) == files
 
     created = found_account(config, "Ann")
 
-    assert snapshot_of(config.home) == left
+    assert left.items() <= snapshot_of(config.home).items()
     with Node.open(config) as node:
         assert node.status().words_waiting == str(Home(config.home).words)
         assert parse_words(left["words.txt"].decode()).root(0).public.bytes in node.block(created.account)
         assert node.post("alive").text == "alive"
+
+
+def passphrase(config: Config, given: str) -> Config:
+    return replace(config, passphrase=lambda: given, sealing=CHEAP)
+
+
+def test_keys_of_an_unfinished_attempt_that_another_passphrase_sealed_are_made_anew(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash_in_founding(passphrase(config, "first"), monkeypatch, keep_root=True)
+    assert set(snapshot_of(config.home)) == {"device.key", "root.key", "words.txt"}
+
+    found_account(passphrase(config, "second"), "Ann")
+
+    assert set(snapshot_of(config.home)) == {"device.key", "words.txt"}
+    with Node.open(passphrase(config, "second")) as node:
+        assert node.post("alive").text == "alive"
+
+
+def test_a_sealed_key_of_an_unfinished_attempt_is_made_anew_where_no_passphrase_is_wanted(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash_in_founding(passphrase(config, "first"), monkeypatch, keep_root=True)
+
+    found_account(config, "Ann")
+
+    assert set(snapshot_of(config.home)) == {"device.key", "words.txt"}
+    with Node.open(config) as node:
+        assert node.post("alive").text == "alive"
+
+
+def test_an_unfinished_root_key_stays_only_with_the_words_it_is_of(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = passphrase(config, "one")
+    crash_in_founding(sealed, monkeypatch, keep_root=True)
+    left = snapshot_of(config.home)
+    crash_in_founding(sealed, monkeypatch)
+    assert snapshot_of(config.home) == left
+    (config.home / "words.txt").unlink()
+
+    found_account(sealed, "Ann")
+
+    now = snapshot_of(config.home)
+    assert set(now) == {"device.key", "words.txt"}
+    assert now["device.key"] == left["device.key"]
+
+
+def test_words_that_a_crash_left_where_the_person_says_are_used_again(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash_in_founding(config, monkeypatch, words_to=tmp_path / "safe.txt")
+    left = (tmp_path / "safe.txt").read_bytes()
+
+    with pytest.raises(KeyFileError, match="nothing was written over it"):
+        found_account(replace(config, home=tmp_path / "another home"), "Eve", words_to=tmp_path / "safe.txt")
+    created = found_account(config, "Ann", words_to=tmp_path / "safe.txt")
+
+    assert (tmp_path / "safe.txt").read_bytes() == left
+    with Node.open(config) as node:
+        assert parse_words(left.decode()).root(0).public.bytes in node.block(created.account)
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_change_of_passphrase_killed_between_two_files_locks_nobody_out(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, renames: int
+) -> None:
+    old, new = passphrase(config, "old"), passphrase(config, "new")
+    found_account(old, "Ann", keep_root=True)
+    before = snapshot_of(config.home)
+    real, done = Path.rename, []
+
+    def rename(path: Path, target: Path) -> Path:
+        if len(done) == renames:
+            raise Crash
+        done.append(target.name)
+        return real(path, target)
+
+    with Node.open(old) as node, monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", rename)
+        with pytest.raises(Crash):
+            node.devices.change_passphrase(lambda: "new")
+    assert done == ["root.key"][:renames]
+    changed = {name for name, data in snapshot_of(config.home).items() if before.get(name) != data}
+    assert changed == set(done)
+
+    with Node.open(old) as node:
+        node.unlock()
+        assert ("root key kept here cannot be used" in caplog.text) is bool(renames)
+        assert node.post("alive").text == "alive"
+        node.devices.change_passphrase(lambda: "new")
+    caplog.clear()
+    with Node.open(new) as node:
+        node.unlock()
+        assert caplog.text == ""
+        node.devices.freeze()
+
+
+def test_a_bad_root_key_is_said_by_status_and_stops_no_node(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    sealed = passphrase(config, "one")
+    found_account(sealed, "Ann", keep_root=True)
+    (config.home / "root.key").chmod(0o644)
+
+    with Node.open(sealed) as node:
+        node.unlock()
+        assert "mode 0644" in caplog.text
+        assert (node.status().keeps_root, "mode 0644" in node.root_problem()) == (False, True)
+        assert not node._keys.can_open_root()
 
 
 def test_a_crash_right_after_the_account_was_made_still_reminds_of_the_words(

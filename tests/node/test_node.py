@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.commands import await_until, command, serving
+from tests.support.nodes import hand
 from tests.support.people import Person as Stranger
 
 from unhush.node import Config, Node, Post, Shown, found_account
+from unhush.node.config import wall_clock_ms
 from unhush.node.errors import (
     BadConfig,
     HomeInUse,
@@ -22,6 +24,8 @@ from unhush.node.errors import (
     NotFound,
     StoreUnreadable,
 )
+from unhush.storage.kinds import Post as Body
+from unhush.storage.kinds import Reply
 
 BOB = Stranger("Bob", seed=2).account
 NOBODY = Stranger("Nobody", seed=3).account
@@ -403,3 +407,23 @@ def test_an_export_that_fails_leaves_the_older_file_as_it_was(ann: Node, tmp_pat
         ann.export_car(tmp_path / "ann.car", NOBODY)
     assert (tmp_path / "ann.car").read_bytes() == b"older"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["ann.car"]
+
+
+def test_a_record_that_is_not_in_force_is_not_answered_or_announced_and_names_no_thread(ann: Node) -> None:
+    bob = Stranger("Bob", seed=2, clock_ms=wall_clock_ms)
+    ann.follow(bob.account)
+    good, root = bob.post("good"), bob.post("void")
+    answer = bob.write(Body("void too", reply=Reply(root.cid, root.cid, bob.account, bob.account)))
+    hand(ann, [bob.incept, good.arrival, root.arrival, answer.arrival])
+    since = ann.show(good.cid).aid - 1
+    assert [shown.text for shown in ann.events(since, 0)] == ["good", "void", "void too"]
+    assert ann.thread(answer.cid).root_id == root.cid
+
+    hand(ann, [bob.revoke(bob.key, good.entry)])
+
+    assert [shown.text for shown in ann.events(since, 0)] == ["good"]
+    assert ann.thread(answer.cid).root_id == answer.cid
+    for record in (root, answer):
+        with pytest.raises(NotFound, match="not in force"):
+            ann.reply(record.cid, "mine")
+    assert ann.reply(good.cid, "mine").text == "mine"

@@ -23,7 +23,7 @@ from unhush.identity.keys import SigningKey
 from unhush.identity.words import Words
 from unhush.node import Config, Node, found_account
 from unhush.node.config import Home, wall_clock_ms
-from unhush.node.errors import AccountExists, DeviceRefused, NetworkFailed, NotFound, SeveralAccounts
+from unhush.node.errors import BadWords, DeviceRefused, NetworkFailed, NotFound, SeveralAccounts
 from unhush.node.views import DeviceState
 
 WORDS = Words(bytes(range(32)))
@@ -348,7 +348,7 @@ def test_a_home_with_another_account_is_left_as_it_is(follower: Follower) -> Non
     made = found_account(follower.config(), "Somebody else")
     with Node.open(follower.config()) as node:
         node.post("mine")
-        with pytest.raises(AccountExists, match=str(made.account)):
+        with pytest.raises(BadWords, match=str(made.account)):
             node.restore(WORDS)
         assert node.account() == made.account
         assert posts_of(node, made.account) == ["mine"]
@@ -359,8 +359,10 @@ def test_a_home_with_another_account_is_left_as_it_is(follower: Follower) -> Non
 def test_that_a_home_has_an_account_is_said_before_any_peer_is_asked(tmp_path: Path) -> None:
     config = config_of(tmp_path / "ann")
     found_account(config, "Ann")
-    with Node.open(config) as node, pytest.raises(AccountExists):
+    before = {path.name: path.read_bytes() for path in config.home.iterdir() if path.is_file()}
+    with Node.open(config) as node, pytest.raises(BadWords, match="not the words of the account of this home"):
         node.restore(WORDS)
+    assert {path.name: path.read_bytes() for path in config.home.iterdir() if path.is_file()} == before
 
 
 @pytest.mark.parametrize("state", ["frozen", "closed"])

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from unhush.identity.keys import SigningKey
-from unhush.identity.operations import Device
+from unhush.identity.operations import NOTHING, Device
 from unhush.identity.words import Words
 from unhush.node import Config, Node, found_account
 from unhush.node.devices import Last
+from unhush.node.errors import WritingRefused
 from unhush.node.founding import generate_words
 from unhush.node.views import DeviceState
 from unhush.storage.arrivals import Arrival, Batch
@@ -143,3 +144,30 @@ def test_a_device_whose_add_a_freeze_silenced_is_named_in_the_next_plan(
     assert rows["phone"].is_added
     node.devices.rotate(replace(plan, rows=(*plan.rows, phone)), words)
     assert states(node) == {"Ann": DeviceState.OPEN, "phone": DeviceState.OPEN}
+
+
+def test_what_a_freeze_silenced_keeps_its_cut_and_its_name_in_the_next_plan(
+    machines: tuple[Node, Node], words: Words
+) -> None:
+    """A revoked device does not come back whole because a freeze forgot that it had ever been added."""
+    node = machines[0]
+    tablet, phone = (Device(SigningKey(os.urandom(32)).public, name) for name in ("tablet", "phone"))
+    node.devices.add_key(tablet, words)
+    node.devices.add_key(phone, words)
+    node.devices.revoke(node.devices.plan_cut("tablet", Last.NOTHING), words)
+    node.devices.freeze(words)
+
+    plan = node.devices.plan_rotation()
+
+    assert {row.name: row.cut for row in plan.rows}["tablet"] == NOTHING
+    assert [row.name for row in plan.silenced] == ["phone"]
+    assert plan.to_decide == {phone.key}
+
+
+def test_a_device_that_was_cut_off_is_told_so_before_it_writes(machines: tuple[Node, Node], words: Words) -> None:
+    node = machines[0]
+    node.devices.revoke(node.devices.plan_cut("Ann"), words)
+
+    assert "cut off" in node.status().problem
+    with pytest.raises(WritingRefused, match="unhush rotate"):
+        node.post("hello")

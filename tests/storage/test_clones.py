@@ -33,6 +33,7 @@ from unhush.identity.cid import Cid
 from unhush.storage.accounts import Account
 from unhush.storage.arrivals import Arrival, Batch, Status
 from unhush.storage.car import CarReader, write_car
+from unhush.storage.clones import MAX_HANDED_ON
 from unhush.storage.environment import Table
 from unhush.storage.errors import WritingRefused
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, Reply
@@ -77,7 +78,7 @@ def make_twins(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Twins]]:
             with open_home(tmp_path / "new", clock) as store:
                 home = Home(store, ann, clock)
                 home.publish(*(Post(f"before {number}") for number in range(4)))
-                store.put_handed_on(ann.key, handed_on)
+                store.put_handed_on(ann.key, ((0, handed_on),) if handed_on >= 0 else ())
             shutil.copytree(tmp_path / "new", tmp_path / "old", ignore=shutil.ignore_patterns("run"))
             old, new = (stack.enter_context(open_home(tmp_path / name, clock)) for name in ("old", "new"))
             return Twins(ann, clock, old, new, publisher_of(ann, clock, seed=11), publisher_of(ann, clock, seed=12))
@@ -338,13 +339,50 @@ def test_links_among_what_is_written_again_lead_to_the_new_ids(twins: Twins, bob
 @pytest.mark.parametrize("sent", [0, 1, 2])
 def test_records_that_left_are_not_written_twice(twins: Twins, sent: int) -> None:
     twins.write_old(Post("mine 0"), Post("mine 1"))
-    twins.old.put_handed_on(twins.person.key, 4 + sent)
+    twins.old.put_handed_on(twins.person.key, ((0, 4 + sent),))
 
     _, written = twins.renew()
 
     assert texts(written) == [f"mine {number}" for number in range(sent, 2)]
     assert own_posts(twins.old) == [*BEFORE, "mine 0", "mine 1"]
     assert verify(twins.old).is_clean
+
+
+def test_what_lies_below_records_that_left_is_written_again(twins: Twins) -> None:
+    """Frames go newest first: a line that breaks after one leaves the older records here."""
+    twins.write_old(*(Post(f"mine {number}") for number in range(6)))
+    twins.old.put_handed_on(twins.person.key, ((9, 10),))
+    with twins.old.snapshot() as snapshot:
+        assert snapshot.handed_on() == ((0, 4), (9, 10))
+        assert snapshot.count_local() == 4
+        assert snapshot.summary(twins.person.account, bodies_wanted=True).logs[twins.person.key] == ((0, 4), (9, 10))
+    later = twins.write_new(*(Post(f"theirs {number}") for number in range(3)))
+    ingest(twins.old, *arrivals(later))
+
+    _, written = twins.renew()
+
+    assert texts(written) == [f"mine {number}" for number in range(4)]
+    assert own_posts(twins.old) == sorted(
+        [*BEFORE, *(f"mine {number}" for number in range(6)), *(f"theirs {number}" for number in range(3))]
+    )
+    assert verify(twins.old).bad == 0
+    assert agrees_with_the_oracle(twins.old)
+
+
+def test_what_left_is_kept_as_runs_of_which_the_longest_stay(twins: Twins) -> None:
+    key = twins.person.key
+    twins.old.put_handed_on(key, ((6, 6),))
+    twins.old.put_handed_on(key, ((5, 5), (8, 9)))
+    twins.old.put_handed_on(twins.person.add_device()[0].key.public, ((7, 7),))
+    with twins.old.snapshot() as snapshot:
+        assert snapshot.handed_on() == ((0, 6), (8, 9))
+
+    twins.old.put_handed_on(key, tuple((seq, seq) for seq in range(20, 20 + 4 * MAX_HANDED_ON, 2)))
+
+    with twins.old.snapshot() as snapshot:
+        kept = snapshot.handed_on()
+    assert len(kept) == MAX_HANDED_ON
+    assert kept[:2] == ((0, 6), (8, 9))
 
 
 def test_what_the_branch_from_elsewhere_goes_on_from_left_whatever_the_old_image_remembers(

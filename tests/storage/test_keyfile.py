@@ -752,3 +752,24 @@ def test_a_system_without_those_settings_is_no_error() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout == "went on\n"
+
+
+def test_files_that_belong_together_are_all_written_before_one_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    keyfile.write_all_private([(first, b"1"), (second, b"1")])
+    with monkeypatch.context() as patched:
+        real, calls = os.fsync, []
+
+        def fail(descriptor: int) -> None:
+            calls.append(descriptor)
+            if len(calls) == 2:
+                raise OSError(28, "No space left on device")
+            real(descriptor)
+
+        patched.setattr("os.fsync", fail)
+        with pytest.raises(KeyFileError, match="second cannot be written"):
+            keyfile.write_all_private([(first, b"2"), (second, b"2")])
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"first": b"1", "second": b"1"}

@@ -1,6 +1,7 @@
 """Logs with holes: in whatever order a log arrives, the store knows exactly what it has and what it lacks."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -218,7 +219,7 @@ def test_sixty_four_entries_beside_a_log_are_kept_and_no_more(store: Store, know
 
     assert [outcome.status for outcome in outcomes].count(Status.STORED) == 64
     assert {outcome.error for outcome in outcomes if outcome.status is Status.IGNORED} == {
-        "too many entries beside the shown branch of its log"
+        "no room beside the shown branch of its log"
     }
     assert count_beside(store) == 64
 
@@ -267,3 +268,64 @@ def shown(store: Store, person: Person) -> list[Cid]:
 def count_beside(store: Store) -> int:
     with store.snapshot() as snapshot:
         return sum(snapshot.count_beside(log) for _, _, log in snapshot.logs())
+
+
+def fork_point(store: Store, person: Person) -> int | None:
+    with store.snapshot() as snapshot:
+        return snapshot.fork_point(person.account, person.key)
+
+
+def test_a_full_log_keeps_its_lowest_fork_in_whichever_order_the_branches_came(store: Store, known_bob: Person) -> None:
+    main = known_bob.posts(300)
+    known_bob.fork(main[149])
+    high = known_bob.posts(70, "high")
+    known_bob.fork(main[9])
+    low = known_bob.posts(5, "low")
+    ingest(store, *arrivals_of([*main, *high]))
+    assert fork_point(store, known_bob) == 150
+
+    ingest(store, *arrivals_of(low))
+
+    assert fork_point(store, known_bob) == 10
+    assert count_beside(store) == 64
+
+
+def test_an_entry_beside_is_not_taken_on_the_word_of_one_that_finds_no_room(store: Store, known_bob: Person) -> None:
+    main = known_bob.posts(90)
+    known_bob.fork(main[9])
+    low = known_bob.posts(63, "low")
+    known_bob.fork(main[79])
+    bad, voucher = known_bob.write_badly_signed(Post("bad")), known_bob.post("voucher")
+    ingest(store, *arrivals_of(main))
+    ingest(store, *arrivals_of(low))
+
+    outcomes = ingest(store, bad.arrival, voucher.arrival)
+
+    assert [outcome.status for outcome in outcomes] == [Status.IGNORED, Status.STORED]
+
+
+def test_a_bad_signature_is_not_held_against_who_may_believe_that_its_voucher_is_here(
+    store: Store, known_bob: Person
+) -> None:
+    """Another branch stands above; or the sender gave the voucher before, and we did not keep it."""
+    main = known_bob.posts(5)
+    bad = known_bob.write_badly_signed(Post("bad"))
+    known_bob.fork(main[-1])
+    ours = known_bob.posts(2, "ours")
+    ingest(store, *arrivals_of([*main, ours[1]]))
+
+    (beside_ours,) = ingest(store, bad.arrival)
+    (alone,) = ingest(store, spoiled(known_bob).arrival)
+    (continued,) = ingest(store, replace(spoiled(known_bob).arrival, may_be_vouched=True))
+
+    assert [each.status for each in (beside_ours, alone, continued)] == [
+        Status.IGNORED,
+        Status.REJECTED,
+        Status.IGNORED,
+    ]
+    assert "SignatureMismatch" in beside_ours.error
+
+
+def spoiled(person: Person) -> Written:
+    """A badly signed record above everything that is held."""
+    return person.write_badly_signed(Post("nobody vouches"))

@@ -77,7 +77,7 @@ def test_what_a_device_writes_reaches_a_follower_and_how_far_it_went_is_kept(mak
     ann.network.stop()
     with ann.store.snapshot() as snapshot:
         assert not snapshot.clone_found()
-        assert snapshot.handed_on() == later[-1].entry.header.seq
+        assert snapshot.handed_on() == ((0, later[-1].entry.header.seq),)
 
 
 def test_an_older_copy_of_a_home_finds_out_and_hands_nothing_on(make: Callable[[str], Running]) -> None:
@@ -103,7 +103,7 @@ def test_an_older_copy_of_a_home_finds_out_and_hands_nothing_on(make: Callable[[
     with ben.store.snapshot() as snapshot:
         assert snapshot.fork_point(ann.person.account, ann.person.key) is None
     with ann.store.snapshot() as snapshot:
-        assert snapshot.handed_on() == -1
+        assert snapshot.handed_on() == ()
 
 
 def test_an_account_is_found_by_its_root_key_also_by_peers_yet_to_come(make: Callable[[str], Running]) -> None:

@@ -261,7 +261,7 @@ class End:
     own: Own | None = None
     caught_up: list[Cid] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
-    handed_on: list[int] = field(default_factory=list)
+    handed_on: Ranges = NOTHING
     delivered: int = 0
     repeated: int = 0  # records that came though the store had them
     closed: Close | None = None
@@ -299,8 +299,8 @@ class End:
                     self.journal.append(OwnChecked(is_clean=not self.store.clone_found))
             case Found():
                 self.found.append(action)
-            case HandedOn(seq):
-                self.handed_on.append(seq)
+            case HandedOn(lo, hi):
+                self.handed_on = self.handed_on.add(lo, hi)
             case Close():
                 self.closed = action
             case _:

@@ -1,5 +1,7 @@
 """What this device writes is announced once the peers at hand have shown what they hold of it."""
 
+from itertools import pairwise
+
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.checks import OwnChecks
 
@@ -68,3 +70,30 @@ def test_who_was_asked_before_the_home_changed_is_not_heard() -> None:
     assert not checks.may_announce(2 * PATIENCE)
     checks.checked("of the past", is_clean=False)
     assert not checks.is_unclean
+
+
+def test_strangers_who_come_anew_and_stay_silent_hold_nothing_up_for_longer_than_one_of_them_could() -> None:
+    checks = checks_of("follower")
+    checks.checked("follower", is_clean=True)
+    announced_at = [1]
+    for now in range(1, 600):
+        if now % 20 == 1:
+            checks.closed(now // 20 - 2)
+            checks.opened(now // 20, now)
+        if checks.may_announce(now):
+            announced_at.append(now)
+    gaps = [later - before for before, later in pairwise(announced_at)]
+    assert max(gaps) <= PATIENCE
+
+
+def test_who_came_before_anything_could_be_announced_is_waited_for() -> None:
+    checks = checks_of("a", "b")
+    assert not checks.may_announce(1.0)
+    checks.opened("c", 2.0)
+    checks.checked("a", is_clean=True)
+    assert not checks.may_announce(3.0)
+    checks.opened("late", 4.0)
+    checks.checked("b", is_clean=True)
+    assert not checks.may_announce(5.0)
+    checks.checked("c", is_clean=True)
+    assert checks.may_announce(6.0)

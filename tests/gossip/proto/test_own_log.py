@@ -10,7 +10,7 @@ from unhush.gossip.proto import limits
 from unhush.gossip.proto.config import Own, SessionConfig
 from unhush.gossip.proto.events import InterestsChanged, Opened, OwnChecked, Received, Tick
 from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Frame, Points, Want, WantedAccount, encode_frame
-from unhush.gossip.proto.ranges import Ranges
+from unhush.gossip.proto.ranges import NOTHING, Ranges
 from unhush.gossip.proto.session import Session
 from unhush.identity.keys import PublicKey
 
@@ -44,12 +44,12 @@ def met(store: Store, theirs: Store | None = None) -> Pair:
 class Host:
     """Our home, and a peer we play by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, credit: int = 10_000_000) -> None:
         self.now = 0.0
         self.end = End("host", home(), Session(config(OWN)), lambda: self.now, own=OWN)
         self.end.feed(Opened())
         self.end.feed(InterestsChanged(frozenset([ME, THEM]), frozenset([ME, THEM])))
-        self.hear(HELLO, Credit(10_000_000))
+        self.hear(HELLO, Credit(credit))
 
     def hear(self, *frames: Frame) -> None:
         for frame in frames:
@@ -72,7 +72,7 @@ def test_what_a_clean_home_wrote_reaches_whoever_wants_it(seed: int | None) -> N
     pair.a.store.fill(ME, LAPTOP, range(20, 25))
     pair.run()
     assert pair.b.store.logs == pair.a.store.logs
-    assert max(pair.a.handed_on) == 24
+    assert pair.a.handed_on == Ranges.span(0, 24)
     assert pair.a.repeated == pair.b.repeated == 0
 
 
@@ -83,12 +83,12 @@ def test_before_the_peer_has_answered_only_our_own_log_is_held_back() -> None:
     host.hear(Want(drop=()))
     assert (host.sent_of(LAPTOP), host.sent_of(PHONE), host.sent_of(STRANGER)) == (0, 10, 10)
     assert sum(len(sent.ops) for sent in host.end.sent_entries()) == 1
-    assert host.end.handed_on == []
+    assert host.end.handed_on == NOTHING
 
     host.hear(CaughtUp(1))
 
     assert host.sent_of(LAPTOP) == 21
-    assert max(host.end.handed_on) == 20
+    assert host.end.handed_on == Ranges.span(0, 20)
 
 
 def test_a_peer_is_told_that_it_is_caught_up_when_it_has_our_log_too() -> None:
@@ -176,7 +176,7 @@ def test_a_home_whose_key_is_used_elsewhere_sends_nothing_more_of_it(seed: int) 
     assert older.clone_found
     assert pair.b.store.held(THEM, STRANGER) == Ranges.span(0, 11)
     assert not [sent for sent in pair.a.sent_entries() if sent.key == LAPTOP]
-    assert pair.a.handed_on == []
+    assert pair.a.handed_on == NOTHING
 
 
 def test_a_clone_that_turns_up_later_ends_the_sending_and_nothing_lets_it_go_on() -> None:
@@ -230,3 +230,13 @@ def test_what_is_claimed_before_the_check_brings_nothing_of_our_log_out() -> Non
     )
     assert host.sent_of(LAPTOP) == 0
     assert any(isinstance(sent, Points) for sent in host.end.sent), "the search itself goes on"
+
+
+def test_what_a_small_credit_left_behind_does_not_count_as_handed_on() -> None:
+    host = Host(credit=3 * limits.MIN_SENDING_CREDIT)
+    host.end.store.fill(ME, LAPTOP, range(20, 5000))
+    host.hear(Want((WantedAccount(ME),)), CaughtUp(1))
+    (run,) = host.end.handed_on
+    assert run[1] == 4999
+    assert run[0] > 0
+    assert host.sent_of(LAPTOP) == host.end.handed_on.count()
