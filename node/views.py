@@ -47,7 +47,7 @@ class Shown:
     is_deleted: bool = False
     has_body: bool = True
     standing: str = "in force"  # or "contested" (its log forked), "unproven" and "void" (their text is not shown)
-    is_local: bool = False  # by this device, and not yet given to any peer
+    is_local: bool = False  # by this device, and not yet given to any peer that wanted it
 
 
 @dataclass(frozen=True, slots=True)

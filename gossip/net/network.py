@@ -347,10 +347,9 @@ class _Live:
             self._announcement_due = trio.Event()
             records = list(self._unannounced)
             self._unannounced.clear()
+            # Announced is not handed on: the mesh tells everybody, and nobody may have kept it. A person reads from
+            # that mark what would survive this machine.
             await self._gossip.announce(records)
-            for record in records:
-                header = record.entry.header
-                self._handed_on.note(header.key, header.seq, header.seq)
 
     # -- interests
 
