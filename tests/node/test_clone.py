@@ -193,7 +193,9 @@ def test_an_old_copy_with_the_root_key_goes_on_under_a_new_device_key_and_nothin
     assert copy.status().problem == ""
 
 
-@pytest.mark.parametrize("first", [OFFLINE, AT_ONCE, ALONE])
+@pytest.mark.parametrize(
+    "first", [OFFLINE, *(pytest.param(first, marks=pytest.mark.long) for first in (AT_ONCE, ALONE))]
+)
 def test_an_old_copy_without_the_root_key_says_nothing_until_the_words_renew_it(
     first: str, story: Callable[[bool], Story]
 ) -> None:
@@ -460,7 +462,7 @@ def test_a_running_node_goes_on_when_another_process_renews_its_home(story: Call
     told.check_no_fork()
 
 
-@pytest.mark.parametrize("place", ["renew_device", "use_next_device"])
+@pytest.mark.parametrize("place", [pytest.param("renew_device", marks=pytest.mark.long), "use_next_device"])
 def test_a_renewal_that_a_crash_cut_short_is_finished_and_makes_one_key(
     place: str, story: Callable[[bool], Story], monkeypatch: pytest.MonkeyPatch
 ) -> None:

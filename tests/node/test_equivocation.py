@@ -42,7 +42,10 @@ def nodes(tmp_path: Path) -> Iterator[list[Node]]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("connect", "is_mixed"), [(chain, True), (chain, False), (star, True)])
+@pytest.mark.parametrize(
+    ("connect", "is_mixed"),
+    [(chain, True), *(pytest.param(*how, marks=pytest.mark.long) for how in ((chain, False), (star, True)))],
+)
 def test_twenty_nodes_mark_the_same_fork_and_after_a_cut_show_the_same_branch(
     connect: Callable[[list[Node]], None], is_mixed: bool, nodes: list[Node], capsys: pytest.CaptureFixture[str]
 ) -> None:
