@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from unhush.node.running import Running
 
 MAX_PETNAME_BYTES = 200
-LINGER_S = 1.0
+LINGER_S = 1.0  # so that what was signed last still leaves before the network ends
 
 
 class Node:
@@ -365,7 +365,9 @@ class Node:
 
         chosen = _cid(account) if account is not None else None
         check_home(self._store, words)
-        return self._restoring().restore(words, account=chosen, name=name, on_progress=on_progress)
+        restoring = self._restoring()
+        self._lingers = True
+        return restoring.restore(words, account=chosen, name=name, on_progress=on_progress)
 
     def join(self, account: Cid | str, on_progress: "Progress" = lambda _what, _count: None) -> DeviceInfo:
         """Make an account this home's own, to which another device has added this one, or is about to.

@@ -38,7 +38,6 @@ FIND_S: Final = 10.0
 GRACE_S: Final = 0.5  # for other peers, who may know other accounts of the same words
 OTHERS_S: Final = 3.0  # for the other peers that have the account, once one has given all: they may know more
 LOOK_EVERY_S: Final = 0.05
-LINGER_S: Final = 1.0  # so that what was signed last still leaves
 
 # What goes on, and how many records are here by now.
 Progress = Callable[[str, int], None]
@@ -99,7 +98,6 @@ class Restoring:
         if not is_listed:
             on_progress("adding this device", self._store.count_records())
             self._devices.add_key(Device(key, _device_name(name)), words)
-        time.sleep(LINGER_S)
         listed = {each.key: each for each in self._devices.identity(chosen.account).devices}
         device = listed.get(key)
         if device is None or device.state is not DeviceState.OPEN:

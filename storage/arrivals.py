@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.storage.records import BodyState
@@ -36,6 +37,10 @@ class Status(Enum):
     IGNORED = "ignored"  # nobody's fault: not carried here, not in force, too early
     REJECTED = "rejected"  # the sender's fault
     FAILED = "failed"  # ours: it could not be stored now, and must be given again
+
+
+# Why a record is ignored whose device the operations held here do not list: one of them may be missing here.
+NOT_LISTED: Final = "its device is not listed by the account"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from unhush.identity.operations import Table as DeviceTable
 from unhush.storage import accounts, admission, clones, journal, logs, settings, standing, writing
 from unhush.storage.accounts import Account
 from unhush.storage.admission import Admitted, NotOurs, WaitingRoom, commitment_of
-from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
+from unhush.storage.arrivals import NOT_LISTED, Arrival, Batch, Outcome, Status
 from unhush.storage.carried import is_carried
 from unhush.storage.environment import Environment, Txn
 from unhush.storage.records import BodyState, Record
@@ -331,7 +331,7 @@ def _why_not(account: Account | None, header: Header, cid: Cid, now: int) -> str
         return "its time is more than ten minutes ahead"
     cut = account.state.cut_of(header.key)
     if cut is None:
-        return "its device is not listed by the account"
+        return NOT_LISTED
     if cut == OPEN or header.seq < cut[0] or (header.seq, cid.bytes) == cut:
         return ""
     return "its device was cut off before it"

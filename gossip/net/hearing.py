@@ -24,7 +24,7 @@ from unhush.gossip.proto.hints import (
     topic_of,
 )
 from unhush.identity.cid import Cid
-from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
+from unhush.storage.arrivals import NOT_LISTED, Arrival, Batch, Outcome, Status
 from unhush.storage.records import Record
 from unhush.storage.store import Store
 
@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 _ANNOUNCE_BYTES = 48 * 1024
 # Bytes of operations put into one message, beside those: a large table goes over sync.
 _OPERATIONS_BYTES = 12 * 1024
-
-# What ingest says of a record by a device that the operations held here do not list: we may lack one.
-_NOT_LISTED = "its device is not listed"
 
 
 class ShardGossip:
@@ -123,7 +120,7 @@ class ShardGossip:
         outdated = {
             account
             for account, outcome in zip(accounts, outcomes, strict=True)
-            if outcome.status is Status.IGNORED and outcome.error.startswith(_NOT_LISTED)
+            if outcome.status is Status.IGNORED and outcome.error == NOT_LISTED
         }
         for account in outdated:
             try:
