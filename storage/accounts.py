@@ -18,10 +18,11 @@ from unhush.identity.operations import NOTHING, OPEN, Cut, Op, parse_operation
 from unhush.identity.operations import Table as DeviceTable
 from unhush.identity.trunk import MAX_STORED, Alarm, State, find_trunk, fold
 from unhush.storage import journal
-from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
 from unhush.storage.logs import pack_u32
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from unhush.identity.operations import OPERATION_KINDS, ROTATE, Op, find_raw_gen
 from unhush.identity.operations import Table as DeviceTable
 from unhush.storage import accounts, journal, judging
 from unhush.storage.arrivals import Arrival
-from unhush.storage.environment import Txn
 from unhush.storage.orphans import Orphans
 from unhush.storage.records import BodyState, Record
+from unhush.storage.transaction import Txn
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from unhush.identity.cid import Cid
 from unhush.storage import follows, settings
 from unhush.storage.accounts import find_account
-from unhush.storage.environment import Txn
+from unhush.storage.transaction import Txn
 
 
 def carried(txn: Txn) -> frozenset[Cid]:

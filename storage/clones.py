@@ -23,10 +23,11 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN
 from unhush.storage import indexes, journal, logs, settings, standing
 from unhush.storage.accounts import Account
-from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.standing import Span
+from unhush.storage.transaction import Txn
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]  # inclusive, ascending, never adjacent
 

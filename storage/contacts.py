@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from unhush.identity.codec import decode_map, encode
-from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import MalformedContact, StoreUnreadable
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 MAX_ADDRESS_BYTES = 400  # a multiaddr with a relay hop has about 250; LMDB keys end at 511
 

@@ -5,10 +5,11 @@ whichever order records come; what it may act on is asked of the target.
 """
 
 from unhush.identity.cid import Cid
-from unhush.storage.environment import Table, Txn
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import DELETE
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 
 def put_delete(txn: Txn, account: Cid, of: Cid, aid: int) -> None:

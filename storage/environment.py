@@ -1,21 +1,19 @@
-"""The LMDB environment: its tables, its version, and one small transaction type.
+"""The LMDB environment: opening it, and transactions whose errors have names.
 
 Everything kept is in one environment, so one commit makes a record, its log
-and its indexes durable together. Table formats are declared here and nowhere
-else; numbers in keys are big-endian, so that byte order is number order.
+and its indexes durable together.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import lmdb
 
 from unhush.storage.errors import HomeInUse, StoreFull, StoreUnreadable
-
-SCHEMA_VERSION: Final = 1
+from unhush.storage.schema import SCHEMA_VERSION, Table
+from unhush.storage.transaction import Txn
 
 # Address space, not disk: the file grows with what is stored. Larger than any quota we hand out.
 MAP_BYTES: Final = 64 * 2**30
@@ -24,96 +22,6 @@ MAX_READERS: Final = 512
 
 # What lmdb says of a disk without room, beside its own classes; a write cut short by a full disk is an "I/O error".
 _NO_ROOM: Final = ("No space left", "Input/output error", "File too large", "quota exceeded")
-
-
-class Table(Enum):
-    """Every table: key → value. Digests are 32 bytes, numbers big-endian."""
-
-    META = b"meta"  # text → bytes
-    JOURNAL = b"journal"  # aid u64 → row (records.py)
-    IDS = b"ids"  # entry digest → aid
-    ACCOUNTS = b"accounts"  # account digest → account number u32 + state (accounts.py)
-    OPERATIONS = b"operations"  # account digest + operation digest → aid
-    LOG_NUMBERS = b"log-numbers"  # account digest + key → log number u32
-    LOGS = b"logs"  # log number → account digest + key
-    RUNS = b"runs"  # log number + lowest seq of a held run u64 → highest seq u64
-    SLOTS = b"slots"  # log number + seq → aid + entry digest
-    FORKS = b"forks"  # log number + seq + entry digest → aid
-    PROVEN = b"proven"  # log number → lowest seq u64 that held links reach from the log's cut
-    ROOTS = b"roots"  # root key 0 + account digest → nothing
-    BODILESS = b"bodiless"  # aid → body state u8
-    POSTS = b"posts"  # account number + position (shown time u64 ms + seq + aid) → nothing
-    HOME = b"home"  # position → account number
-    THREADS = b"threads"  # root digest + position → nothing
-    FOLLOWS = b"follows"  # account number + who digest + aid → nothing
-    PROFILES = b"profiles"  # account number + time u64 + entry digest → aid
-    DELETED = b"deleted"  # account digest + target digest + aid of the delete → nothing
-    PETNAMES = b"petnames"  # account digest → text
-    CONTACTS = b"contacts"  # multiaddr text → contact (contacts.py)
-
-
-class Txn:
-    """A transaction over the tables; writing methods work only inside ``Environment.write``.
-
-    Casts say what lmdb does when a transaction is begun without ``buffers``: it gives bytes.
-    """
-
-    __slots__ = ("_dbs", "raw")
-
-    def __init__(self, raw: lmdb.Transaction, dbs: dict[Table, lmdb._Database]) -> None:
-        self.raw = raw
-        self._dbs = dbs
-
-    def get(self, table: Table, key: bytes) -> bytes | None:
-        return cast("bytes | None", self.raw.get(key, db=self._dbs[table]))
-
-    def put(self, table: Table, key: bytes, value: bytes) -> None:
-        self.raw.put(key, value, db=self._dbs[table])
-
-    def append(self, table: Table, key: bytes, value: bytes) -> None:
-        """As ``put`` for a key above all others: pages fill instead of splitting in half."""
-        if not self.raw.put(key, value, append=True, db=self._dbs[table]):
-            raise RuntimeError(f"{table.name} was appended out of order")  # lmdb only says False, and stores nothing
-
-    def delete(self, table: Table, key: bytes) -> bool:
-        return bool(self.raw.delete(key, db=self._dbs[table]))
-
-    def count(self, table: Table) -> int:
-        return int(self.raw.stat(self._dbs[table])["entries"])
-
-    def last(self, table: Table) -> tuple[bytes, bytes] | None:
-        with self.raw.cursor(self._dbs[table]) as cursor:
-            return cast("tuple[bytes, bytes]", cursor.item()) if cursor.last() else None
-
-    def scan(self, table: Table, prefix: bytes = b"", start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Items whose key has ``prefix``, upwards from ``start`` (inclusive)."""
-        with self.raw.cursor(self._dbs[table]) as cursor:
-            if not cursor.set_range(start if start is not None else prefix):
-                return
-            for key, value in cast("Iterator[tuple[bytes, bytes]]", cursor):
-                if not key.startswith(prefix):
-                    return
-                yield key, value
-
-    def scan_down(
-        self, table: Table, prefix: bytes = b"", before: bytes | None = None
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Items whose key has ``prefix``, downwards, strictly below ``before``."""
-        bound = before if before is not None else _after(prefix)
-        with self.raw.cursor(self._dbs[table]) as cursor:
-            placed = cursor.prev() if bound is not None and cursor.set_range(bound) else cursor.last()
-            while placed:
-                key, value = cast("tuple[bytes, bytes]", cursor.item())
-                if not key.startswith(prefix):
-                    return
-                yield key, value
-                placed = cursor.prev()
-
-
-def _after(prefix: bytes) -> bytes | None:
-    """The lowest key above everything that starts with ``prefix``."""
-    stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
 
 
 class Environment:

@@ -7,8 +7,9 @@ devices may both have written one, and both must be deleted to end it.
 from collections.abc import Iterator
 
 from unhush.identity.cid import Cid, cid_of_digest
-from unhush.storage.environment import Table, Txn
 from unhush.storage.journal import pack_aid
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 
 def put_follow(txn: Txn, follower: bytes, who: Cid, aid: int) -> None:

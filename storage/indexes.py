@@ -12,10 +12,10 @@ from unhush.identity.codec import Value, decode_stored
 from unhush.identity.errors import MalformedBytes
 from unhush.storage import deletes, follows, journal, profiles, settings, standing, threads, timeline
 from unhush.storage.accounts import Account, find_account
-from unhush.storage.environment import Txn
 from unhush.storage.errors import MalformedRecord
 from unhush.storage.kinds import DELETE, Body, Delete, Follow, Post, Profile, parse_body
 from unhush.storage.records import Record
+from unhush.storage.transaction import Txn
 
 
 def find_body(record: Record) -> Body | None:

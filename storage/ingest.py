@@ -33,8 +33,9 @@ from unhush.storage.accounts import Account
 from unhush.storage.admission import Admitted, NotOurs, WaitingRoom, commitment_of
 from unhush.storage.arrivals import NOT_LISTED, Arrival, Batch, Outcome, Status
 from unhush.storage.carried import is_carried
-from unhush.storage.environment import Environment, Txn
+from unhush.storage.environment import Environment
 from unhush.storage.records import BodyState, Record
+from unhush.storage.transaction import Txn
 
 # Beyond this an author's clock is wrong; the record is not stored yet and will be offered again (PROTOCOL §2).
 MAX_AHEAD_MS: Final = 10 * 60 * 1000

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from unhush.identity.cid import Cid
-from unhush.storage.environment import Table, Txn
 from unhush.storage.records import AID_BYTES, BodyState, Record, unpack_record
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 
 def pack_aid(aid: int) -> bytes:

@@ -20,11 +20,12 @@ from unhush.identity.operations import NOTHING, OPEN, ROTATE, Cut
 from unhush.identity.trunk import State, Trunk, find_trunk
 from unhush.storage import accounts, indexes, journal, logs, lost, settings, standing
 from unhush.storage.accounts import Account
-from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
 from unhush.storage.logs import Slot, pack_u64
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.standing import Span
+from unhush.storage.transaction import Txn
 
 
 def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record]:

@@ -13,10 +13,11 @@ from typing import Final
 from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.entry import Header
 from unhush.identity.keys import PublicKey
-from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
 from unhush.storage.journal import pack_aid
 from unhush.storage.records import AID_BYTES
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 # Entries kept of branches other than the one shown, per log (PROTOCOL §2): enough for the proof and a view of it.
 MAX_BESIDE: Final = 64

@@ -13,8 +13,9 @@ from unhush.identity.codec import Value, decode_map, encode
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import ADD, NOTHING, REVOKE, Cut
 from unhush.identity.trunk import Trunk
-from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import StoreUnreadable
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 _LOST: Final = b"lost-operations"
 # All of one generation fit (65 adds, 321 revokes); a META value this long takes some pages, once in an account's life.

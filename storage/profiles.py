@@ -1,10 +1,11 @@
 """Profiles: the newest in force of each account by (time, CID), and private petnames."""
 
 from unhush.identity.cid import Cid
-from unhush.storage.environment import Table, Txn
 from unhush.storage.journal import pack_aid
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 
 def put_profile(txn: Txn, account: bytes, record: Record) -> None:

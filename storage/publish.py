@@ -10,10 +10,10 @@ from unhush.identity.operations import OPEN, SignedOperation
 from unhush.identity.trunk import Alarm
 from unhush.storage import accounts, clones, journal, judging, logs, settings, writing
 from unhush.storage.accounts import Account
-from unhush.storage.environment import Txn
 from unhush.storage.errors import WritingRefused
 from unhush.storage.kinds import Body
 from unhush.storage.records import BodyState, Record
+from unhush.storage.transaction import Txn
 
 
 class Publisher:

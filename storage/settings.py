@@ -5,7 +5,8 @@ from pathlib import Path
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-from unhush.storage.environment import Table, Txn
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 _OWN_ACCOUNT = b"own-account"
 _OWN_DEVICE = b"own-device"

@@ -32,15 +32,16 @@ from unhush.storage import (
 )
 from unhush.storage.accounts import Account
 from unhush.storage.contacts import Contact
-from unhush.storage.environment import Table, Txn
 from unhush.storage.kinds import Body, Profile
 from unhush.storage.logs import Slot
 from unhush.storage.lost import Lost
 from unhush.storage.publish import why_not_to_write
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.standing import LAST_SEQ, DeviceLog, Span
 from unhush.storage.summaries import Summary, point_of, summarise
 from unhush.storage.timeline import Position
+from unhush.storage.transaction import Txn
 
 MAX_INCEPTIONS: Final = 8  # anybody who has seen a root key could not sign with it, so honest accounts have one or two
 

@@ -20,8 +20,9 @@ from unhush.identity.operations import NOTHING, OPEN, Cut
 from unhush.identity.trunk import Standing
 from unhush.storage import logs
 from unhush.storage.accounts import Account
-from unhush.storage.environment import Table, Txn
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 LAST_SEQ: Final = 2**63 - 1
 

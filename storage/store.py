@@ -15,7 +15,7 @@ from unhush.identity.operations import SignedOperation
 from unhush.storage import accounts, clones, contacts, journal, lost, profiles, settings
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.contacts import Contact
-from unhush.storage.environment import MAP_BYTES, Environment, Table
+from unhush.storage.environment import MAP_BYTES, Environment
 from unhush.storage.errors import WritingRefused
 from unhush.storage.ingest import Door
 from unhush.storage.kinds import Body
@@ -23,6 +23,7 @@ from unhush.storage.news import News
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
 from unhush.storage.runtime import runtime_dir
+from unhush.storage.schema import Table
 from unhush.storage.snapshot import Snapshot
 
 

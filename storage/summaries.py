@@ -15,9 +15,10 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN, Cut
 from unhush.storage import accounts, clones, deletes, journal, logs, settings, standing
 from unhush.storage.clones import Runs
-from unhush.storage.environment import Table, Txn
 from unhush.storage.records import BodyState
+from unhush.storage.schema import Table
 from unhush.storage.standing import LAST_SEQ
+from unhush.storage.transaction import Txn
 
 POINT_BYTES: Final = 16
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from unhush.identity.cid import Cid
-from unhush.storage.environment import Table, Txn
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.timeline import position_of
+from unhush.storage.transaction import Txn
 
 
 def put_reply(txn: Txn, root: Cid, record: Record) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from unhush.storage.environment import Table, Txn
 from unhush.storage.errors import NotFound
 from unhush.storage.journal import pack_aid
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 _CURSOR: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,20}")
 

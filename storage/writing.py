@@ -12,8 +12,8 @@ from unhush.identity.entry import Entry, Header
 from unhush.identity.operations import OPEN, Cut
 from unhush.storage import indexes, journal, judging, logs, standing
 from unhush.storage.accounts import Account
-from unhush.storage.environment import Txn
 from unhush.storage.records import Record
+from unhush.storage.transaction import Txn
 
 
 def put_entry(

@@ -34,11 +34,11 @@ from unhush.storage.accounts import Account
 from unhush.storage.arrivals import Arrival, Batch, Status
 from unhush.storage.car import CarReader, write_car
 from unhush.storage.clones import MAX_HANDED_ON
-from unhush.storage.environment import Table
 from unhush.storage.errors import WritingRefused
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, Reply
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.store import Store
 from unhush.storage.verify import Report, verify_store
 

@@ -24,9 +24,9 @@ from tests.support.people import (
 from tests.support.processes import child
 
 from unhush.storage.contacts import Contact
-from unhush.storage.environment import Table
 from unhush.storage.errors import HomeInUse, MalformedContact, StoreFull, StoreUnreadable
 from unhush.storage.kinds import Post
+from unhush.storage.schema import Table
 from unhush.storage.store import Store
 from unhush.storage.verify import verify_store
 

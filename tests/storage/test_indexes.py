@@ -24,9 +24,9 @@ from tests.support.people import (
 
 from unhush.identity.cid import Cid
 from unhush.storage.arrivals import Arrival
-from unhush.storage.environment import Table
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, Reply
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.store import Store
 
 

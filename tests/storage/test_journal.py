@@ -4,8 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.people import Clock, Home, Person, arrivals_of, dump, ingest, texts
 
-from unhush.storage.environment import Table
 from unhush.storage.records import BodyState, Record, unpack_record
+from unhush.storage.schema import Table
 from unhush.storage.store import Store
 
 

@@ -7,12 +7,13 @@ import pytest
 from tests.support.people import NETWORK, Clock, Home, Person, Written, arrivals_of, ingest
 
 from unhush.identity.cid import Cid
-from unhush.storage.environment import Table, Txn
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import Follow, Post
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import BodyState, unpack_record
+from unhush.storage.schema import Table
 from unhush.storage.store import Store
+from unhush.storage.transaction import Txn
 from unhush.storage.verify import Report, verify_store
 
 ROW_HEAD = 11  # body state, first seen, length of the entry block

@@ -17,11 +17,12 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.trunk import Standing, State, judge
 from unhush.storage import indexes, journal
 from unhush.storage.accounts import find_account
-from unhush.storage.environment import Table, Txn
 from unhush.storage.indexes import find_body
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.store import Store
+from unhush.storage.transaction import Txn
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from unhush.identity.operations import NOTHING, OPEN, Cut, SignedOperation
 from unhush.identity.operations import Device as Row
 from unhush.identity.words import Words
 from unhush.storage.arrivals import Arrival, Batch, Outcome
-from unhush.storage.environment import MAP_BYTES, Table
+from unhush.storage.environment import MAP_BYTES
 from unhush.storage.indexes import find_body
 from unhush.storage.kinds import Body, Post, Profile
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
+from unhush.storage.schema import Table
 from unhush.storage.store import Store
 
 NETWORK: Final = "test"
