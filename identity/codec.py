@@ -3,9 +3,11 @@
 ``decode`` accepts nothing that ``encode`` would not have produced, so equal
 values have equal bytes and equal hashes on every node. The check is: bound the
 length, let cbor2 parse under its own limits, walk the result once against a
-whitelist of exact types, encode again, compare. cbor2 alone would accept
-floats, foreign tags, unsorted keys and long heads; ``canonical=True`` is not
-DAG-CBOR either.
+whitelist of exact types, key order and depth, and add up how long the shortest
+encoding of each item is: what was read has exactly that length only if every
+head is the shortest and nothing trails. cbor2 alone would accept floats,
+foreign tags, unsorted keys and long heads; ``canonical=True`` is not DAG-CBOR
+either.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -73,14 +75,10 @@ def decode(data: bytes, *, max_bytes: int = MAX_BLOCK_BYTES, max_items: int = MA
     except (CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError, MemoryError) as exc:
         # cbor2 quotes a map key whole, and the sender chose its length.
         raise MalformedBytes(f"not CBOR we accept: {str(exc)[:200]}") from exc
-    walk = _Walk(max_items=max_items)
-    value = walk.lift(raw, 1)
-    try:
-        again = dumps(raw)
-    except (CBORError, UnicodeEncodeError) as exc:
-        raise MalformedBytes(f"not CBOR we accept: {exc}") from exc
-    if again != data:
-        raise MalformedBytes("not in the one strict encoding (key order, head length or trailing bytes)")
+    lift = _Lift(max_items)
+    value = lift.lift(raw, 1)
+    if lift.size != len(data):
+        raise MalformedBytes("not in the one strict encoding (head length or trailing bytes)")
     return value
 
 
@@ -144,46 +142,107 @@ def _key_order(key: str) -> tuple[int, str]:
     return len(key), key  # keys are ASCII: characters and bytes are the same
 
 
+class _Lift:
+    """One pass over what cbor2 parsed: exact types only, items and depth counted, and the shortest encoding measured.
+
+    A subclass of a type is something else. Texts in maps are looked at inside the loop: a call for each costs more.
+    """
+
+    __slots__ = ("_left", "size")
+
+    def __init__(self, max_items: int) -> None:
+        self._left = max_items
+        self.size = 0  # bytes of the shortest encoding of what was lifted so far
+
+    def lift(self, raw: object, depth: int) -> Value:
+        self._left -= 1
+        if self._left < 0:
+            raise MalformedBytes("too many items")
+        kind = type(raw)
+        if kind is dict:
+            return self._lift_map(raw, depth)  # type: ignore[arg-type]  # exact dict
+        if kind is list:
+            return self._lift_list(raw, depth)  # type: ignore[arg-type]  # exact list
+        return self._lift_leaf(raw, kind)
+
+    def _lift_map(self, raw: dict[object, object], depth: int) -> dict[str, Value]:
+        if depth > MAX_DEPTH:
+            raise MalformedBytes(f"nested deeper than {MAX_DEPTH}")
+        lifted: dict[str, Value] = {}
+        size = _head(len(raw))
+        before, length = "", -1
+        for key, item in raw.items():
+            if type(key) is not str or not key.isascii():
+                raise MalformedBytes("a map key is no ASCII text")
+            if len(key) <= length and (len(key) < length or key <= before):
+                raise MalformedBytes("map keys are not in order")
+            before, length = key, len(key)
+            size += length + (1 if length < 24 else _head(length))
+            kind = type(item)
+            if kind is str and item.isascii():  # type: ignore[attr-defined]  # exact str
+                count = len(item)  # type: ignore[arg-type]  # exact str
+                size += count + (1 if count < 24 else _head(count))
+                lifted[key] = item  # type: ignore[assignment]  # exact str
+                self._left -= 2
+            else:
+                self._left -= 1
+                lifted[key] = self.lift(item, depth + 1)
+        if self._left < 0:
+            raise MalformedBytes("too many items")
+        self.size += size
+        return lifted
+
+    def _lift_list(self, raw: list[object], depth: int) -> list[Value]:
+        if depth > MAX_DEPTH:
+            raise MalformedBytes(f"nested deeper than {MAX_DEPTH}")
+        self.size += _head(len(raw))
+        return [self.lift(item, depth + 1) for item in raw]
+
+    def _lift_leaf(self, raw: object, kind: type) -> Value:
+        if kind is bytes:
+            self.size += len(raw) + _head(len(raw))  # type: ignore[arg-type]  # exact bytes
+        elif kind is str:
+            try:
+                count = len(raw.encode())  # type: ignore[attr-defined]  # exact str
+            except UnicodeEncodeError as exc:
+                raise MalformedBytes(f"not CBOR we accept: {exc}") from exc
+            self.size += count + _head(count)
+        elif kind is bool or raw is None:
+            self.size += 1
+        elif kind is int:
+            if not _MIN_INT <= raw <= _MAX_INT:  # type: ignore[operator]  # exact int
+                raise MalformedBytes("an integer is out of range")
+            self.size += _head(raw if raw >= 0 else ~raw)  # type: ignore[operator,arg-type]  # exact int
+        elif kind is CBORTag:
+            self.size += _LINK_BYTES
+            return _lift_link(raw)  # type: ignore[arg-type]  # exact CBORTag
+        else:
+            raise MalformedBytes(f"{kind.__name__} has no place in a record")
+        return raw  # type: ignore[return-value]  # narrowed by exact type above
+
+
+def _head(argument: int) -> int:
+    """Bytes of the shortest head that carries this number."""
+    if argument < 24:
+        return 1
+    if argument < 0x100:
+        return 2
+    if argument < 0x10000:
+        return 3
+    return 5 if argument < 0x100000000 else 9
+
+
+# Two bytes of tag, two of head, the prefix and the CID.
+_LINK_BYTES: Final = 2 + 2 + 1 + CID_BYTES
+
+
 class _Walk:
-    """One pass over a value, in either direction, that counts items and depth."""
+    """One pass over a value that is to be encoded; counts items and depth."""
 
     __slots__ = ("_left",)
 
     def __init__(self, max_items: int) -> None:
         self._left = max_items
-
-    def lift(self, raw: object, depth: int) -> Value:
-        """From what cbor2 parsed to a value; exact types only (a subclass is something else)."""
-        self._left -= 1
-        if self._left < 0:
-            raise MalformedBytes("too many items")
-        kind = type(raw)
-        if kind is str or kind is bytes or kind is bool or raw is None:
-            return raw  # type: ignore[return-value]  # narrowed by exact type above
-        if kind is int:
-            if not _MIN_INT <= raw <= _MAX_INT:  # type: ignore[operator]  # exact int
-                raise MalformedBytes("an integer is out of range")
-            return raw  # type: ignore[return-value]  # exact int
-        if kind is CBORTag:
-            return _lift_link(raw)  # type: ignore[arg-type]  # exact CBORTag
-        if depth > MAX_DEPTH:
-            raise MalformedBytes(f"nested deeper than {MAX_DEPTH}")
-        if kind is list:
-            return [self.lift(item, depth + 1) for item in raw]  # type: ignore[attr-defined]  # exact list
-        if kind is dict:
-            lifted: dict[str, Value] = {}
-            before: tuple[int, str] = (-1, "")
-            for key, item in raw.items():  # type: ignore[attr-defined]  # exact dict
-                if type(key) is not str or not key.isascii():
-                    raise MalformedBytes("a map key is no ASCII text")
-                self._left -= 1
-                order = (len(key), key)
-                if order <= before:
-                    raise MalformedBytes("map keys are not in order")
-                before = order
-                lifted[key] = self.lift(item, depth + 1)
-            return lifted
-        raise MalformedBytes(f"{kind.__name__} has no place in a record")
 
     def lower(self, value: Value, depth: int) -> object:
         """From a value to what plain ``dumps`` turns into strict bytes."""

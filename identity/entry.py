@@ -10,13 +10,15 @@ Only this module makes the second from the first.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Final
 
-from unhush.identity.cid import Cid, cid_of
+from unhush.identity.cid import Cid, checked_cid, cid_of
 from unhush.identity.codec import Value, decode, decode_stored, encode
 from unhush.identity.errors import MalformedBytes, MalformedEntry, SignatureMismatch, WrongBody
 from unhush.identity.keys import KEY_BYTES, SIGNATURE_BYTES, PublicKey, SigningKey, verify
+from unhush.identity.layout import ENTRY, has_length, read_uint
 
 # The largest legal header is about 340 bytes; 1,024 leaves room and bounds a hostile one.
 MAX_ENTRY_BYTES: Final = 1_024
@@ -120,16 +122,57 @@ class Entry:
 
 def parse_entry(block: bytes) -> UnverifiedEntry:
     """Read an entry block; raises ``MalformedBytes`` or ``MalformedEntry``."""
-    header = _parse_pair(decode(block, max_bytes=MAX_ENTRY_BYTES))
+    header = _read_header(block) or _parse_pair(decode(block, max_bytes=MAX_ENTRY_BYTES))
     cid = cid_of(block)
     return UnverifiedEntry(header, header.account or cid, cid, block)
 
 
 def stored_entry(block: bytes) -> Entry:
     """An entry whose form and authenticity were established before it was stored; raises as ``parse_entry``."""
-    header = _parse_pair(decode_stored(block))
+    header = _read_header(block) or _parse_pair(decode_stored(block))
     cid = cid_of(block)
     return Entry(header, header.account or cid, cid, block)
+
+
+def _read_header(block: bytes) -> Header | None:
+    """The header of a log's entry by its layout; None for what must go the long way (operations, and all errors)."""
+    match = ENTRY.fullmatch(block)
+    if match is None or len(block) > MAX_ENTRY_BYTES:
+        return None
+    pairs, key, seq, body, head, kind, prev, size, time, account, identity = match.groups()
+    number, body_bytes = read_uint(seq), read_uint(size)
+    if (
+        not has_length(head, kind)
+        or (pairs == _NINE_PAIRS) != (identity is not None)
+        or (number == 0) != (prev is None)
+        or not 1 <= body_bytes <= MAX_BODY_BYTES
+        or kind.startswith(b"identity.")
+    ):
+        return None
+    header = object.__new__(Header)
+    for put, value in zip(
+        _FIELDS,
+        (
+            checked_cid(account),
+            _public_key(key),
+            number,
+            checked_cid(prev) if prev is not None else None,
+            read_uint(time),
+            _KIND_NAMES.get(kind) or kind.decode(),
+            checked_cid(body),
+            body_bytes,
+            checked_cid(identity) if identity is not None else None,
+        ),
+        strict=True,
+    ):
+        put(header, value)
+    return header
+
+
+_NINE_PAIRS: Final = b"\xa9"
+_FIELDS: Final = tuple(getattr(Header, each.name).__set__ for each in fields(Header))  # past the checks, done above
+_KIND_NAMES: Final = {name.encode(): name for name in ("post", "edit", "delete", "repost", "react", "follow")}
+_public_key = lru_cache(maxsize=4096)(PublicKey)  # a burst of records is of few devices
 
 
 def _parse_pair(pair: Value) -> Header:

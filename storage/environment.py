@@ -84,7 +84,9 @@ class Environment:
         """One writer at a time, in all threads and processes; leaving the block is durable or raises."""
         try:
             with self._env.begin(write=True) as raw:
-                yield Txn(raw, self._dbs)
+                txn = Txn(raw, self._dbs)
+                yield txn
+                txn.flush()
         except lmdb.MapFullError as exc:
             raise StoreFull("the database has reached its largest size; nothing of this was stored") from exc
         except lmdb.DiskError as exc:

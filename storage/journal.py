@@ -7,11 +7,14 @@ it then; the old row goes.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.storage.records import AID_BYTES, BodyState, Record, unpack_record
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
+
+_LAST: Final = b"last-aid"  # in META: the highest aid, once the row that had it is gone
 
 
 def pack_aid(aid: int) -> bytes:
@@ -19,9 +22,13 @@ def pack_aid(aid: int) -> bytes:
 
 
 def last_aid(txn: Txn) -> int:
-    """The highest aid given so far; 0 in an empty journal."""
-    last = txn.last(Table.JOURNAL)
-    return int.from_bytes(last[0], "big") if last else 0
+    """The highest aid given so far, also to a row that is gone; 0 in a new journal."""
+    known: int | None = txn.memo.get(_LAST)
+    if known is None:
+        last, mark = txn.last(Table.JOURNAL), txn.get(Table.META, _LAST)
+        known = max(int.from_bytes(last[0], "big") if last else 0, int.from_bytes(mark or b"", "big"))
+        txn.memo[_LAST] = known
+    return known
 
 
 def find_aid(txn: Txn, cid: Cid) -> int | None:
@@ -47,8 +54,11 @@ def iter_journal(txn: Txn, since: int) -> Iterator[Record]:
 
 def append_record(txn: Txn, record: Record) -> None:
     """Store a record whose aid is above all others."""
+    if record.aid <= last_aid(txn):
+        raise RuntimeError(f"aid {record.aid} was given before")
+    txn.memo[_LAST] = record.aid
     key = pack_aid(record.aid)
-    txn.append(Table.JOURNAL, key, record.pack())
+    txn.put(Table.JOURNAL, key, record.pack())
     txn.put(Table.IDS, record.cid.digest, key)
     if record.body is None:
         txn.put(Table.BODILESS, key, bytes([record.body_state]))
@@ -71,6 +81,8 @@ def move_record(txn: Txn, record: Record) -> Record:
 
 def drop_record(txn: Txn, record: Record) -> None:
     key = pack_aid(record.aid)
+    if record.aid == last_aid(txn):
+        txn.put(Table.META, _LAST, key)  # or its number would be given again, and who follows would not look
     txn.delete(Table.JOURNAL, key)
     txn.delete(Table.IDS, record.cid.digest)
     txn.delete(Table.BODILESS, key)
