@@ -1,4 +1,4 @@
-"""Run every benchmark, print its table, and keep table and figures in ``benchmarks/results/``.
+"""Run every benchmark, or those named, print its tables, and keep them in ``benchmarks/results/``.
 
 The machines this runs on are shared and noisy: read ratios within one run,
 medians, and the fdatasync time printed beside what waits for the disk.
@@ -7,99 +7,19 @@ medians, and the fdatasync time printed beside what waits for the disk.
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from living import bench_home
+from report import RESULTS
 from rule import bench_identity
+from store import bench_store
 
-from unhush.identity.building import build_inception
-from unhush.identity.keys import SigningKey
-from unhush.identity.words import Words
-from unhush.node import Config
-from unhush.node.files import independent_cid_check
-from unhush.node.founding import publisher
-from unhush.storage.arrivals import Arrival, Batch
-from unhush.storage.kinds import Follow, Post, Profile
-from unhush.storage.publish import Publisher
-from unhush.storage.store import Store
-from unhush.storage.verify import verify_store
-
-RESULTS = Path(__file__).parent / "results"
 STORY = Path(__file__).parent.parent / "examples" / "first_voice.py"
-RECORDS = 10_000
-STEP = 500
-TEXT = "x" * 300  # makes a record of about 500 bytes
-
-
-@contextmanager
-def home(root: Path, name: str) -> Iterator[tuple[Store, Publisher]]:
-    """A store with an account in it."""
-    config = Config(home=root / name)
-    with Store(config.home, network=config.network, clock_ms=config.clock_ms) as store:
-        device = SigningKey(os.urandom(32))
-        signer = publisher(config, device)
-        inception = build_inception(
-            Words(os.urandom(32)),
-            device=device.public,
-            name=name,
-            time_ms=config.clock_ms(),
-            salt=os.urandom(16),
-            network=config.network,
-        )
-        store.found_account(signer, inception, Profile(name))
-        yield store, signer
-
-
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def bench_store() -> dict[str, Any]:
-    """Publishing, taking in, reading and checking, in one process."""
-    with (
-        tempfile.TemporaryDirectory() as root,
-        home(Path(root), "a") as (ours, sign),
-        home(Path(root), "b") as (
-            theirs,
-            follow,
-        ),
-    ):
-        durable = timed(lambda: [ours.publish(sign, Post(f"{number} {TEXT}")) for number in range(200)]) / 200
-        bulk = timed(lambda: ours.publish(sign, *(Post(f"{number} {TEXT}") for number in range(RECORDS)))) / RECORDS
-        with ours.snapshot() as snapshot:
-            account = snapshot.own_account()
-            assert account is not None
-            items = [Arrival(record.block, record.body) for record in snapshot.journal(0)]
-        theirs.publish(follow, Follow(account))
-        batches = [Batch(tuple(items[at : at + STEP]), "bench") for at in range(0, len(items), STEP)]
-        ingest = timed(lambda: [theirs.ingest(batch) for batch in batches]) / len(items)
-        reads = statistics.median(timed(lambda: read_home(theirs)) for _ in range(200))
-        with theirs.snapshot() as snapshot:
-            check = independent_cid_check()
-            verify = timed(lambda: verify_store(snapshot, network="main", check_cid=check)) / len(items)
-    return {
-        "posts, each its own durable commit, per second": round(1 / durable),
-        "posts signed in one commit, per second": round(1 / bulk),
-        "chained records taken in, durable and indexed, per second": round(1 / ingest),
-        "records verified with an independent CID check, per second": round(1 / verify),
-        "newest 50 of the home timeline, microseconds": round(reads * 1e6),
-    }
-
-
-def read_home(store: Store) -> None:
-    with store.snapshot() as snapshot:
-        for number, _ in enumerate(snapshot.home()):
-            if number == 49:
-                return
 
 
 def bench_story() -> dict[str, Any]:
@@ -118,10 +38,23 @@ def bench_story() -> dict[str, Any]:
     }
 
 
-BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
-    "identity": bench_identity,
-    "store": bench_store,
-    "first-voice": bench_story,
+def run_store() -> None:
+    print(bench_store().write())
+
+
+def run_plain(name: str, bench: Callable[[], dict[str, Any]]) -> None:
+    rows = "\n".join(f"| {what} | {figure} |" for what, figure in bench().items())
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    table = f"# {name}\n\n{machine}; {bench.__doc__}\n\n| | |\n|---|---|\n{rows}\n"
+    (RESULTS / f"{name}.md").write_text(table)
+    print(table)
+
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "identity": partial(run_plain, "identity", bench_identity),
+    "home": partial(run_plain, "home", bench_home),
+    "store": run_store,  # a million records: python benchmarks/store.py --long
+    "first-voice": partial(run_plain, "first-voice", bench_story),
 }
 
 
@@ -129,12 +62,7 @@ def main() -> int:
     names = sys.argv[1:] or list(BENCHMARKS)
     RESULTS.mkdir(exist_ok=True)
     for name in names:
-        figures = BENCHMARKS[name]()
-        rows = "\n".join(f"| {what} | {figure} |" for what, figure in figures.items())
-        machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
-        table = f"# {name}\n\n{machine}; {BENCHMARKS[name].__doc__}\n\n| | |\n|---|---|\n{rows}\n"
-        (RESULTS / f"{name}.md").write_text(table)
-        print(table)
+        BENCHMARKS[name]()
     return 0
 
 

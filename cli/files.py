@@ -1,4 +1,4 @@
-"""``export car``, ``import car``, ``verify``: accounts as files, and the check of everything kept."""
+"""``export car``, ``import car``, ``import backup``: accounts and homes as files."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from unhush.cli.context import Context, OurCommand, OurGroup, is_terminal, pass_context
+from unhush.cli.context import Context, OurGroup, is_terminal, pass_context
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -55,18 +55,14 @@ def import_car_command(context: Context, file: Path) -> int:
     return 0
 
 
-@click.command(cls=OurCommand, name="verify")
+@import_command.command(name="backup")
+@click.argument("file", type=_FILE)
 @pass_context
-def verify_command(context: Context) -> int:
-    """Check everything kept here against hashes, signatures and chains."""
-    with context.open() as node:
-        report = node.verify(_progress(context, "records checked"))
-    value = {"entries": report.entries, "bad": report.bad, "missing": report.missing, "forks": report.forks}
-    summary = f"{report.entries} records: {report.bad} bad, {report.missing} missing, {report.forks} forked logs."
-    context.emit(value, f"{summary} All is well." if report.is_clean else summary)
-    for problem in report.problems:
-        context.say(f"  {problem}")
-    return 0 if report.is_clean else 6
+def import_backup_command(context: Context, file: Path) -> None:
+    """Make a new home of a backup FILE. It has no key, so it reads and carries until: unhush restore."""
+    from unhush.cli.maintenance import import_backup
+
+    import_backup(context, file)
 
 
 def _progress(context: Context, what: str) -> Callable[[int], None]:

@@ -27,17 +27,41 @@ COMMANDS: Final = {
     "run": ("running", "Run the node: connect, sync, and serve the local page."),
     "post": ("writing", "Publish a post."),
     "reply": ("writing", "Answer a record."),
-    "timeline": ("reading", "Read the people you follow, newest first."),
+    "quote": ("acting", "Publish a post that shows another beneath itself."),
+    "edit": ("acting", "Give a post of your own other words."),
+    "delete": ("acting", "Take back records of your own, whatever they did."),
+    "repost": ("acting", "Show a post to those who follow you."),
+    "unrepost": ("acting", "Take a repost back."),
+    "react": ("acting", "React to a post with an emoji."),
+    "unreact": ("acting", "Take a reaction back."),
+    "timeline": ("reading", "Read the people you follow, newest first; or one account, or a list."),
     "thread": ("reading", "Read a whole conversation."),
+    "activity": ("reading", "Read what others did with you and your posts."),
+    "tag": ("reading", "Read the posts that bear a tag."),
+    "history": ("reading", "Read every version of a post."),
     "show": ("reading", "Show one record."),
+    "search": ("searching", "Find posts by their words."),
     "follow": ("writing", "Follow an account."),
     "unfollow": ("writing", "End following an account."),
+    "follows": ("circle", "List whom you follow, or whom somebody else does."),
+    "followers": ("circle", "List who follows you, or somebody else, as far as it is known here."),
+    "mute": ("circle", "Keep somebody out of your timeline; nobody hears of it."),
+    "unmute": ("circle", "End a mute."),
+    "block": ("circle", "As mute, and fold away what they write in threads."),
+    "unblock": ("circle", "End a block."),
+    "list": ("lists", "Lists of people to read by themselves; they stay on this machine."),
+    "media": ("media", "Save a picture of a post to a file."),
     "profile": ("profiles", "Show a profile, or set your own."),
     "peers": ("peers", "List the machines you know, or add one."),
     "status": ("reading", "Say how this home is, with or without a running node."),
+    "storage": ("room", "Say who takes what of this disk."),
+    "gc": ("room", "Drop what has had its time, and make room."),
     "export": ("files", "Write an account to a file."),
     "import": ("files", "Take an account in from a file."),
-    "verify": ("files", "Check everything kept here against hashes, signatures and chains."),
+    "verify": ("maintenance", "Check everything kept here against hashes, signatures and chains; repair it."),
+    "backup": ("maintenance", "Write everything but the keys into one file."),
+    "compact": ("maintenance", "Make the database file smaller."),
+    "index": ("maintenance", "Make the indexes anew from the records."),
 }
 
 
@@ -147,9 +171,11 @@ def _report(error: Exception) -> int:
             | errors.MalformedRequest()
             | errors.MalformedOperation()
             | errors.MalformedCar()
+            | errors.MalformedBackup()
+            | errors.StoreDamaged()
         ):
             return 6
-        case errors.MalformedCid() | errors.BadConfig():
+        case errors.MalformedCid() | errors.BadConfig() | errors.BadListName() | errors.NotYours() | errors.WrongKind():
             return 2
         case _:
             return 1

@@ -1,45 +1,86 @@
-"""``timeline``, ``thread``, ``show``, ``status``: looking, never changing."""
+"""``timeline``, ``thread``, ``activity``, ``tag``, ``history``, ``show``, ``status``: looking, never changing."""
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from unhush.cli.context import Context, OurCommand, pass_context
-from unhush.cli.shown import display_name, json_of, text_of
+from unhush.cli.context import Context, OurCommand, WrongUse, pass_context
+from unhush.cli.shown import display_name, json_of, name_of, text_of, time_text
 from unhush.cli.standing import alarm_lines, count_cut, health_lines, records_are
+from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
-    from unhush.node import Node
+    from unhush.node import Node, Page, Shown
+    from unhush.node.views import Concern
 
 
+_NOTHING_HOME = "Nothing here yet. Follow somebody: unhush follow ACCOUNT; or say something: unhush post TEXT"
+_ABOUT_CHARS: Final = 60  # of your post that somebody reacted to
 _NO_ACCOUNT = "none yet; make one with: unhush init --name NAME; or: unhush restore, unhush device join"
 
 
+_LIMIT = click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many records."
+)
+# Deeper answers stand no further in: a terminal has an edge.
+_MAX_INDENT: Final = 6
+_REASONS: Final = {
+    "mention": "mentioned you",
+    "reply": "answered you",
+    "reaction": "reacted",
+    "repost": "reposted you",
+    "quote": "quoted you",
+    "follow": "follows you",
+}
+
+
 @click.command(cls=OurCommand, name="timeline")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many records.")
+@_LIMIT
+@click.option("--of", "who", metavar="WHO", help="What one account posted: an id, or what you call them.")
+@click.option("--list", "in_list", metavar="NAME", help="What the people on a list posted.")
+@click.option(
+    "--only", type=click.Choice(["posts", "replies", "articles", "reposts", "media"]), help="Nothing but these."
+)
 @click.option("--follow", is_flag=True, help="Oldest first, and go on printing what arrives until stopped.")
 @pass_context
-def timeline_command(context: Context, limit: int, follow: bool) -> None:
-    """Read the people you follow and yourself, newest first."""
+def timeline_command(
+    context: Context, *, limit: int, who: str | None, in_list: str | None, only: str | None, follow: bool
+) -> None:
+    """Read the people you follow and yourself, newest first; or one account, or a list."""
+    if follow and (who or in_list or only):
+        raise WrongUse("--follow goes with the whole timeline, not with --of, --list or --only.")
     with context.open() as node:
         node.account()
         since = node.last_aid()
-        page = node.timeline(limit)
-        items, cursor = list(page.items), page.next
-        while cursor and len(items) < limit:
-            page = node.timeline(limit - len(items), cursor)
-            items, cursor = items + list(page.items), page.next
+        of = node.account_of(who) if who is not None else None
+        items = _gather(lambda count, at: node.timeline(count, at, only=only, of=of, in_list=in_list), limit)
         for shown in reversed(items) if follow else items:
-            context.emit(json_of(shown), text_of(shown))
+            context.emit(json_of(shown), text_of(shown, is_folded=True))
         if not items and not follow and not context.is_json:
-            context.say("Nothing here yet. Follow somebody: unhush follow ACCOUNT; or say something: unhush post TEXT")
+            is_home = of is None and in_list is None and only is None
+            context.say(_NOTHING_HOME if is_home else "Nothing here.")
         if follow:
             sys.stdout.flush()
             # What came while we read the page is on it and after ``since``.
             with contextlib.suppress(KeyboardInterrupt):  # the one way to end it, and no failure
                 _go_on(context, node, since, printed={shown.aid for shown in items})
+
+
+def _gather(turn: "Callable[[int, str | None], Page]", limit: int) -> "list[Shown]":
+    """Records page by page, until there are enough."""
+    items: list[Shown] = []
+    before: str | None = None
+    while len(items) < limit:
+        page = turn(limit - len(items), before)
+        items += page.items
+        before = page.next
+        if before is None:
+            break
+    return items
 
 
 def _go_on(context: Context, node: "Node", since: int, printed: set[int]) -> None:
@@ -53,15 +94,85 @@ def _go_on(context: Context, node: "Node", since: int, printed: set[int]) -> Non
 @click.argument("record", metavar="ID")
 @pass_context
 def thread_command(context: Context, record: str) -> None:
-    """Read the whole conversation that the record ID belongs to."""
+    """Read the whole conversation that the record ID belongs to: each answer beneath what it answers."""
     with context.open() as node:
         thread = node.thread(record)
+        more = thread
+        while more.next is not None:
+            more = node.thread(record, after=more.next)
+            thread = replace(thread, branches=thread.branches + more.branches)
     if thread.root is not None:
-        context.emit(json_of(thread.root), text_of(thread.root))
+        context.emit(json_of(thread.root) | {"depth": 0}, text_of(thread.root, is_folded=True))
     elif not context.is_json:
         context.say(f"The post this began with ({thread.root_id}) is not here.")
-    for reply in thread.replies:
-        context.emit(json_of(reply), text_of(reply, indent="    "))
+    for branch in thread.branches:
+        indent = "    " * min(branch.depth, _MAX_INDENT)
+        if branch.shown is None:
+            value = {"id": str(branch.id), "depth": branch.depth, "here": False}
+            context.emit(value, f"{indent}(a post that has not arrived: {branch.id})\n")
+        else:
+            value = json_of(branch.shown) | {"depth": branch.depth}
+            context.emit(value, text_of(branch.shown, indent=indent, is_folded=True))
+
+
+@click.command(cls=OurCommand, name="activity")
+@_LIMIT
+@pass_context
+def activity_command(context: Context, limit: int) -> None:
+    """Read what others did with you and your posts, newest first."""
+    with context.open() as node:
+        node.account()
+        items: list[Concern] = []
+        before: str | None = None
+        while len(items) < limit:
+            page = node.activity(limit - len(items), before)
+            items += page.items
+            before = page.next
+            if before is None:
+                break
+    for concern in items:
+        target = str(concern.target.id) if concern.target is not None else None
+        value = json_of(concern.shown) | {"reasons": list(concern.reasons), "target": target}
+        context.emit(value, _concern_text(concern))
+    if not items and not context.is_json:
+        context.say("Nothing yet.")
+
+
+def _concern_text(concern: "Concern") -> str:
+    shown = concern.shown
+    emoji = f" {clean_name(shown.emoji)}" if shown.emoji else ""
+    head = f"{', '.join(_REASONS.get(reason, reason) for reason in concern.reasons)}{emoji}"
+    about = concern.target
+    words = clean_name(about.text)[:_ABOUT_CHARS] if about is not None and shown.kind != "post" else ""
+    lines = [f"{name_of(shown)} {head} · {time_text(shown.time_ms)}", f"  to: {words}" if words else ""]
+    if shown.kind == "post":
+        return "\n".join(["* " + lines[0], text_of(shown, indent="  ", is_folded=True)])
+    return "\n".join(["* " + lines[0], *([lines[1]] if lines[1] else [])]) + "\n"
+
+
+@click.command(cls=OurCommand, name="tag")
+@click.argument("name")
+@_LIMIT
+@pass_context
+def tag_command(context: Context, name: str, limit: int) -> None:
+    """Read the posts kept here that bear the tag NAME, newest first; with or without #."""
+    with context.open() as node:
+        items = _gather(lambda count, at: node.tagged(name, count, at), limit)
+    for shown in items:
+        context.emit(json_of(shown), text_of(shown, is_folded=True))
+    if not items and not context.is_json:
+        context.say("Nothing here.")
+
+
+@click.command(cls=OurCommand, name="history")
+@click.argument("record", metavar="ID")
+@pass_context
+def history_command(context: Context, record: str) -> None:
+    """Read every version of the post ID, the one shown now last."""
+    with context.open() as node:
+        versions = node.history(record)
+    for shown in versions:
+        context.emit(json_of(shown), text_of(shown))
 
 
 @click.command(cls=OurCommand, name="show")
@@ -72,7 +183,7 @@ def show_command(context: Context, record: str, raw: bool) -> None:
     """Show the record ID."""
     with context.open() as node:
         if raw:
-            sys.stdout.buffer.write(node.block(record))
+            sys.stdout.buffer.write(node.raw(record))
             sys.stdout.buffer.flush()
             return
         shown = node.show(record)

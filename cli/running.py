@@ -33,6 +33,14 @@ SWITCH_S = 0.0005
 @click.option(
     "--peer", "peers", multiple=True, metavar="MULTIADDR", help="A machine to keep a connection with, now and later."
 )
+@click.option(
+    "--verify-workers",
+    "workers",
+    type=click.IntRange(0, 64),
+    default=0,
+    metavar="N",
+    help="Check signatures in N processes of their own; helps who takes in very many single records (default 0).",
+)
 # Accepted from the start, so that scripts stay true when nodes begin to find each other on the local network.
 @click.option(
     "--no-lan",
@@ -41,7 +49,9 @@ SWITCH_S = 0.0005
     help="Reserved: nodes do not look for each other on the local network yet.",
 )
 @pass_context
-def run_command(context: Context, listen: tuple[str, ...], web: str | None, peers: tuple[str, ...]) -> None:
+def run_command(
+    context: Context, listen: tuple[str, ...], web: str | None, peers: tuple[str, ...], workers: int
+) -> None:
     """Run the node: connect, sync, and serve the local page.
 
     It ends cleanly on Ctrl-C or SIGTERM.
@@ -55,7 +65,7 @@ def run_command(context: Context, listen: tuple[str, ...], web: str | None, peer
     # Network and ingest hand records to each other across threads; the usual 5 ms would be most of a record's delay.
     sys.setswitchinterval(SWITCH_S)
     settings: dict[str, Any] = {"listen": listen} if listen else {}
-    with context.open(peers=peers, **settings) as node:
+    with context.open(peers=peers, verify_workers=workers, **settings) as node:
         node.account()
         node.unlock()  # a passphrase is asked for now, not when somebody posts on the page
         page = _make_page(node, web_at) if web_at else None  # refused, if it is, before anything serves

@@ -1,7 +1,7 @@
 """Records for programs (JSON) and for people (text on a terminal)."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -10,6 +10,11 @@ from unhush.node.names import clean_name, clean_text, short_id
 if TYPE_CHECKING:
     from unhush.identity.cid import Cid
     from unhush.node import Person, Shown
+    from unhush.node.views import MediaInfo
+
+
+# Lines of a quoted post beneath the post that quotes it.
+_QUOTED_LINES: Final = 4
 
 
 def json_of(shown: "Shown") -> dict[str, Any]:
@@ -41,13 +46,53 @@ def json_of(shown: "Shown") -> dict[str, Any]:
         "body": shown.has_body,
         "standing": shown.standing,
         "local": shown.is_local,
+        "media": [json_of_media(item) for item in shown.media],
+        "mentions": [str(who) for who in shown.mentions],
+        "edited": shown.edited_ms,
+        "version": str(shown.version) if shown.version else None,
+        "quote": {"entry": str(shown.quote.entry), "account": str(shown.quote.account)} if shown.quote else None,
+        "quoted": json_of(shown.quoted) if shown.quoted else None,
+        "target": str(shown.target) if shown.target else None,
+        "emoji": shown.emoji,
+        "reposted": json_of(shown.reposted) if shown.reposted else None,
+        "counts": {
+            "replies": shown.tally.replies,
+            "reposts": shown.tally.reposts,
+            "quotes": shown.tally.quotes,
+            "reactions": [
+                {"emoji": each.emoji, "people": each.people, "mine": each.is_mine} for each in shown.tally.reactions
+            ],
+        },
+        "reposted_by_you": shown.tally.is_reposted,
+        "shun": shown.shun,
     }
 
 
-def text_of(shown: "Shown", *, indent: str = "") -> str:
-    """A record as a person reads it, with nothing in it that could steer the terminal."""
-    name = click.style(display_name(shown.petname or shown.name, shown.account), bold=True)
+def json_of_media(item: "MediaInfo") -> dict[str, Any]:
+    """A blob that a post carries; ``local`` says whether all of it is here."""
+    return {
+        "cid": str(item.cid),
+        "mime": item.mime,
+        "size": item.size,
+        "alt": item.alt,
+        "width": item.width,
+        "height": item.height,
+        "local": item.is_local,
+    }
+
+
+def text_of(shown: "Shown", *, indent: str = "", is_folded: bool = False) -> str:
+    """A record as a person reads it, with nothing in it that could steer the terminal.
+
+    ``is_folded``: what bears a warning, or is by somebody blocked, is not unfolded here.
+    """
+    name = name_of(shown)
+    if shown.kind == "repost" and shown.reposted is not None:
+        head = f"{name} reposted · {time_text(shown.time_ms)}"
+        return f"{indent}{head}\n{text_of(shown.reposted, indent=indent + '  ', is_folded=is_folded)}"
     mark = " · reply" if shown.reply else ""
+    if shown.edited_ms is not None:
+        mark += f" · edited {time_text(shown.edited_ms)}"
     if shown.standing == "contested":
         mark += " · contested: another record stands at its place"
     if shown.is_local:
@@ -58,7 +103,15 @@ def text_of(shown: "Shown", *, indent: str = "") -> str:
     if shown.warning:
         lines.append(click.style(f"[{clean_name(shown.warning)}]", italic=True))
     # Set in, so that no text can pass for the head of another record.
-    lines.extend("  " + line for line in _body(shown).splitlines())
+    if is_folded and shown.shun == "blocked":
+        lines.append("  (by somebody you blocked; to read it: unhush show ID)")
+    elif is_folded and shown.warning:
+        lines.append("  (folded; to read it: unhush show ID)")
+    else:
+        lines.extend("  " + line for line in _body(shown).splitlines())
+        lines.extend("  " + _media_text(item) for item in shown.media)
+        lines.extend("  | " + line for line in _quoted(shown))
+    lines.extend(["  " + tally] if (tally := _tally_text(shown)) else [])
     lines.append(click.style(str(shown.id), dim=True))
     return "\n".join(indent + line for line in lines) + "\n"
 
@@ -77,7 +130,60 @@ def _body(shown: "Shown") -> str:
         return "(deleted by its author)"
     if not shown.has_body:
         return "(the text has not arrived)"
-    return clean_text(shown.text) if shown.kind == "post" else f"({shown.kind})"
+    if shown.kind in ("post", "edit"):
+        return clean_text(shown.text)
+    return f"({act_text(shown)})"
+
+
+def act_text(shown: "Shown") -> str:
+    """What a record that is no post does, in a few words."""
+    to = f" {shown.target}" if shown.target else ""
+    match shown.kind:
+        case "react":
+            return f"reacted {clean_name(shown.emoji or '')} to{to}"
+        case "repost" | "follow" | "block" | "delete":
+            return f"{shown.kind}{to}"
+        case kind:
+            return kind
+
+
+def name_of(shown: "Shown") -> str:
+    return click.style(display_name(shown.petname or shown.name, shown.account), bold=True)
+
+
+def _quoted(shown: "Shown") -> list[str]:
+    """The first lines of what a post quotes."""
+    if shown.quote is None:
+        return []
+    if shown.quoted is None:
+        return [f"(what it quotes, {shown.quote.entry}, is not here)"]
+    if shown.quoted.warning or shown.quoted.shun == "blocked":
+        return [f"(folded: {shown.quote.entry})"]
+    lines = _body(shown.quoted).splitlines()
+    more = ["…"] if lines[_QUOTED_LINES:] else []
+    return [f"{name_of(shown.quoted)}: {shown.quote.entry}", *lines[:_QUOTED_LINES], *more]
+
+
+def _tally_text(shown: "Shown") -> str:
+    """Counts in one line; nothing, if there is nothing to count."""
+    tally = shown.tally
+    said = [
+        *(f"{clean_name(each.emoji)} {each.people}{' (you)' if each.is_mine else ''}" for each in tally.reactions),
+        _counted(tally.replies, "reply", "replies"),
+        _counted(tally.reposts, "repost", "reposts") + (" (you)" if tally.is_reposted else ""),
+        _counted(tally.quotes, "quote", "quotes"),
+    ]
+    return " · ".join(each for each in said if each)
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}" if count else ""
+
+
+def _media_text(item: "MediaInfo") -> str:
+    what = "image" if item.mime.startswith("image/") else "file"
+    alt = clean_name(item.alt) or "nobody says what it shows"
+    return f"[{what}: {alt}]" + ("" if item.is_local else " (not here yet)")
 
 
 def display_name(name: str | None, account: "Cid") -> str:
@@ -98,4 +204,8 @@ def json_of_person(person: "Person") -> dict[str, Any]:
         "contested": person.contested,
         "unproven": person.unproven,
         "cut_devices": person.cut_devices,
+        "avatar": str(person.avatar) if person.avatar else None,
+        "followers": person.followers,
+        "muted": person.is_muted,
+        "blocked": person.is_blocked,
     }

@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from unhush.cli.context import Context, is_terminal, pass_context
+from unhush.cli.context import FILE, Context, WrongUse, expanded, is_terminal, pass_context
 from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name
 
@@ -20,16 +21,39 @@ _MAX_INPUT_BYTES = 1_048_576
 @click.command(cls=SigningCommand, name="post")
 @click.argument("text", required=False)
 @click.option("--lines", is_flag=True, help="One post for each line of the input that is not empty.")
+@click.option("--image", "images", type=FILE, multiple=True, help="A picture to show with it; up to 8 times.")
+@click.option("--alt", "alts", multiple=True, help="What a picture shows, in the order of the pictures.")
 @pass_context
-def post_command(context: Context, text: str | None, lines: bool) -> None:
+def post_command(
+    context: Context, text: str | None, lines: bool, images: tuple[Path, ...], alts: tuple[str, ...]
+) -> None:
     """Publish a post.
 
     TEXT is CommonMark. Without it, or with '-', the post is read from the input (on a terminal: from your editor).
+    Pictures are written anew: place, camera and whatever else was noted in them is left out.
     """
+    _check_images(images, alts, lines=lines)
     with context.open() as node:
         node.account()
-        for each in _lines(text) if lines else [_text(text)]:
-            _say_written(context, node.post(each))
+        # Before anybody writes a long text to a picture that cannot be taken.
+        media = [node.attach(expanded(path), alt) for path, alt in zip(images, _padded(alts, images), strict=True)]
+        for each in _lines(text) if lines else [read_text(text, may_be_empty=bool(media))]:
+            say_written(context, node.post(each, media))
+
+
+def _padded(alts: tuple[str, ...], images: tuple[Path, ...]) -> tuple[str, ...]:
+    return alts + ("",) * (len(images) - len(alts))
+
+
+def _check_images(images: tuple[Path, ...], alts: tuple[str, ...], *, lines: bool) -> None:
+    from unhush.storage.kinds.posts import MAX_MEDIA
+
+    if len(images) > MAX_MEDIA:
+        raise WrongUse(f"A post shows at most {MAX_MEDIA} pictures.")
+    if len(alts) > len(images):
+        raise WrongUse("There are more --alt than --image.")
+    if images and lines:
+        raise WrongUse("--image does not go with --lines.")
 
 
 @click.command(cls=SigningCommand, name="reply")
@@ -44,7 +68,7 @@ def reply_command(context: Context, record: str, text: str | None) -> None:
     with context.open() as node:
         node.account()
         node.show(record)  # before anybody writes a long answer to nothing
-        _say_written(context, node.reply(record, _text(text)))
+        say_written(context, node.reply(record, read_text(text)))
 
 
 @click.command(cls=SigningCommand, name="follow")
@@ -69,18 +93,20 @@ def unfollow_command(context: Context, account: str) -> None:
     context.emit({"account": account, "followed": False}, "You no longer follow this account.")
 
 
-def _say_written(context: Context, shown: "Shown") -> None:
+def say_written(context: Context, shown: "Shown") -> None:
+    """The id of what was written, and nothing else, so that it can be passed on."""
     value = {"id": str(shown.id), "account": str(shown.account), "aid": shown.aid, "time": shown.time_ms}
     context.emit(value, str(shown.id))
 
 
-def _text(text: str | None) -> str:
+def read_text(text: str | None, *, now: str = "", may_be_empty: bool = False) -> str:
+    """What was given, or comes from the input; on a terminal, what the person makes of ``now`` in their editor."""
     if text is None and is_terminal(sys.stdin):
-        text = click.edit("") or ""
+        text = click.edit(now) or ""
     elif text in (None, "-"):
         text = _decode(_input().read(_MAX_INPUT_BYTES))
     text = text.strip("\n")
-    if not text.strip():
+    if not text.strip() and not may_be_empty:
         raise click.UsageError("There is nothing to post.")
     return text
 

@@ -151,13 +151,10 @@ class _Lift:
     __slots__ = ("_left", "size")
 
     def __init__(self, max_items: int) -> None:
-        self._left = max_items
+        self._left = max_items - 1  # the outermost; every other item is counted by what contains it
         self.size = 0  # bytes of the shortest encoding of what was lifted so far
 
     def lift(self, raw: object, depth: int) -> Value:
-        self._left -= 1
-        if self._left < 0:
-            raise MalformedBytes("too many items")
         kind = type(raw)
         if kind is dict:
             return self._lift_map(raw, depth)  # type: ignore[arg-type]  # exact dict
@@ -165,9 +162,15 @@ class _Lift:
             return self._lift_list(raw, depth)  # type: ignore[arg-type]  # exact list
         return self._lift_leaf(raw, kind)
 
-    def _lift_map(self, raw: dict[object, object], depth: int) -> dict[str, Value]:
+    def _enter(self, items: int, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise MalformedBytes(f"nested deeper than {MAX_DEPTH}")
+        self._left -= items
+        if self._left < 0:
+            raise MalformedBytes("too many items")
+
+    def _lift_map(self, raw: dict[object, object], depth: int) -> dict[str, Value]:
+        self._enter(2 * len(raw), depth)
         lifted: dict[str, Value] = {}
         size = _head(len(raw))
         before, length = "", -1
@@ -179,22 +182,17 @@ class _Lift:
             before, length = key, len(key)
             size += length + (1 if length < 24 else _head(length))
             kind = type(item)
-            if kind is str and item.isascii():  # type: ignore[attr-defined]  # exact str
-                count = len(item)  # type: ignore[arg-type]  # exact str
+            if kind is bytes or (kind is str and item.isascii()):  # type: ignore[attr-defined]  # exact str
+                count = len(item)  # type: ignore[arg-type]  # exact str or bytes
                 size += count + (1 if count < 24 else _head(count))
-                lifted[key] = item  # type: ignore[assignment]  # exact str
-                self._left -= 2
+                lifted[key] = item  # type: ignore[assignment]  # exact str or bytes
             else:
-                self._left -= 1
                 lifted[key] = self.lift(item, depth + 1)
-        if self._left < 0:
-            raise MalformedBytes("too many items")
         self.size += size
         return lifted
 
     def _lift_list(self, raw: list[object], depth: int) -> list[Value]:
-        if depth > MAX_DEPTH:
-            raise MalformedBytes(f"nested deeper than {MAX_DEPTH}")
+        self._enter(len(raw), depth)
         self.size += _head(len(raw))
         return [self.lift(item, depth + 1) for item in raw]
 

@@ -12,7 +12,7 @@ Only this module makes the second from the first.
 import re
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from unhush.identity.cid import Cid, checked_cid, cid_of
 from unhush.identity.codec import Value, decode, decode_stored, encode
@@ -100,8 +100,7 @@ class Header:
         return fields
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedEntry:
+class UnverifiedEntry(NamedTuple):
     """A well-formed entry block that nobody has vouched for yet."""
 
     header: Header
@@ -110,8 +109,7 @@ class UnverifiedEntry:
     block: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An authentic entry."""
 
     header: Header
@@ -149,28 +147,31 @@ def _read_header(block: bytes) -> Header | None:
         or kind.startswith(b"identity.")
     ):
         return None
-    header = object.__new__(Header)
-    for put, value in zip(
-        _FIELDS,
-        (
-            checked_cid(account),
-            _public_key(key),
-            number,
-            checked_cid(prev) if prev is not None else None,
-            read_uint(time),
-            _KIND_NAMES.get(kind) or kind.decode(),
-            checked_cid(body),
-            body_bytes,
-            checked_cid(identity) if identity is not None else None,
-        ),
-        strict=True,
-    ):
-        put(header, value)
+    header = object.__new__(Header)  # past the checks, which were made above
+    _SET_ACCOUNT(header, checked_cid(account))
+    _SET_KEY(header, _public_key(key))
+    _SET_SEQ(header, number)
+    _SET_PREV(header, checked_cid(prev) if prev is not None else None)
+    _SET_TIME(header, read_uint(time))
+    _SET_KIND(header, _KIND_NAMES.get(kind) or kind.decode())
+    _SET_BODY(header, checked_cid(body))
+    _SET_SIZE(header, body_bytes)
+    _SET_IDENTITY(header, checked_cid(identity) if identity is not None else None)
     return header
 
 
 _NINE_PAIRS: Final = b"\xa9"
-_FIELDS: Final = tuple(getattr(Header, each.name).__set__ for each in fields(Header))  # past the checks, done above
+(
+    _SET_ACCOUNT,
+    _SET_KEY,
+    _SET_SEQ,
+    _SET_PREV,
+    _SET_TIME,
+    _SET_KIND,
+    _SET_BODY,
+    _SET_SIZE,
+    _SET_IDENTITY,
+) = (getattr(Header, each.name).__set__ for each in fields(Header))
 _KIND_NAMES: Final = {name.encode(): name for name in ("post", "edit", "delete", "repost", "react", "follow")}
 _public_key = lru_cache(maxsize=4096)(PublicKey)  # a burst of records is of few devices
 
@@ -219,22 +220,32 @@ def in_context(payload: bytes, network: str, context: bytes) -> bytes:
     return b"unhush/1/" + network.encode() + b"/" + context + b"\x00" + payload
 
 
-def verify_signature(entry: UnverifiedEntry, network: str) -> Entry:
-    """Authentic by its own signature; raises ``SignatureMismatch``."""
-    message = signed_message(entry.block, network)
-    if not verify(entry.header.key, message, entry.block[-SIGNATURE_BYTES:]):
+def verify_signature(entry: UnverifiedEntry, network: str, is_valid: bool | None = None) -> Entry:
+    """Authentic by its own signature; raises ``SignatureMismatch``.
+
+    ``is_valid``: what ``is_signed`` said of the same entry and network, if it was asked already, maybe elsewhere.
+    """
+    if is_valid is None:
+        is_valid = is_signed(entry.block, entry.header.key, network)
+    if not is_valid:
         raise SignatureMismatch(
             f"entry {entry.header.seq} of {entry.header.key} bears a signature that is not its own on network {network}"
         )
     return Entry(entry.header, entry.account, entry.cid, entry.block)
 
 
+def is_signed(block: bytes, key: PublicKey, network: str) -> bool:
+    """Whether an entry block bears this key's valid signature."""
+    return verify(key, signed_message(block, network), block[-SIGNATURE_BYTES:])
+
+
 def does_vouch(by: Header, by_account: Cid, entry: UnverifiedEntry) -> bool:
     """Whether an authentic header names ``entry`` as the one before it in the same log."""
     return (
-        by.prev == entry.cid
-        and by.key == entry.header.key
-        and by_account == entry.account
+        by.prev is not None
+        and by.prev.bytes == entry.cid.bytes
+        and by.key.bytes == entry.header.key.bytes
+        and by_account.bytes == entry.account.bytes
         and by.seq - 1 == entry.header.seq
         and not by.is_identity
         and not entry.header.is_identity

@@ -15,11 +15,13 @@ from unhush.gossip.errors import MalformedAddress
 from unhush.gossip.proto.addresses import parse_address
 from unhush.node.errors import BadConfig
 from unhush.storage.keyfile import DEFAULT_SEALING, Sealing
+from unhush.storage.room.tiers import USUAL, Limits
 
 # A fixed port, so that an address given to somebody stays true; any free one, for that run, if it is taken.
 DEFAULT_PORT: Final = 4470
 DEFAULT_LISTEN: Final = (f"/ip4/0.0.0.0/tcp/{DEFAULT_PORT}",)
 DEFAULT_WEB: Final = ("127.0.0.1", 4480)
+MAX_WORKERS: Final = 64  # more than any machine has use for: one thread stores what they check
 _NETWORK: Final = re.compile(r"[a-z0-9-]{1,32}")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
@@ -46,10 +48,14 @@ class Config:
     random_bytes: Callable[[int], bytes] = os.urandom
     passphrase: Callable[[], str] | None = None  # asked once, when a sealed key must be opened
     sealing: Sealing = DEFAULT_SEALING
+    limits: Limits = USUAL  # how much is kept of whom
+    verify_workers: int = 0  # processes that check signatures; a program that asks for them guards its main module
 
     def __post_init__(self) -> None:
         if not _NETWORK.fullmatch(self.network):
             raise BadConfig(f"a network name is 1 to 32 of a-z 0-9 -, not {self.network[:64]!r}")
+        if not 0 <= self.verify_workers <= MAX_WORKERS:
+            raise BadConfig(f"from 0 to {MAX_WORKERS} processes check signatures, not {self.verify_workers}")
         for address in self.listen:
             _check_listen(address)
         for address in self.peers:

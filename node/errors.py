@@ -13,16 +13,29 @@ from unhush.identity.errors import (
     WrongNetwork,
 )
 from unhush.storage.errors import (
+    BackupExists,
+    BadListName,
     BadPassphrase,
+    BlobDamaged,
+    BlobMissing,
+    BlobsUnusable,
+    BlobTooLarge,
     HomeInUse,
+    HomeReadOnly,
+    ImageRefused,
     KeyFileDamaged,
     KeyFileError,
     KeySealed,
+    ListFull,
+    MalformedBackup,
     MalformedCar,
     MalformedRecord,
+    NewerSchema,
     NoAccount,
     NotFound,
+    NothingToSearch,
     StorageError,
+    StoreDamaged,
     StoreFull,
     StoreUnreadable,
     WritingRefused,
@@ -31,35 +44,51 @@ from unhush.storage.errors import (
 
 __all__ = [
     "AccountExists",
+    "BackupExists",
     "BadConfig",
+    "BadListName",
     "BadPassphrase",
     "BadWords",
+    "BlobDamaged",
+    "BlobMissing",
+    "BlobTooLarge",
+    "BlobsUnusable",
     "CryptoSelfTestFailed",
     "DeviceRefused",
     "HomeInUse",
+    "HomeReadOnly",
     "IdentityError",
+    "ImageRefused",
     "KeyFileDamaged",
     "KeyFileError",
     "KeySealed",
+    "ListFull",
+    "MalformedBackup",
     "MalformedCar",
     "MalformedCid",
     "MalformedOperation",
     "MalformedRecord",
     "MalformedRequest",
     "NetworkFailed",
+    "NewerSchema",
     "NoAccount",
     "NodeError",
     "NotFound",
     "NotRunning",
     "NotSynced",
+    "NotYours",
+    "NothingToSearch",
+    "RecordDeleted",
     "SeveralAccounts",
     "StorageError",
+    "StoreDamaged",
     "StoreFull",
     "StoreUnreadable",
     "UnhushError",
     "VerificationError",
     "WordsNeeded",
     "WritingRefused",
+    "WrongKind",
     "WrongNetwork",
     "WrongPassphrase",
 ]
@@ -67,6 +96,18 @@ __all__ = [
 
 class NodeError(UnhushError):
     """Something about the node as a whole."""
+
+
+class NotYours(NodeError):
+    """Only the account that wrote a record can change it or take it back."""
+
+
+class WrongKind(NodeError):
+    """What was asked cannot be done with a record of this kind."""
+
+
+class RecordDeleted(NotFound):
+    """Its author took the record back; nothing can be done with it any more."""
 
 
 class BadConfig(NodeError):

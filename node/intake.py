@@ -15,6 +15,7 @@ from typing import Final
 
 from unhush.storage.arrivals import Batch, Outcome, Status
 from unhush.storage.errors import StorageError
+from unhush.storage.ingest import Begun
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Intake:
         self._bulk: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._is_stopping = False
+        self._ahead = 1 if store.has_workers else 0  # groups that are looked at before the one before them is stored
         self._thread = threading.Thread(target=self._run, name="unhush-ingest", daemon=True)
 
     def start(self) -> None:
@@ -66,18 +68,30 @@ class Intake:
         return True
 
     def _run(self) -> None:
-        while group := self._next_group():
-            for waiting, outcomes in self._ingest(group):
-                try:
-                    waiting.done(outcomes)
-                except Exception:  # whose delivery it was is gone; the thread serves all the others
-                    log.exception("report not taken from=%s", waiting.batch.source)
+        """One group after the other; with processes that check signatures, the next is looked at meanwhile."""
+        begun: deque[_Begun] = deque()
+        while True:
+            group = self._next_group(is_patient=not begun)
+            if group:
+                begun.append(self._begin(group))
+            if not begun:
+                return
+            if len(begun) > self._ahead or not group:
+                self._finish(begun.popleft())
 
-    def _next_group(self) -> list[_Waiting]:
-        """Everything live at once, else bulk up to one commit's worth; empty when stopping."""
+    def _finish(self, group: "_Begun") -> None:
+        for waiting, outcomes in self._store_group(group):
+            try:
+                waiting.done(outcomes)
+            except Exception:  # whose delivery it was is gone; the thread serves all the others
+                log.exception("report not taken from=%s", waiting.batch.source)
+
+    def _next_group(self, *, is_patient: bool) -> list[_Waiting]:
+        """Everything live at once, else bulk up to one commit's worth; empty when stopping, or if not patient."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_stopping or self._live or self._bulk)
-            if self._is_stopping:
+            if is_patient:
+                self._changed.wait_for(lambda: self._is_stopping or self._live or self._bulk)
+            if self._is_stopping or not (self._live or self._bulk):
                 return []
             queue = self._live or self._bulk
             group = [queue.popleft()]
@@ -88,24 +102,45 @@ class Intake:
             self._waiting_bytes -= size
             return group
 
-    def _ingest(self, group: list[_Waiting]) -> Iterator[tuple[_Waiting, tuple[Outcome, ...]]]:
-        """One commit for the group; if that fails one for each delivery, so that nobody pays for another's."""
+    def _begin(self, group: list[_Waiting]) -> "_Begun":
         items = tuple(item for waiting in group for item in waiting.batch.items)
         first = group[0].batch
+        batch = Batch(items, first.source, first.wanted_only)
+        if not self._ahead:
+            return _Begun(group, batch, None)
         try:
-            outcomes = self._store.ingest(Batch(items, first.source, first.wanted_only))
+            return _Begun(group, batch, self._store.begin(batch))
+        except Exception:  # tried again, and said to whoever waits, when the group's turn comes
+            log.debug("a group could not be begun ahead from=%s", first.source, exc_info=True)
+            return _Begun(group, batch, None)
+
+    def _store_group(self, begun: "_Begun") -> Iterator[tuple[_Waiting, tuple[Outcome, ...]]]:
+        """One commit for the group; if that fails one for each delivery, so that nobody pays for another's."""
+        group = begun.group
+        try:
+            outcomes = self._store.finish(begun.begun) if begun.begun else self._store.ingest(begun.batch)
         except Exception as exc:
             if len(group) > 1:
                 for waiting in group:
-                    yield from self._ingest([waiting])
+                    yield from self._store_group(self._begin([waiting]))
                 return
             level = logging.ERROR if isinstance(exc, StorageError) else logging.CRITICAL
-            log.log(level, "records not stored from=%s error=%s", first.source, exc, exc_info=level > logging.ERROR)
-            outcomes = (Outcome(Status.FAILED, error=str(exc)),) * len(items)
+            source = group[0].batch.source
+            log.log(level, "records not stored from=%s error=%s", source, exc, exc_info=level > logging.ERROR)
+            outcomes = (Outcome(Status.FAILED, error=str(exc)),) * len(begun.batch.items)
         at = 0
         for waiting in group:
             yield waiting, outcomes[at : at + len(waiting.batch.items)]
             at += len(waiting.batch.items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """Deliveries that go into one commit, and how far it has come."""
+
+    group: list[_Waiting]
+    batch: Batch
+    begun: Begun | None
 
 
 def _fit(first: _Waiting, other: _Waiting) -> bool:

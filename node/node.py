@@ -13,52 +13,80 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from unhush.identity.cid import Cid, parse_cid
+from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, self_test
-from unhush.identity.trunk import Standing
 from unhush.identity.words import Words
+from unhush.node.acting import Acting
+from unhush.node.circle import Circle, Lists
 from unhush.node.config import Config, Home, check_address
 from unhush.node.control import ask, parse_network_view
 from unhush.node.devices import Devices
-from unhush.node.errors import AccountExists, BadConfig, MalformedCid, NoAccount, NotFound, NotRunning, NotSynced
-from unhush.node.files import Imported, export_car, import_car, independent_cid_check
+from unhush.node.errors import (
+    AccountExists,
+    BadConfig,
+    BlobMissing,
+    ImageRefused,
+    NoAccount,
+    NotFound,
+    NotRunning,
+    NotSynced,
+)
+from unhush.node.files import Imported, export_car, import_car
 from unhush.node.founding import publisher
 from unhush.node.identities import describe
-from unhush.node.reading import Reader
+from unhush.node.ids import as_cid
+from unhush.node.looking import Looking
+from unhush.node.maintenance import verify
+from unhush.node.media import MediaFiles
+from unhush.node.reading import HIDDEN, Reader
 from unhush.node.renewing import Renewing
+from unhush.node.room import Room
 from unhush.node.secrets import Keys
-from unhush.node.views import DeviceInfo, DeviceState, NetworkView, Page, PeerInfo, Person, Shown, Status, Thread
+from unhush.node.views import DeviceInfo, DeviceState, NetworkView, PeerInfo, Person, Shown, Status
+from unhush.storage.backup import BackedUp
+from unhush.storage.blobs.thumbs import Thumbs
 from unhush.storage.car import CarContents
 from unhush.storage.contacts import Contact
 from unhush.storage.keyfile import make_private_dir
-from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, Reply
+from unhush.storage.kinds import Body, Media, Profile
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
+from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
-from unhush.storage.verify import Report, verify_store
+from unhush.storage.verify import Report
 
 if TYPE_CHECKING:
     from unhush.node.restoring import Progress, Restored, Restoring
     from unhush.node.running import Running
+    from unhush.node.searching import Indexing, SearchPage
 
-MAX_PETNAME_BYTES = 200
 LINGER_S = 1.0  # so that what was signed last still leaves before the network ends
 
 
-class Node:
+class Node(Acting, Circle, Looking):
     """An open home. Use it in ``with``, or call ``close``."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._home = Home(config.home)
         make_private_dir(config.home)
-        self._store = Store(config.home, network=config.network, clock_ms=config.clock_ms)
+        self._store = Store(
+            config.home,
+            network=config.network,
+            clock_ms=config.clock_ms,
+            verify_workers=config.verify_workers,
+            limits=config.limits,
+        )
+        self.media = MediaFiles(self._store.blobs, Thumbs(config.home))
         self._keys = Keys(config)
         self._keys.finish_change(self._own_device())
+        self.lists = Lists(self._store)
+        self.room = Room(self._store)
         self.devices = Devices(self._store, config, self._keys)
         self._publisher: Publisher | None = None
         self._running: Running | None = None
         self._renewing: Renewing | None = None
+        self._indexing: Indexing | None = None
         self._lingers = False  # a network that runs only for one act: what it signed last should still leave
         self._starting = threading.Lock()  # a network is started or stopped by one thread at a time
         self._looking = threading.Lock()  # ``events`` looks into the store only while it is surely open
@@ -86,71 +114,50 @@ class Node:
 
     # -- writing
 
-    def post(self, post: str | Post) -> Shown:
-        """Publish a post; it is durable when this returns. Raises ``NoAccount``, ``MalformedRecord``."""
-        return self._show(self._publish(Post(post) if isinstance(post, str) else post))
+    def attach(self, picture: str | Path | bytes, alt: str = "") -> Media:
+        """Take a picture in for a post that is written within a day: its path, or its bytes.
 
-    def reply(self, to: Cid | str, text: str | Post) -> Shown:
-        """Answer a record held here; raises ``NotFound``, also for a record that has no say."""
-        target = self.show(to)
-        if target.standing in _HIDDEN:
-            raise NotFound(f"record {target.id} is not in force, so it cannot be answered")
-        root, root_account = target.id, target.account
-        if target.reply is not None:
-            root, root_account = target.reply.root, target.reply.root_account
-        reply = Reply(root, target.id, root_account, target.account)
-        post = Post(text) if isinstance(text, str) else text
-        return self._show(self._publish(replace(post, reply=reply)))
+        It is written anew without what the camera noted in it; ``alt`` says what it shows to those who do not see it.
+        Raises ``ImageRefused``, ``BlobTooLarge``, ``MalformedRecord``, ``StoreFull``.
+        """
+        return self.media.attach(picture, alt)
 
-    def follow(self, account: Cid | str, petname: str | None = None) -> Person:
-        """Follow an account, known here or not yet; a petname is private to this home."""
-        who = _cid(account)
-        own = self.account()
-        if who == own:
-            raise BadConfig("this is your own account; you need not follow it")
-        if petname is not None:
-            _check_petname(petname)
-            self._store.put_petname(who, petname.strip() or None)
-        with self._store.snapshot() as snapshot:
-            me = snapshot.account(own)
-            is_followed = me is not None and snapshot.does_follow(me, who)
-            record = snapshot.record(who)
-            if record is not None and record.cid != record.account:
-                raise BadConfig(f"{who} is a {record.kind}; its author's account is {record.account}")
-        if not is_followed:
-            self._publish(Follow(who))
-        return self.person(who)
-
-    def unfollow(self, account: Cid | str) -> None:
-        """End a follow by deleting every record that made it; raises ``NotFound``."""
-        who = _cid(account)
-        own = self.account()
-        with self._store.snapshot() as snapshot:
-            me = snapshot.account(own)
-            records = snapshot.follow_records(me, who) if me is not None else []
-        if not records:
-            raise NotFound(f"you do not follow {who}")
-        self._publish(*(Delete(record.cid) for record in records))
-
-    def delete(self, record: Cid | str) -> None:
-        """Take back a record of your own; raises ``NotFound``."""
-        target = self.show(record)
-        if not target.is_own:
-            raise BadConfig("only the account that wrote a record can delete it")
-        self._publish(Delete(target.id))
-
-    def set_profile(self, name: str | None = None, bio: str | None = None) -> Person:
-        """Change what you say of yourself; what is None stays."""
+    def set_profile(self, name: str | None = None, bio: str | None = None, avatar: Media | None = None) -> Person:
+        """Change what you say of yourself; what is None stays. ``avatar`` is what ``attach`` gave."""
         own = self.account()
         with self._store.snapshot() as snapshot:
             now = snapshot.profile(own) or Profile("")
-        profile = Profile(now.name if name is None else name.strip(), now.bio if bio is None else bio)
+        profile = replace(now, name=now.name if name is None else name.strip(), bio=now.bio if bio is None else bio)
         if not profile.name:
             raise BadConfig("a name has at least one character")
+        if avatar is not None:
+            self.media.hold([avatar.cid])
+            profile = replace(profile, avatar=avatar.cid)
         self._publish(profile)
         return self.person(own)
 
+    def drop_avatar(self) -> Person:
+        """Take the portrait out of your profile."""
+        own = self.account()
+        with self._store.snapshot() as snapshot:
+            now = snapshot.profile(own) or Profile("")
+        if now.avatar is not None:
+            self._publish(replace(now, avatar=None))
+        return self.person(own)
+
     # -- reading
+
+    def portrait(self, account: Cid | str) -> bytes | None:
+        """A small picture (WebP) of the avatar of an account; None if it has none, or none that is here."""
+        who = as_cid(account)
+        with self._store.snapshot() as snapshot:
+            profile = snapshot.profile(who)
+        if profile is None or profile.avatar is None:
+            return None
+        try:
+            return self.media.thumb(profile.avatar)
+        except (BlobMissing, ImageRefused):
+            return None
 
     def account(self) -> Cid:
         """The home's own account; raises ``NoAccount``."""
@@ -160,38 +167,36 @@ class Node:
             raise NoAccount(self.config.home)
         return own
 
-    def timeline(self, limit: int = 50, before: str | None = None) -> Page:
-        """Posts of yourself and the people you follow, newest first."""
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).timeline(limit, before)
+    def search(
+        self,
+        text: str,
+        *,
+        by: Cid | str | None = None,
+        tag: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        ranked: bool = False,
+        limit: int = 20,
+        before: str | None = None,
+    ) -> "SearchPage":
+        """Posts in which every word is found: ``word``, ``"a phrase"``, ``begin*``, ``-without``; newest first.
 
-    def person_posts(self, account: Cid | str, limit: int = 50, before: str | None = None) -> Page:
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).person_posts(_cid(account), limit, before)
+        ``since`` (included) and ``until`` (not) are Unix milliseconds. With ``ranked`` the best of the newest 1,000
+        matches come first. Raises ``NothingToSearch`` if there is no word in ``text``, ``NotFound`` for a bad cursor.
+        """
+        from unhush.node.searching import search  # lazy, as the engine
 
-    def thread(self, record: Cid | str) -> Thread:
-        """The conversation a record belongs to; raises ``NotFound``."""
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).thread(_cid(record))
-
-    def show(self, record: Cid | str) -> Shown:
-        """One record; raises ``NotFound``."""
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).show(_cid(record))
-
-    def block(self, record: Cid | str) -> bytes:
-        """The entry block of a record, as signed; raises ``NotFound``."""
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).record(_cid(record)).block
-
-    def person(self, account: Cid | str) -> Person:
-        """Raises ``NotFound`` for an account nothing is known of and you do not follow."""
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).person(_cid(account))
-
-    def follows(self) -> tuple[Person, ...]:
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).follows()
+        return search(
+            self._store,
+            text,
+            by=as_cid(by) if by is not None else None,
+            tag=tag,
+            since_ms=since,
+            until_ms=until,
+            ranked=ranked,
+            limit=limit,
+            before=before,
+        )
 
     def events(self, since: int = 0, timeout_s: float | None = None, *, home_only: bool = False) -> Iterator[Shown]:
         """Records in order of arrival after aid ``since``; waits for more until ``timeout_s`` pass without any,
@@ -201,17 +206,17 @@ class Node:
         last ``aid`` it saw.
         """
         while (looked := self._look_for_events(since, home_only)) is not None:
-            records, shown = looked
+            last, shown = looked
             yield from shown
-            if records:
-                since = records[-1].aid
+            if last > since:
+                since = last
             elif timeout_s is None:
                 self._store.wait_for_news(since, _LONG_S)
             elif not self._store.wait_for_news(since, timeout_s):
                 return
 
-    def _look_for_events(self, since: int, home_only: bool) -> tuple[list[Record], list[Shown]] | None:
-        """The next records and which of them to show; None once the node is closed."""
+    def _look_for_events(self, since: int, home_only: bool) -> tuple[int, list[Shown]] | None:
+        """Up to which aid was looked, and what of it to show; None once the node is closed."""
         with self._looking:
             if self._is_closed:
                 return None
@@ -221,9 +226,11 @@ class Node:
                 shown = [
                     reader.shown(record)
                     for record in records
-                    if not record.entry.header.is_identity and (not home_only or snapshot.is_in_home(record))
+                    if not record.entry.header.is_identity and (not home_only or _is_at_home(snapshot, record))
                 ]
-                return records, [each for each in shown if each.standing not in _HIDDEN]
+                # Where no record is left, only damaged rows can follow: who waited for those would never rest.
+                last = records[-1].aid if records else snapshot.last_aid()
+                return last, [each for each in shown if each.standing not in HIDDEN]
 
     def wait_for_news(self, after_aid: int, timeout_s: float) -> int:
         """Sleep until the journal is past ``after_aid`` or time is up; the newest aid."""
@@ -236,7 +243,7 @@ class Node:
     def count_new(self, since_aid: int) -> int:
         """How many records reached the home timeline after an aid."""
         with self._store.snapshot() as snapshot:
-            return sum(1 for record in snapshot.journal(since_aid) if snapshot.is_in_home(record))
+            return sum(1 for record in snapshot.journal(since_aid) if _is_at_home(snapshot, record))
 
     # -- peers and state
 
@@ -295,22 +302,30 @@ class Node:
 
     def export_car(self, path: str | Path, account: Cid | str | None = None) -> CarContents:
         """Write an account (your own, if none is named) to a CAR file."""
-        return export_car(self._store, Path(path), _cid(account) if account is not None else self.account())
+        return export_car(self._store, Path(path), as_cid(account) if account is not None else self.account())
 
     def import_car(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:
         """Take in a CAR file; works in a home without account."""
         return import_car(self._store, Path(path), on_progress)
 
-    def verify(self, on_progress: Callable[[int], None] = lambda _: None) -> Report:
-        """Check everything held against hashes, signatures and chains, trusting no index."""
-        self_test()
-        with self._store.snapshot() as snapshot:
-            return verify_store(
-                snapshot,
-                network=self.config.network,
-                check_cid=independent_cid_check(),
-                on_progress=on_progress,
-            )
+    def verify(self, on_progress: Callable[[int], None] = lambda _: None, *, deep: bool = False) -> Report:
+        """Check everything held against hashes, signatures and chains, trusting no index; see ``maintenance.py``.
+
+        Raises ``StoreDamaged`` if the database itself is broken.
+        """
+        self._store.check_pages()
+        return verify(self._store, self.config.network, deep=deep, on_progress=lambda _what, count: on_progress(count))
+
+    def rebuild_indexes(self, on_progress: Callable[[int], None] = lambda _: None) -> int:
+        """Fold all that people see anew from the journal; returns how many records are shown."""
+        return self._store.rebuild_indexes(on_progress)
+
+    def backup(self, file: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> BackedUp:
+        """Write everything of this home but its keys into a new file, while it is in use.
+
+        Raises ``BackupExists``, ``StoreFull``, ``StoreUnreadable``.
+        """
+        return self._store.backup(Path(file), now_ms=self.config.clock_ms(), on_progress=on_progress)
 
     # -- the network
 
@@ -321,6 +336,12 @@ class Node:
                 self.account()
                 self._running = self._start()
                 self._renewing = Renewing(self._store, keys=self._keys, devices=self.devices)
+                self._indexing = self._start_indexing()
+
+    def _start_indexing(self) -> "Indexing":
+        from unhush.node.searching import Indexing  # lazy: only a running node and a search load the engine
+
+        return Indexing(self._store)
 
     def _start(self) -> "Running":
         from unhush.node.running import Running  # lazy: the network costs a second and 80 MB
@@ -363,7 +384,7 @@ class Node:
         """
         from unhush.node.restoring import check_home  # lazy, as the network
 
-        chosen = _cid(account) if account is not None else None
+        chosen = as_cid(account) if account is not None else None
         check_home(self._store, words)
         restoring = self._restoring()
         self._lingers = True
@@ -375,7 +396,7 @@ class Node:
         Raises ``AccountExists``, ``NetworkFailed``, ``NotSynced``. Until this device is listed, nothing can be
         signed; what was fetched stays.
         """
-        chosen = _cid(account)
+        chosen = as_cid(account)
         key = self._keys.make_device(sealed=self.config.passphrase is not None).public
         with self._store.snapshot() as snapshot:
             own = snapshot.own_account()
@@ -407,6 +428,9 @@ class Node:
         with self._starting:
             running, self._running = self._running, None
             renewing, self._renewing = self._renewing, None
+            indexing, self._indexing = self._indexing, None
+            if indexing is not None:
+                indexing.stop()
             if renewing is not None:
                 renewing.stop()
             if running is not None:
@@ -444,13 +468,7 @@ class Node:
         with self._store.snapshot() as snapshot:
             return snapshot.own_device()
 
-    def _show(self, record: Record) -> Shown:
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).shown(record)
 
-
-# What is held of such records is not shown, answered or announced.
-_HIDDEN = (Standing.VOID.value, Standing.UNPROVEN.value)
 # Records looked at between two snapshots, and the longest sleep without looking again.
 _STEP = 500
 _LONG_S = 3600.0
@@ -460,17 +478,6 @@ def _peer_of(address: str) -> str:
     return address.rpartition("/p2p/")[2]
 
 
-def _check_petname(petname: str) -> None:
-    try:
-        size = len(petname.encode())
-    except UnicodeEncodeError as exc:
-        raise BadConfig("a petname is Unicode text") from exc
-    if size > MAX_PETNAME_BYTES:
-        raise BadConfig(f"a petname has at most {MAX_PETNAME_BYTES} bytes")
-
-
-def _cid(value: Cid | str) -> Cid:
-    try:
-        return value if isinstance(value, Cid) else parse_cid(value.strip())
-    except MalformedCid as exc:
-        raise MalformedCid(f"{str(value)[:80]!r} is no id: an id has 59 letters and digits and begins with b") from exc
+def _is_at_home(snapshot: Snapshot, record: Record) -> bool:
+    """Whether a record is to be seen in the home timeline."""
+    return snapshot.is_in_home(record) and not snapshot.shun(record.account)

@@ -14,6 +14,7 @@ from unhush.node.control import ControlServer
 from unhush.node.errors import NetworkFailed
 from unhush.node.intake import Intake
 from unhush.node.lock import HomeLock
+from unhush.node.room import Housekeeping, Room
 from unhush.node.secrets import PEER
 from unhush.node.views import NetworkView, PeerInfo
 from unhush.storage.contacts import Contact
@@ -38,6 +39,7 @@ class Running:
             settings = NetworkConfig(config.network, peer_key.seed, config.listen, AGENT)
             self._network = _start(store, intake, settings)
             started.callback(self._network.stop)
+            started.callback(Housekeeping(Room(store)).stop)
             started.callback(ControlServer(config.home, {"network": self._describe}).close)
             self._started = started.pop_all()
 

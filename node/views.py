@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
@@ -27,8 +28,55 @@ class ReplyRef:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """A blob that a post carries. Type, sizes and ``alt`` are what its author says of it."""
+
+    cid: Cid
+    mime: str
+    size: int  # bytes
+    alt: str
+    width: int | None  # pixels
+    height: int | None
+    is_local: bool  # all of it is here
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRef:
+    """What a post quotes."""
+
+    entry: Cid
+    account: Cid
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionCount:
+    """How many people reacted to a record with one emoji, as far as it is known here."""
+
+    emoji: str
+    people: int
+    is_mine: bool  # you are one of them
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What people did with a record, as far as it is known here."""
+
+    replies: int = 0
+    reposts: int = 0  # people
+    quotes: int = 0
+    reactions: tuple[ReactionCount, ...] = ()  # the commonest first
+    is_reposted: bool = False  # by you
+
+
+UNTOUCHED: Final = Tally()
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """One record, ready to be shown. ``text`` is CommonMark as written, never sanitised here."""
+    """One record, ready to be shown. ``text`` is CommonMark as written, never sanitised here.
+
+    Of a post the newest edit is shown, under the id of the original.
+    """
 
     id: Cid
     aid: int
@@ -48,6 +96,21 @@ class Shown:
     has_body: bool = True
     standing: str = "in force"  # or "contested" (its log forked), "unproven" and "void" (their text is not shown)
     is_local: bool = False  # by this device, and not yet given to any peer that wanted it
+    media: tuple[MediaInfo, ...] = ()
+    mentions: tuple[Cid, ...] = ()
+    version: Cid | None = None  # the edit whose words are shown
+    edited_ms: int | None = None  # when that was made
+    quote: QuoteRef | None = None
+    quoted: "Shown | None" = None  # what it quotes, if that is here
+    target: Cid | None = None  # what a repost, reaction, edit, delete, follow, block, label or rebuttal is about
+    emoji: str | None = None  # of a reaction
+    reposted: "Shown | None" = None  # what a repost repeats, if that is here
+    tally: Tally = UNTOUCHED
+    shun: str | None = None  # "muted" or "blocked": what you did about its author
+
+    @property
+    def is_edited(self) -> bool:
+        return self.edited_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +122,44 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """A place in the tree of a conversation: a record, or one that is missed where others answer it."""
+
+    id: Cid
+    shown: Shown | None  # None for one that is not here
+    depth: int  # 1 for what answers the root
+
+
+@dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation; ``root`` is None while we lack it, replies are in time order."""
+    """A conversation; ``root`` is None while we lack it, replies are in time order.
+
+    ``branches`` are the same replies as a tree, each followed by what answers it; where the post between is deleted or
+    not here, a branch stands for it. ``next`` is the cursor of what follows, None at the end.
+    """
 
     root: Shown | None
     root_id: Cid
     replies: tuple[Shown, ...]
+    branches: tuple[Branch, ...] = ()
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """What somebody did with you or a record of yours."""
+
+    shown: Shown  # what they wrote
+    reasons: tuple[str, ...]  # of "mention", "reply", "reaction", "repost", "quote" and "follow"
+    target: Shown | None  # your record that it is about
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Newest first; ``next`` is the cursor of what follows, None at the end."""
+
+    items: tuple[Concern, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +177,26 @@ class Person:
     contested: int = 0  # records after a fork
     unproven: int = 0  # records hidden until what proves them has come
     cut_devices: int = 0  # devices of the account that were cut off
+    avatar: Cid | None = None  # a blob; it may not be here
+    followers: int = 0  # known here
+    is_muted: bool = False
+    is_blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Accounts in an order of this home; ``next`` is the cursor of what follows, None at the end."""
+
+    items: tuple[Person, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListInfo:
+    """A list of people to read by itself; nobody else hears of it."""
+
+    name: str
+    members: int
 
 
 @dataclass(frozen=True, slots=True)

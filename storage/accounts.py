@@ -8,6 +8,7 @@ has to fold again.
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from typing import Final
 
 from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.codec import Value, decode_map, encode
@@ -24,6 +25,8 @@ from unhush.storage.records import Record
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
+_LAST_NUMBER: Final = b"last-account-number"  # in META, once an account was forgotten
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -37,6 +40,12 @@ class Account:
 def find_account(txn: Txn, account: Cid) -> Account | None:
     value = txn.get(Table.ACCOUNTS, account.digest)
     return Account(account, value[:4], _unpack_state(value[4:])) if value is not None else None
+
+
+def find_number(txn: Txn, account: Cid) -> bytes | None:
+    """The packed local number of an account, without reading its state."""
+    value = txn.get(Table.ACCOUNTS, account.digest)
+    return value[:4] if value is not None else None
 
 
 def iter_accounts(txn: Txn) -> list[Cid]:
@@ -63,6 +72,13 @@ def find_accounts_of_root(txn: Txn, root: PublicKey, most: int) -> list[Cid]:
     return [cid_of_digest(key[32:]) for key, _ in islice(txn.scan(Table.ROOTS, root.bytes), most)]
 
 
+def note_root(txn: Txn, account: Cid) -> None:
+    """Write down under which root key 0 an account that is held can be found; homes did not always do so."""
+    trunk = find_trunk(account, parse_operations(iter_operations(txn, account)))
+    if trunk is not None:
+        txn.put(Table.ROOTS, trunk.incept.root.bytes + account.digest, b"")
+
+
 def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record]:
     """Add authentic, well-formed operations; returns those of ``arrived`` that count and were stored.
 
@@ -83,9 +99,36 @@ def put_operations(txn: Txn, account: Cid, arrived: list[Record]) -> list[Record
         journal.append_record(txn, record)
         txn.put(Table.OPERATIONS, account.digest + record.cid.digest, journal.pack_aid(record.aid))
     found = txn.get(Table.ACCOUNTS, account.digest)
-    number = found[:4] if found is not None else pack_u32(txn.count(Table.ACCOUNTS) + 1)
+    number = found[:4] if found is not None else _give_number(txn)
     txn.put(Table.ACCOUNTS, account.digest, number + _pack_state(fold(trunk)))
     return stored
+
+
+def forget_account(txn: Txn, account: Cid) -> None:
+    """Drop the operations of an account of which no log is held; raises ``StoreUnreadable``."""
+    operations = iter_operations(txn, account)
+    trunk = find_trunk(account, parse_operations(operations))
+    for record in operations:
+        journal.drop_record(txn, record)
+        txn.delete(Table.OPERATIONS, account.digest + record.cid.digest)
+    if trunk is not None:
+        txn.delete(Table.ROOTS, trunk.incept.root.bytes + account.digest)
+    txn.put(Table.META, _LAST_NUMBER, pack_u32(_last_number(txn)))  # before there is one account less
+    txn.delete(Table.ACCOUNTS, account.digest)
+
+
+def _give_number(txn: Txn) -> bytes:
+    """A number no account had before: indexes are full of them."""
+    number = pack_u32(_last_number(txn) + 1)
+    if txn.get(Table.META, _LAST_NUMBER) is not None:
+        txn.put(Table.META, _LAST_NUMBER, number)
+    return number
+
+
+def _last_number(txn: Txn) -> int:
+    """Numbers are given in a row, so as long as no account was forgotten there are as many as accounts."""
+    last = txn.get(Table.META, _LAST_NUMBER)
+    return int.from_bytes(last, "big") if last is not None else txn.count(Table.ACCOUNTS)
 
 
 def _parse(record: Record) -> DeviceTable | Op:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from unhush.identity.cid import Cid
 from unhush.storage.records import BodyState
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """An entry block as received, with its body or the sender's word why there is none."""
 
     entry: bytes
@@ -43,8 +42,7 @@ class Status(Enum):
 NOT_LISTED: Final = "its device is not listed by the account"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one arrival; ``error`` names the reason unless it was stored or known."""
 
     status: Status

@@ -109,6 +109,12 @@ def has_left(seq: int, runs: Runs) -> bool:
     return any(low <= seq <= high for low, high in runs)
 
 
+def is_coming_back(txn: Txn, account: Cid, device: PublicKey, seq: int) -> bool:
+    """Whether an entry of the own log left this home and is not here any more: a repair forgot it, no copy wrote it."""
+    log = logs.find_log(txn, account, device)
+    return has_left(seq, find_handed_on(txn)) and (log is None or next(logs.iter_aids(txn, log, seq), None) is None)
+
+
 def clip(held: Runs, runs: Runs) -> Runs:
     """The part of what is held that left."""
     return tuple(part for low, high in runs for part in Span(low, high).clip(held))
@@ -117,6 +123,13 @@ def clip(held: Runs, runs: Runs) -> Runs:
 def begin_device(txn: Txn, device: PublicKey) -> None:
     """From now on this home writes with another key, of which nothing is known yet."""
     settings.put_own_device(txn, device)
+    txn.delete(Table.META, _FOUND)
+    txn.delete(Table.META, _HANDED_ON)
+
+
+def forget_device(txn: Txn) -> None:
+    """From now on this home writes with no key: the log it wrote is one like any other."""
+    settings.drop_own_device(txn)
     txn.delete(Table.META, _FOUND)
     txn.delete(Table.META, _HANDED_ON)
 
@@ -133,6 +146,13 @@ def why_not_to_write(txn: Txn, account: Cid, device: PublicKey) -> str:
         return (
             "this device's log has forked: two records stand at one place, so a copy of this key was used elsewhere; "
             "get a new one with: unhush device renew"
+        )
+    head = logs.find_head(txn, log) if log is not None else None
+    left = find_handed_on(txn)
+    if left and left[-1][1] > (head.seq if head is not None else -1):
+        return (
+            "this device's newest records were lost here; they come back from peers: unhush run; "
+            "if nobody has them, get a new key with: unhush device renew"
         )
     return ""
 

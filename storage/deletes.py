@@ -5,6 +5,8 @@ whichever order records come; what it may act on is asked of the target.
 """
 
 from unhush.identity.cid import Cid
+from unhush.storage import about
+from unhush.storage.about import Relation, tail_of
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import DELETE
 from unhush.storage.records import Record
@@ -13,14 +15,24 @@ from unhush.storage.transaction import Txn
 
 
 def put_delete(txn: Txn, account: Cid, of: Cid, aid: int) -> None:
-    txn.put(Table.DELETED, account.digest + of.digest + pack_aid(aid), b"")
+    key = account.digest + of.digest + pack_aid(aid)
+    about.put_naming(txn, Table.DELETED, key, tail_of(of), Relation.DELETES)
 
 
 def drop_delete(txn: Txn, account: Cid, of: Cid, aid: int) -> None:
-    txn.delete(Table.DELETED, account.digest + of.digest + pack_aid(aid))
+    key = account.digest + of.digest + pack_aid(aid)
+    about.drop_naming(txn, Table.DELETED, key, tail_of(of), Relation.DELETES)
 
 
 def is_deleted(txn: Txn, record: Record) -> bool:
     """Whether its account took a record back; deleting a delete or an identity operation does nothing."""
-    taken_back = next(txn.scan(Table.DELETED, record.account.digest + record.cid.digest), None)
-    return taken_back is not None and record.kind != DELETE and not record.entry.header.is_identity
+    return (
+        is_taken_back(txn, record.account, record.cid) and record.kind != DELETE and not record.entry.header.is_identity
+    )
+
+
+def is_taken_back(txn: Txn, account: Cid, of: Cid) -> bool:
+    """Whether a delete of this account names it, held or not."""
+    if not about.count(txn, tail_of(of), Relation.DELETES):
+        return False
+    return next(txn.scan(Table.DELETED, account.digest + of.digest), None) is not None

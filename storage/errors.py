@@ -13,6 +13,22 @@ class StoreUnreadable(StorageError):
     """The database cannot be opened: damaged, of another version or of another network."""
 
 
+class NewerSchema(StoreUnreadable):
+    """A newer program wrote this home; this one would misread it."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        super().__init__(
+            f"the database in {path} has schema version {found}, this program knows versions up to {known}: "
+            "a newer unhush wrote it, and can read it"
+        )
+        self.found = found
+        self.known = known
+
+
+class StoreDamaged(StoreUnreadable):
+    """The database itself is broken, so that reading it may end the process; the message says what to do."""
+
+
 class DamagedRow(StoreUnreadable):
     """One row of the journal is not what was written; the others are not touched by it."""
 
@@ -23,6 +39,10 @@ class DamagedRow(StoreUnreadable):
 
 class StoreFull(StorageError):
     """The disk or the map has no room; what was there stays readable."""
+
+
+class HomeReadOnly(StorageError):
+    """The home cannot be written here: a read-only file system, or no permission; it can be read."""
 
 
 class HomeInUse(StorageError):
@@ -84,9 +104,69 @@ class MalformedCar(StorageError):
     """Not a CAR version 1 file of blocks we know."""
 
 
+class MalformedBackup(StorageError):
+    """Not a whole backup file."""
+
+
+class BackupExists(StorageError):
+    """What a backup is written to, or taken into, is there already; nothing of it was changed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already; nothing was changed")
+        self.path = path
+
+
 class MalformedContact(StorageError):
     """An address that cannot be remembered."""
 
 
 class MalformedRecord(StorageError):
     """A body that breaks the rules of its kind (PROTOCOL §4)."""
+
+
+class BlobMissing(NotFound):
+    """A blob, or a part of it, is not here yet."""
+
+
+class BlobDamaged(BlobMissing):
+    """A block on disk is not what was written; it was put aside, and counts as not here."""
+
+
+class BlobMismatch(StorageError):
+    """Bytes that are not the block they were given as."""
+
+
+class BlobTooLarge(StorageError):
+    """More bytes than a blob, or a picture, may have."""
+
+
+class BlobsUnusable(StorageError):
+    """The folder of the blobs cannot be read or written."""
+
+
+class ImageRefused(StorageError):
+    """A file that is no picture we take: of another type, broken, or too large to open."""
+
+
+class BadListName(StorageError):
+    """What was given can name no list."""
+
+
+class ListFull(StorageError):
+    """A list has as many members, or this home as many lists, as there may be."""
+
+
+class NothingToSearch(StorageError):
+    """What was asked for has no word in it."""
+
+
+class SearchIndexUnusable(StorageError):
+    """The search index cannot be read or written now; what is kept is not touched by it."""
+
+
+class SearchIndexDamaged(SearchIndexUnusable):
+    """The file of the search index is broken or of another version: it is made anew from the journal."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"the search index {path} {problem}")
+        self.path = path

@@ -5,12 +5,13 @@ to a new aid when the body comes, so whoever follows the journal by cursor sees
 it then; the old row goes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.storage.records import AID_BYTES, BodyState, Record, unpack_record
+from unhush.storage.room import usage
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
@@ -54,14 +55,21 @@ def iter_journal(txn: Txn, since: int) -> Iterator[Record]:
 
 def append_record(txn: Txn, record: Record) -> None:
     """Store a record whose aid is above all others."""
-    if record.aid <= last_aid(txn):
-        raise RuntimeError(f"aid {record.aid} was given before")
-    txn.memo[_LAST] = record.aid
-    key = pack_aid(record.aid)
-    txn.put(Table.JOURNAL, key, record.pack())
-    txn.put(Table.IDS, record.cid.digest, key)
-    if record.body is None:
-        txn.put(Table.BODILESS, key, bytes([record.body_state]))
+    append_records(txn, [record])
+
+
+def append_records(txn: Txn, records: Sequence[Record]) -> None:
+    """As ``append_record`` for several, whose aids ascend."""
+    if records[0].aid <= last_aid(txn):
+        raise RuntimeError(f"aid {records[0].aid} was given before")
+    txn.memo[_LAST] = records[-1].aid
+    for record in records:
+        key = pack_aid(record.aid)
+        txn.put(Table.JOURNAL, key, record.pack())
+        txn.put(Table.IDS, record.cid.digest, key)
+        if record.body is None:
+            txn.put(Table.BODILESS, key, bytes([record.body_state]))
+    usage.add_records(txn, records)
 
 
 def mark_malformed(txn: Txn, record: Record) -> None:
@@ -69,6 +77,15 @@ def mark_malformed(txn: Txn, record: Record) -> None:
     key = pack_aid(record.aid)
     txn.put(Table.JOURNAL, key, replace(record, body_state=BodyState.MALFORMED).pack())
     txn.put(Table.BODILESS, key, bytes([BodyState.MALFORMED]))
+
+
+def erase_body(txn: Txn, record: Record) -> None:
+    """Keep of a record its entry alone; it keeps its aid."""
+    key = pack_aid(record.aid)
+    erased = replace(record, body=None, body_state=BodyState.DELETED)
+    usage.add(txn, record.account.digest, usage.size_of(erased) - usage.size_of(record), 0)
+    txn.put(Table.JOURNAL, key, erased.pack())
+    txn.put(Table.BODILESS, key, bytes([BodyState.DELETED]))
 
 
 def move_record(txn: Txn, record: Record) -> Record:
@@ -79,6 +96,13 @@ def move_record(txn: Txn, record: Record) -> Record:
     return moved
 
 
+def skip_aids(txn: Txn, aid: int) -> None:
+    """Give no aid up to this one any more."""
+    if aid > last_aid(txn):
+        txn.put(Table.META, _LAST, pack_aid(aid))
+        txn.memo[_LAST] = aid
+
+
 def drop_record(txn: Txn, record: Record) -> None:
     key = pack_aid(record.aid)
     if record.aid == last_aid(txn):
@@ -86,3 +110,4 @@ def drop_record(txn: Txn, record: Record) -> None:
     txn.delete(Table.JOURNAL, key)
     txn.delete(Table.IDS, record.cid.digest)
     txn.delete(Table.BODILESS, key)
+    usage.drop_record(txn, record)

@@ -14,6 +14,7 @@ that of the process (``storage/hygiene.py`` keeps them out of core files).
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -71,7 +72,11 @@ def make_private_dir(path: Path) -> None:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise KeyFileError(f"{path} is not a folder of this user")
     if found.st_mode & 0o077:
-        path.chmod(0o700)
+        try:
+            path.chmod(0o700)
+        except OSError as exc:
+            if exc.errno != errno.EROFS:  # what cannot be written can be read all the same
+                raise
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -21,6 +21,9 @@ from unhush.storage.transaction import Txn
 
 # Entries kept of branches other than the one shown, per log (PROTOCOL §2): enough for the proof and a view of it.
 MAX_BESIDE: Final = 64
+LAST_SEQ: Final = 2**63 - 1
+
+_NO_FORKS: Final = "no entry of another branch is held of any log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,27 @@ def _join_runs(txn: Txn, log: bytes, seq: int) -> None:
     txn.put(Table.RUNS, log + pack_u64(low), pack_u64(high))
 
 
+def put_run(txn: Txn, log: bytes, low: int, high: int, *, replaces: int) -> None:
+    """Note a held stretch; one that began at ``replaces`` is part of it now, and so is one that began at ``low``."""
+    if high >= replaces:
+        txn.delete(Table.RUNS, log + pack_u64(replaces))
+    txn.put(Table.RUNS, log + pack_u64(low), pack_u64(high))
+
+
+def find_run_at(txn: Txn, log: bytes, seq: int) -> tuple[int, int] | None:
+    """The highest held stretch that begins at or below a seq."""
+    for key, value in txn.scan_down(Table.RUNS, log, before=log + pack_u64(seq + 1)):
+        return int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")
+    return None
+
+
+def find_run_from(txn: Txn, log: bytes, seq: int) -> tuple[int, int] | None:
+    """The lowest held stretch that begins at or above a seq."""
+    for key, value in txn.scan(Table.RUNS, log, start=log + pack_u64(seq)):
+        return int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")
+    return None
+
+
 def drop_slot(txn: Txn, log: bytes, seq: int) -> None:
     """Empty the slot of a seq and part the run it was in."""
     txn.delete(Table.SLOTS, log + pack_u64(seq))
@@ -159,6 +183,7 @@ def find_run_low(txn: Txn, log: bytes, seq: int) -> int:
 
 def put_beside(txn: Txn, log: bytes, seq: int, aid: int, cid: Cid) -> None:
     """Keep an entry of another branch."""
+    txn.memo.pop(_NO_FORKS, None)
     txn.put(Table.FORKS, log + pack_u64(seq) + cid.digest, pack_aid(aid))
 
 
@@ -184,6 +209,16 @@ def iter_beside_at(txn: Txn, log: bytes, seq: int) -> Iterator[Slot]:
     """Every entry beside the shown branch at a seq."""
     for key, aid in txn.scan(Table.FORKS, log + pack_u64(seq)):
         yield Slot(seq, int.from_bytes(aid, "big"), cid_of_digest(key[12:]))
+
+
+def has_beside(txn: Txn, log: bytes) -> bool:
+    """Whether anything of another branch is held of a log."""
+    if txn.memo.get(_NO_FORKS):
+        return False
+    if not txn.count(Table.FORKS):
+        txn.memo[_NO_FORKS] = True  # until one is put
+        return False
+    return next(txn.scan(Table.FORKS, log), None) is not None
 
 
 def is_full_beside(txn: Txn, log: bytes) -> bool:

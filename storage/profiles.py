@@ -1,6 +1,6 @@
 """Profiles: the newest in force of each account by (time, CID), and private petnames."""
 
-from unhush.identity.cid import Cid
+from unhush.identity.cid import Cid, cid_of_digest
 from unhush.storage.journal import pack_aid
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record
@@ -37,3 +37,7 @@ def put_petname(txn: Txn, who: Cid, petname: str | None) -> None:
 def find_petname(txn: Txn, who: Cid) -> str | None:
     held = txn.get(Table.PETNAMES, who.digest)
     return held.decode() if held is not None else None
+
+
+def iter_petnames(txn: Txn) -> dict[Cid, str]:
+    return {cid_of_digest(digest): petname.decode() for digest, petname in txn.scan(Table.PETNAMES)}

@@ -8,10 +8,10 @@ from unhush.identity.entry import SALT_BYTES, Header, decode_body, sign_entry
 from unhush.identity.keys import PublicKey, SigningKey
 from unhush.identity.operations import OPEN, SignedOperation
 from unhush.identity.trunk import Alarm
-from unhush.storage import accounts, clones, journal, judging, logs, settings, writing
+from unhush.storage import accounts, clones, indexes, journal, judging, logs, settings, writing
 from unhush.storage.accounts import Account
 from unhush.storage.errors import WritingRefused
-from unhush.storage.kinds import Body
+from unhush.storage.kinds import Body, Edit, Profile
 from unhush.storage.records import BodyState, Record
 from unhush.storage.transaction import Txn
 
@@ -66,7 +66,12 @@ class Publisher:
 
     def publish(self, txn: Txn, body: Body) -> Record:
         """Sign and store one record at the end of this device's log; raises ``WritingRefused``."""
-        return self._append(txn, body.kind, encode(self._fields(body)), body.fields(), self._clock_ms())
+        time_ms = self._clock_ms()
+        if isinstance(body, Edit | Profile):
+            # The newest by time counts: what this device says later is newer, also within one millisecond.
+            head = self._find_head(txn, self._account(txn).id)
+            time_ms = max(time_ms, head.entry.header.time + 1 if head is not None else 0)
+        return self._append(txn, body.kind, encode(self._fields(body)), body, time_ms)
 
     def _write_again(self, txn: Txn, unsent: list[Record]) -> list[Record]:
         """Write records that never left under this key; links among them are led to their new ids."""
@@ -75,12 +80,13 @@ class Publisher:
         for old in unsent:
             assert old.body is not None, "a record without its body was to be written again"
             block = clones.with_new_ids(old.body, ids)
-            record = self._append(txn, old.kind, block, decode_body(block), old.entry.header.time)
+            body = indexes.parse_known(old.kind, decode_body(block))
+            record = self._append(txn, old.kind, block, body, old.entry.header.time)
             ids[old.cid] = record.cid
             written.append(record)
         return written
 
-    def _append(self, txn: Txn, kind: str, block: bytes, fields: Mapping[str, Value], time_ms: int) -> Record:
+    def _append(self, txn: Txn, kind: str, block: bytes, body: Body | None, time_ms: int) -> Record:
         account, device = self._account(txn), self._key.public
         head = self._find_head(txn, account.id)
         header = Header(
@@ -96,8 +102,8 @@ class Publisher:
         )
         entry = sign_entry(self._key, header, self._network)
         seen_at_ms = max(self._clock_ms(), header.time)
-        record = Record(journal.last_aid(txn) + 1, entry.block, block, BodyState.PRESENT, seen_at_ms)
-        writing.put_entry(txn, account, entry, fields, record)
+        record = Record.of(journal.last_aid(txn) + 1, entry, block, BodyState.PRESENT, seen_at_ms)
+        writing.put_entry(txn, account, record, body)
         return record
 
     def _account(self, txn: Txn) -> Account:

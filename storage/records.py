@@ -39,6 +39,14 @@ class Record:
     body_state: BodyState
     seen_at_ms: int
 
+    @staticmethod
+    def of(aid: int, entry: Entry, body: bytes | None, body_state: BodyState, seen_at_ms: int) -> "Record":
+        """As the constructor, for an entry that is parsed already."""
+        made = Record(aid, entry.block, body, body_state, seen_at_ms)
+        made.__dict__["entry"] = entry  # where the cached properties keep what they found
+        made.__dict__["cid"] = entry.cid
+        return made
+
     @cached_property
     def entry(self) -> Entry:
         try:

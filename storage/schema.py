@@ -7,11 +7,13 @@ big-endian, so that byte order is number order.
 from enum import Enum
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class Table(Enum):
     """Every table: key → value. Digests are 32 bytes, numbers big-endian."""
+
+    __hash__ = object.__hash__  # each is one object; that of Enum runs in Python, several times for each record
 
     META = b"meta"  # text → bytes
     JOURNAL = b"journal"  # aid u64 → row (records.py)
@@ -26,11 +28,38 @@ class Table(Enum):
     PROVEN = b"proven"  # log number → lowest seq u64 that held links reach from the log's cut
     ROOTS = b"roots"  # root key 0 + account digest → nothing
     BODILESS = b"bodiless"  # aid → body state u8
-    POSTS = b"posts"  # account number + position (shown time u64 ms + seq + aid) → nothing
+    USAGE = b"usage"  # account digest, or "all" → bytes u64 + records u64 in the journal
+    # What this home decided to do without (room/): follows from no record.
+    FLOORS = b"floors"  # log number → lowest seq u64 that is still wanted + tier u8 of the account then
+    GRACE = b"grace"  # digest of a record that is to go → since when u64 ms
+    ERASED = b"erased"  # digest of a record whose body was erased → digest of what its account took back
+    # What people see (folds.py): a position is shown time u64 ms + seq + aid, a tail the first 16 bytes of a digest.
+    POSTS = b"posts"  # account number + shelf u8 + position → nothing
+    SHELF_COUNTS = b"shelf-counts"  # account number + shelf → posts u32
     HOME = b"home"  # position → account number
-    THREADS = b"threads"  # root digest + position → nothing
+    ABOUT = b"about"  # tail of any record → how many name it, by relation (about.py)
+    THREADS = b"threads"  # root tail + position of a reply → nothing
+    ANSWERS = b"answers"  # parent tail + position of a reply → nothing
+    REPLY_ROOTS = b"reply-roots"  # aid of a reply → tail of the root it names
+    QUOTES = b"quotes"  # tail of the quoted + position of a post → nothing
+    REPOSTS = b"reposts"  # tail of the reposted + account number + aid → nothing
+    REACTIONS = b"reactions"  # tail of the target + length u8 of the emoji + emoji + account number + aid → nothing
+    REACTION_COUNTS = b"reaction-counts"  # tail of the target + emoji → accounts u32
+    TAGS = b"tags"  # digest of the folded tag, 16 bytes + position of a post → nothing
     FOLLOWS = b"follows"  # account number + who digest + aid → nothing
+    FOLLOWERS = b"followers"  # who digest + account number + aid → nothing
+    BLOCKS = b"blocks"  # account number + who digest + aid → nothing
     PROFILES = b"profiles"  # account number + time u64 + entry digest → aid
     DELETED = b"deleted"  # account digest + target digest + aid of the delete → nothing
+    EDITS = b"edits"  # account digest + target digest + time u64 + digest of the edit → aid
+    LABELS = b"labels"  # digest of what is labelled + account number + aid → nothing
+    REBUTTALS = b"rebuttals"  # digest of the label + account number + aid → nothing
+    MINE = b"mine"  # tail of a record of the own account that is shown → nothing
+    ACTIVITY = b"activity"  # position of somebody else's record + reason u8 → nothing
+    BLOB_REFS = b"blob-refs"  # blob digest + aid of a record that names it → nothing
+    TEXT_DUE = b"text-due"  # aid of a post of which other words, or none, are shown now → nothing
+    # What is nobody else's business, kept here and never published.
     PETNAMES = b"petnames"  # account digest → text
+    SHUNNED = b"shunned"  # account digest → muted, blocked or both u8
+    LISTS = b"lists"  # name of a list + 0 + account digest → nothing; name + 0 alone: the list itself
     CONTACTS = b"contacts"  # multiaddr text → contact (contacts.py)

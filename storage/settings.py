@@ -15,12 +15,16 @@ _REQUESTED = b"device-requested"
 
 
 def find_own_account(txn: Txn) -> Cid | None:
-    value = txn.get(Table.META, _OWN_ACCOUNT)
-    return Cid(value) if value is not None else None
+    if _OWN_ACCOUNT not in txn.memo:  # asked for with every record that comes
+        value = txn.get(Table.META, _OWN_ACCOUNT)
+        txn.memo[_OWN_ACCOUNT] = Cid(value) if value is not None else None
+    own: Cid | None = txn.memo[_OWN_ACCOUNT]
+    return own
 
 
 def put_own_account(txn: Txn, account: Cid) -> None:
     txn.put(Table.META, _OWN_ACCOUNT, account.bytes)
+    txn.memo.pop(_OWN_ACCOUNT, None)
 
 
 def find_own_device(txn: Txn) -> PublicKey | None:
@@ -31,6 +35,10 @@ def find_own_device(txn: Txn) -> PublicKey | None:
 
 def put_own_device(txn: Txn, device: PublicKey) -> None:
     txn.put(Table.META, _OWN_DEVICE, device.bytes)
+
+
+def drop_own_device(txn: Txn) -> None:
+    txn.delete(Table.META, _OWN_DEVICE)
 
 
 def is_requested(txn: Txn) -> bool:

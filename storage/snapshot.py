@@ -1,13 +1,14 @@
 """Reading: everything a page or a peer needs, from one consistent snapshot.
 
-A :class:`Snapshot` lives inside ``with store.snapshot()``; what it reads does
-not change while it lives, also during ingest.
+What people read is in ``reading.py``; here is the rest. A :class:`Snapshot`
+lives inside ``with store.snapshot()``; what it reads does not change while it
+lives, also during ingest.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
@@ -18,40 +19,54 @@ from unhush.storage import (
     carried,
     clones,
     contacts,
-    deletes,
-    follows,
-    indexes,
     journal,
     logs,
     lost,
-    profiles,
+    serving,
     settings,
     standing,
-    threads,
-    timeline,
 )
 from unhush.storage.accounts import Account
+from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.contacts import Contact
-from unhush.storage.kinds import Body, Profile
 from unhush.storage.logs import Slot
 from unhush.storage.lost import Lost
 from unhush.storage.publish import why_not_to_write
+from unhush.storage.reading import Reading
 from unhush.storage.records import Record
+from unhush.storage.room import erasing
 from unhush.storage.schema import Table
 from unhush.storage.standing import LAST_SEQ, DeviceLog, Span
 from unhush.storage.summaries import Summary, point_of, summarise
-from unhush.storage.timeline import Position
 from unhush.storage.transaction import Txn
+
+if TYPE_CHECKING:
+    from unhush.storage.fulltext.fulltext import FullText
+    from unhush.storage.fulltext.searching import Found, Wanted
 
 MAX_INCEPTIONS: Final = 8  # anybody who has seen a root key could not sign with it, so honest accounts have one or two
 
+_At = TypeVar("_At")
+_Item = TypeVar("_Item")
 
-class Snapshot:
+
+class Snapshot(Reading):
     """One read transaction; see the module docstring."""
 
-    def __init__(self, txn: Txn) -> None:
-        self._txn = txn
+    def __init__(self, txn: Txn, blobs: Blobs) -> None:
+        super().__init__(txn)
+        self._blobs = blobs
         self._clear_logs: set[tuple[Cid, PublicKey]] = set()  # open, without a fork: all of them is in force
+
+    def has_blob(self, cid: Cid) -> bool:
+        """Whether a blob is here whole; files are no part of the snapshot, so this is as of now."""
+        return self._blobs.has(cid)
+
+    def search(
+        self, index: "FullText", wanted: "Wanted", *, limit: int, before: str | None = None, ranked: bool = False
+    ) -> "Found":
+        """Posts by their words; see ``fulltext/``."""
+        return index.search(self._txn, wanted, limit=limit, before=before, ranked=ranked)
 
     # -- the home itself
 
@@ -89,69 +104,10 @@ class Snapshot:
         return journal.find_aid(self._txn, cid)
 
     def record(self, cid: Cid) -> Record | None:
-        return journal.find_record_by_cid(self._txn, cid)
+        return serving.find_record_by_cid(self._txn, cid)
 
     def journal(self, since: int) -> Iterator[Record]:
-        return journal.iter_journal(self._txn, since)
-
-    def body(self, record: Record) -> Body | None:
-        """The parsed body, None if there is none to show (absent, unknown kind, broken rules)."""
-        return indexes.find_body(record)
-
-    def is_deleted(self, record: Record) -> bool:
-        return deletes.is_deleted(self._txn, record)
-
-    def is_in_home(self, record: Record) -> bool:
-        return timeline.is_in_home(self._txn, timeline.position_of(record))
-
-    # -- what people read
-
-    def home(self, before: Position | None = None) -> Iterator[tuple[Position, Record]]:
-        """The home timeline, newest first."""
-        return self._records(timeline.iter_home(self._txn, before))
-
-    def posts(self, account: Account, before: Position | None = None) -> Iterator[tuple[Position, Record]]:
-        """What an account posted, newest first."""
-        return self._records(timeline.iter_posts(self._txn, account.number, before))
-
-    def count_posts(self, account: Account) -> int:
-        return timeline.count_posts(self._txn, account.number)
-
-    def replies(self, root: Cid) -> Iterator[Record]:
-        """Every reply held of a thread, in time order."""
-        for aid in threads.iter_reply_aids(self._txn, root):
-            record = journal.find_record(self._txn, aid)
-            if record is not None:
-                yield record
-
-    def profile(self, account: Cid) -> Profile | None:
-        found = accounts.find_account(self._txn, account)
-        aid = profiles.find_profile_aid(self._txn, found.number) if found is not None else None
-        record = journal.find_record(self._txn, aid) if aid is not None else None
-        body = indexes.find_body(record) if record is not None else None
-        return body if isinstance(body, Profile) else None
-
-    def petname(self, account: Cid) -> str | None:
-        return profiles.find_petname(self._txn, account)
-
-    def follows(self, account: Account) -> Iterator[Cid]:
-        return follows.iter_followed(self._txn, account.number)
-
-    def does_follow(self, account: Account, who: Cid) -> bool:
-        return follows.does_follow(self._txn, account.number, who)
-
-    def follow_records(self, account: Account, who: Cid) -> list[Record]:
-        """The records that make ``account`` follow ``who``: deleting them all ends it."""
-        found = (
-            journal.find_record(self._txn, aid) for aid in follows.iter_follow_aids(self._txn, account.number, who)
-        )
-        return [record for record in found if record is not None]
-
-    def _records(self, positions: Iterator[Position]) -> Iterator[tuple[Position, Record]]:
-        for position in positions:
-            record = journal.find_record(self._txn, position.aid)
-            if record is not None:
-                yield position, record
+        return serving.iter_journal(self._txn, since)
 
     # -- what peers ask
 
@@ -165,7 +121,11 @@ class Snapshot:
     def operations(self, account: Cid, ids: frozenset[Cid] | None = None) -> list[Record]:
         """Operations held of an account, all or those named; the inception first."""
         held = accounts.iter_operations(self._txn, account)
-        return [record for record in held if ids is None or record.cid in ids]
+        return [record for record in held if (ids is None or record.cid in ids) and serving.is_sound(self._txn, record)]
+
+    def withheld(self, record: Record) -> Record:
+        """A record as others get it: without its body, if its account took it back."""
+        return erasing.withheld(self._txn, record)
 
     def run(self, account: Cid, key: PublicKey, low: int, high: int, max_bytes: int) -> list[Record]:
         """The newest unbroken run inside low…high that fits ``max_bytes`` (one record at least), ascending."""
@@ -176,9 +136,10 @@ class Snapshot:
         below: int | None = None
         for slot in logs.iter_slots_down(self._txn, log, high) if log is not None else ():
             is_next = slot.seq >= low and below in (None, slot.seq)
-            record = journal.find_record(self._txn, slot.aid) if is_next else None
+            record = serving.find_record(self._txn, slot.aid) if is_next else None
             if record is None:
                 break
+            record = self.withheld(record)
             size += len(record.block) + len(record.body or b"")
             if found and size > max_bytes:
                 break
@@ -220,10 +181,9 @@ class Snapshot:
         fork = standing.fork_point(self._txn, log)
         beside = [slot for _, slot in islice(logs.iter_beside(self._txn, log), logs.MAX_BESIDE)]
         shown = logs.find_slot(self._txn, log, fork) if fork is not None else None
-        found = [journal.find_record(self._txn, slot.aid) for slot in (*([shown] if shown else []), *beside)]
-        return sorted(
-            (record for record in found if record is not None), key=lambda record: (record.entry.header.seq, record.cid)
-        )
+        found = [serving.find_record(self._txn, slot.aid) for slot in (*([shown] if shown else []), *beside)]
+        held = [self.withheld(record) for record in found if record is not None]
+        return sorted(held, key=lambda record: (record.entry.header.seq, record.cid))
 
     def is_beside(self, record: Record) -> bool:
         """Whether a record of a log stands beside the shown branch."""
@@ -263,14 +223,14 @@ class Snapshot:
         """The newest records shown of a device's log up to a number, newest first."""
         log, span = self._shown_log(account.id, key)
         slots = logs.iter_slots_down(self._txn, log, min(high, span.high)) if log is not None else iter(())
-        found = (journal.find_record(self._txn, slot.aid) for slot in islice(slots, limit) if slot.seq in span)
+        found = (serving.find_record(self._txn, slot.aid) for slot in islice(slots, limit) if slot.seq in span)
         return [record for record in found if record is not None]
 
     def newest_held(self, account: Account, key: PublicKey) -> list[Record]:
         """The newest record in the slots of a device's log, shown or not; none, if nothing is held."""
         log = logs.find_log(self._txn, account.id, key)
         head = logs.find_head(self._txn, log) if log is not None else None
-        record = journal.find_record(self._txn, head.aid) if head is not None else None
+        record = serving.find_record(self._txn, head.aid) if head is not None else None
         return [record] if record is not None else []
 
     def incomplete_accounts(self) -> frozenset[Cid]:
@@ -301,7 +261,7 @@ class Snapshot:
             known = accounts.find_account(self._txn, account)
             if known is not None:
                 tables |= {account: None, known.state.table: None}
-        records = (journal.find_record_by_cid(self._txn, table) for table in tables)
+        records = (serving.find_record_by_cid(self._txn, table) for table in tables)
         return [record for record in records if record is not None]
 
     # -- the clone check
@@ -343,19 +303,23 @@ class Snapshot:
         return logs.iter_logs(self._txn, account)
 
     def log_records(self, log: bytes) -> Iterator[Record]:
-        """Every record in the slots of a log, oldest first, shown or not."""
+        """Every record in the slots of a log as others get it, oldest first, shown or not."""
         for slot in logs.iter_slots(self._txn, log):
-            record = journal.find_record(self._txn, slot.aid)
+            record = serving.find_record(self._txn, slot.aid)
             if record is not None:
-                yield record
+                yield self.withheld(record)
 
     def slots_down(self, log: bytes) -> Iterator[Slot]:
         """Where the records on the shown branch of a log are, newest first."""
         return logs.iter_slots_down(self._txn, log, 2**63 - 1)
 
-    def find_record(self, aid: int) -> Record | None:
-        """The record with this local number; raises ``DamagedRow``."""
+    def row(self, aid: int) -> Record | None:
+        """The record with this local number as it is on disk, for who checks it; raises ``DamagedRow``."""
         return journal.find_record(self._txn, aid)
+
+    def rows(self, since: int) -> Iterator[Record]:
+        """As ``journal``, for who checks it; raises ``DamagedRow``."""
+        return journal.iter_journal(self._txn, since)
 
     def count_beside(self, log: bytes) -> int:
         """Entries held of branches that are not shown."""
@@ -364,7 +328,7 @@ class Snapshot:
     def records_at(self, log: bytes, seq: int) -> Iterator[Record]:
         """What is held at a place of a log, of whichever branch."""
         for aid in logs.iter_aids(self._txn, log, seq):
-            record = journal.find_record(self._txn, aid)
+            record = serving.find_record(self._txn, aid)
             if record is not None:
                 yield record
 
@@ -372,12 +336,12 @@ class Snapshot:
         return logs.runs(self._txn, log)
 
 
-def take(records: Iterator[tuple[Position, Record]], limit: int) -> tuple[list[Record], Position | None]:
-    """A page and the position it ends at, None if nothing follows."""
-    page = list(islice(records, limit + 1))
+def take(listing: Iterator[tuple[_At, _Item]], limit: int) -> tuple[list[_Item], _At | None]:
+    """A page of a listing and the cursor it ends at, None if nothing follows."""
+    page = list(islice(listing, limit + 1))
     is_more = len(page) > limit
     shown = page[:limit]
-    return [record for _, record in shown], shown[-1][0] if is_more else None
+    return [item for _, item in shown], shown[-1][0] if is_more else None
 
 
 def _count(runs: clones.Runs) -> int:

@@ -24,7 +24,7 @@ from unhush.storage.records import Record
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
-LAST_SEQ: Final = 2**63 - 1
+LAST_SEQ: Final = logs.LAST_SEQ
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,40 +5,78 @@ method that writes returns only after the commit is on disk, and then wakes
 whoever waits for news.
 """
 
-from collections.abc import Callable, Iterator
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import SignedOperation
-from unhush.storage import accounts, clones, contacts, journal, lost, profiles, settings
+from unhush.storage import accounts, clones, contacts, journal, lists, lost, profiles, settings, shunned, upkeep
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
+from unhush.storage.backup import BackedUp, write_backup
+from unhush.storage.blobs.blobs import Blobs
+from unhush.storage.blobs.thumbs import Thumbs
+from unhush.storage.commits import Commits
 from unhush.storage.contacts import Contact
 from unhush.storage.environment import MAP_BYTES, Environment
 from unhush.storage.errors import WritingRefused
-from unhush.storage.ingest import Door
+from unhush.storage.ingest import Begun, Door
 from unhush.storage.kinds import Body
 from unhush.storage.news import News
 from unhush.storage.publish import Publisher
+from unhush.storage.rebuilding import rebuild
 from unhush.storage.records import Record
+from unhush.storage.room.collecting import Collected, Collector
+from unhush.storage.room.report import RoomReport, describe_room
+from unhush.storage.room.tiers import USUAL, Limits
 from unhush.storage.runtime import runtime_dir
 from unhush.storage.schema import Table
+from unhush.storage.shunned import Shun
 from unhush.storage.snapshot import Snapshot
+from unhush.storage.verifying import Verifier
+
+if TYPE_CHECKING:
+    from unhush.storage.fulltext.fulltext import FullText
 
 
 class Store:
-    """What is kept in one home. ``clock_ms`` gives Unix milliseconds."""
+    """What is kept in one home. ``clock_ms`` gives Unix milliseconds.
 
-    def __init__(self, home: Path, *, network: str, clock_ms: Callable[[], int], map_bytes: int = MAP_BYTES) -> None:
+    With ``verify_workers`` so many processes check signatures of records that no other vouches for.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        network: str,
+        clock_ms: Callable[[], int],
+        map_bytes: int = MAP_BYTES,
+        verify_workers: int = 0,
+        limits: Limits = USUAL,
+    ) -> None:
         self.home = home
         self.network = network
+        self.blobs = Blobs(home)
         self._environment = Environment(home / "store", network=network, map_bytes=map_bytes)
-        self._door = Door(self._environment, network=network, clock_ms=clock_ms)
+        self._commits = Commits(self._environment)
+        self._verifier = Verifier(network, verify_workers)
+        self._door = Door(self._environment, network=network, clock_ms=clock_ms, verifier=self._verifier, limits=limits)
+        self._clock_ms = clock_ms
+        self._limits = limits
+        self._fulltext: FullText | None = None
+        self._opening = threading.Lock()
         self._news = News(runtime_dir(home), self.last_aid)
 
     def close(self) -> None:
         self._news.close()
+        if self._fulltext is not None:
+            self._fulltext.close()
+        self._verifier.close()
         self._environment.close()
 
     def __enter__(self) -> "Store":
@@ -51,7 +89,17 @@ class Store:
     def snapshot(self) -> Iterator[Snapshot]:
         """A consistent view to read from; keep it short, an open one holds old pages back."""
         with self._environment.read() as txn:
-            yield Snapshot(txn)
+            yield Snapshot(txn, self.blobs)
+
+    @property
+    def fulltext(self) -> "FullText":
+        """The full-text index beside the store."""
+        from unhush.storage.fulltext.fulltext import FullText  # lazy: only who searches pays for loading the engine
+
+        with self._opening:
+            if self._fulltext is None:
+                self._fulltext = FullText(self.home, self._environment)
+            return self._fulltext
 
     def last_aid(self) -> int:
         with self._environment.read() as txn:
@@ -65,10 +113,33 @@ class Store:
 
     def ingest(self, batch: Batch) -> tuple[Outcome, ...]:
         """Take records in from elsewhere; see ``ingest.py``."""
-        outcomes = self._door.ingest(batch)
+        return self.finish(self.begin(batch))
+
+    def begin(self, batch: Batch) -> Begun:
+        """The part of ``ingest`` that needs no lock, also for a batch whose turn to be stored has not come."""
+        return self._door.begin(batch)
+
+    def finish(self, begun: Begun) -> tuple[Outcome, ...]:
+        """The rest of ``ingest``: what became of each arrival, durable where it was stored."""
+        outcomes = self._door.finish(begun)
         if any(outcome.status in (Status.STORED, Status.FILLED) for outcome in outcomes):
             self._news.announce()
         return outcomes
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether processes of their own check signatures: then it is worth while to begin a batch early."""
+        return self._verifier.has_workers
+
+    def ingest_all(self, batches: Iterable[Batch]) -> Iterator[tuple[Outcome, ...]]:
+        """As ``ingest`` for each batch; with workers the next is begun before the one before it is stored."""
+        begun: deque[Begun] = deque()
+        for batch in batches:
+            begun.append(self.begin(batch))
+            if len(begun) > self.has_workers:
+                yield self.finish(begun.popleft())
+        for each in begun:
+            yield self.finish(each)
 
     def found_account(self, publisher: Publisher, inception: SignedOperation, profile: Body) -> Record:
         """Make the home's account and its first record in one commit."""
@@ -80,8 +151,7 @@ class Store:
 
     def publish(self, publisher: Publisher, *bodies: Body) -> list[Record]:
         """Sign and store records in one durable commit."""
-        with self._environment.write() as txn:
-            records = [publisher.publish(txn, body) for body in bodies]
+        records = self._commits.run(lambda txn: [publisher.publish(txn, body) for body in bodies])
         self._news.announce()
         return records
 
@@ -110,6 +180,8 @@ class Store:
                 raise WritingRefused(f"this home has an account already: {own}")
             settings.put_own_account(txn, account)
             clones.begin_device(txn, device)
+            if own != account:
+                rebuild(txn)  # of records held already some are in the home timeline now, and some concern us
         self._news.announce()
 
     def renew_device(self, publisher: Publisher, added: SignedOperation) -> list[Record]:
@@ -129,6 +201,62 @@ class Store:
         with self._environment.write() as txn:
             settings.put_words_at(txn, path)
 
+    def rebuild_indexes(self, on_progress: Callable[[int], None] = lambda _: None) -> int:
+        """Work everything people see out again from the journal; see ``rebuilding.py``."""
+        shown = self._environment.run(lambda txn: rebuild(txn, on_progress))
+        self._news.announce()
+        return shown
+
+    # -- room
+
+    def collect(
+        self, *, is_now: bool = False, is_dry: bool = False, pause: Callable[[], None] = lambda: None
+    ) -> Collected:
+        """One round of gc; see ``room/collecting.py``."""
+        collector = Collector(
+            self._environment,
+            network=self.network,
+            clock_ms=self._clock_ms,
+            limits=self._limits,
+            blobs=self.blobs,
+            thumbs=Thumbs(self.home).folder,
+            purge=self._purge_fulltext,
+        )
+        return collector.collect(is_now=is_now, is_dry=is_dry, pause=pause)
+
+    def _purge_fulltext(self) -> bool:
+        return self.fulltext.purge()
+
+    def describe_room(self) -> RoomReport:
+        """Who takes what of this disk."""
+        with self._environment.read() as txn:
+            return describe_room(txn, self._environment, self.blobs, self._limits, self.fulltext.size_bytes())
+
+    # -- what only this home knows
+
+    def put_shun(self, who: Cid, shun: Shun) -> None:
+        """Mute or block somebody here, or neither; see ``shunned.py``."""
+        with self._environment.write() as txn:
+            shunned.put_shun(txn, who, shun)
+
+    def put_list(self, name: str) -> None:
+        """Make a list, if there is none of that name; raises ``BadListName`` and ``ListFull``."""
+        with self._environment.write() as txn:
+            lists.put_list(txn, name)
+
+    def drop_list(self, name: str) -> bool:
+        with self._environment.write() as txn:
+            return lists.drop_list(txn, name)
+
+    def put_list_member(self, name: str, who: Cid) -> None:
+        """Raises ``NotFound`` for a list that is not there, ``ListFull``."""
+        with self._environment.write() as txn:
+            lists.put_member(txn, name, who)
+
+    def drop_list_member(self, name: str, who: Cid) -> bool:
+        with self._environment.write() as txn:
+            return lists.drop_member(txn, name, who)
+
     def put_petname(self, who: Cid, petname: str | None) -> None:
         with self._environment.write() as txn:
             profiles.put_petname(txn, who, petname)
@@ -141,6 +269,23 @@ class Store:
     def drop_contact(self, address: str) -> bool:
         with self._environment.write() as txn:
             return contacts.drop_contact(txn, address)
+
+    # -- upkeep
+
+    def check_pages(self, on_progress: Callable[[int], None] = lambda _: None) -> None:
+        """Raise ``StoreDamaged`` if a page of the database is not what it should be."""
+        folder = self.home / "store"
+        upkeep.check_sound(upkeep.check_open(self._environment, folder, on_progress), folder)
+
+    def find_stale(self, on_progress: Callable[[int], None] = lambda _: None) -> list[str]:
+        """The indexes that are not what the journal gives; see ``upkeep.find_stale``."""
+        return upkeep.find_stale(self._environment, self.home, self.network, on_progress)
+
+    def backup(self, file: Path, *, now_ms: int, on_progress: Callable[[int], None] = lambda _: None) -> BackedUp:
+        """Write everything but the keys into one new file; see ``backup.py``."""
+        return write_backup(
+            self._environment, self.home, file, network=self.network, now_ms=now_ms, on_progress=on_progress
+        )
 
     # -- waiting
 

@@ -16,6 +16,7 @@ from unhush.identity.operations import OPEN, Cut
 from unhush.storage import accounts, clones, deletes, journal, logs, settings, standing
 from unhush.storage.clones import Runs
 from unhush.storage.records import BodyState
+from unhush.storage.room import erasing, floors
 from unhush.storage.schema import Table
 from unhush.storage.standing import LAST_SEQ
 from unhush.storage.transaction import Txn
@@ -50,10 +51,26 @@ def summarise(txn: Txn, account: Cid, *, bodies_wanted: bool) -> Summary:
         held = _welcome(txn, log, cut) if bodies_wanted else _served(txn, log, cut)
         if bodies_wanted and key == own:
             held = clones.clip(held, clones.find_handed_on(txn))
+        elif bodies_wanted:
+            held = _from_floor(held, floors.find_floor(txn, account, log))
         summary.logs[key] = held
         if cut == OPEN:
             _note_branches(txn, summary, key, log)
     return summary
+
+
+def _from_floor(held: Runs, floor: int) -> Runs:
+    """What lies below the floor of a log is not wanted either."""
+    if not floor:
+        return held
+    high = floor - 1
+    above = []
+    for run in held:
+        if run[0] > high + 1:
+            above.append(run)
+        else:
+            high = max(high, run[1])
+    return ((0, high), *above)
 
 
 def _note_branches(txn: Txn, summary: Summary, key: PublicKey, log: bytes) -> None:
@@ -98,7 +115,7 @@ def _lacks_body(txn: Txn, aid: int) -> bool:
     if state is None or BodyState(state[0]) not in _WANTED_BODIES:
         return False
     record = journal.find_record(txn, aid)
-    return record is not None and not deletes.is_deleted(txn, record)
+    return record is not None and not deletes.is_deleted(txn, record) and not erasing.is_erased(txn, record)
 
 
 def _without(held: Runs, holes: list[int]) -> Runs:

@@ -69,6 +69,16 @@ class Txn:
             is_above = not cursor.last() or cast("bytes", cursor.key()) < items[0][0]
             cursor.putmulti(items, append=is_above)
 
+    def database(self, table: Table) -> lmdb._Database:
+        """What the binding calls a table."""
+        return self._dbs[table]
+
+    def count_pages(self, table: Table) -> int:
+        """Pages of the file that a table takes."""
+        self._flush(table)
+        stat = self.raw.stat(self._dbs[table])
+        return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+
     def count(self, table: Table) -> int:
         self._flush(table)
         return int(self.raw.stat(self._dbs[table])["entries"])

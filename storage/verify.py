@@ -3,6 +3,9 @@
 A record is good if its stored bytes parse strictly, hash to the id they are
 filed under, their body is the one the header names, and the entry is authentic
 by its own signature or by the chain from a newer authentic entry.
+
+What others did is no damage: a fork, a body that is none, one that was taken
+back. It is counted apart.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,24 +19,39 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.operations import NOTHING, OPEN, Cut
 from unhush.storage.errors import DamagedRow, StoreUnreadable
 from unhush.storage.logs import Slot
-from unhush.storage.records import Record
+from unhush.storage.records import BodyState, Record
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.standing import NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``entries`` records looked at; ``bad`` of them wrong; ``missing`` entries and bodies; ``forks`` forked logs."""
+    """What was found.
+
+    ``entries`` records were looked at, ``bad`` of them are wrong. ``missing`` entries and bodies may still come from
+    peers. ``forks`` logs are forked, ``malformed`` bodies are none, ``dropped`` ones were taken back or withheld.
+    """
 
     entries: int
     bad: int
     missing: int
     forks: int
     problems: tuple[str, ...] = ()  # the first of them, in words
+    malformed: int = 0
+    dropped: int = 0
+    # Only a deep check looks at these: indexes that are not what the journal gives, and blobs that are not theirs.
+    stale: tuple[str, ...] = ()
+    bad_blobs: int = 0
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something here is not what was written; only that wants repair."""
+        return bool(self.bad or self.stale or self.bad_blobs)
 
     @property
     def is_clean(self) -> bool:
-        return not (self.bad or self.missing or self.forks)
+        """Whether all that is known to exist is here and good."""
+        return not (self.is_damaged or self.missing)
 
 
 MAX_PROBLEMS: Final = 50  # named in words; the counts go on
@@ -46,9 +64,14 @@ def verify_store(
     network: str,
     check_cid: Callable[[bytes, bytes], bool],
     on_progress: Callable[[int], None] = lambda _: None,
+    every_signature: bool = False,
 ) -> Report:
-    """Walk the whole journal and every log; see the module docstring."""
-    walk = _Walk(snapshot, network, check_cid)
+    """Walk the whole journal and every log; see the module docstring.
+
+    ``check_cid`` says of CID bytes and a block whether they belong together. With ``every_signature`` the chain vouches
+    only for entries whose own signature does not hold.
+    """
+    walk = _Walk(snapshot, network, check_cid, every_signature=every_signature)
     for record in walk.journal():
         walk.check_record(record)
         if walk.entries % _PROGRESS_EVERY == 0:
@@ -80,22 +103,33 @@ class _Log:
 class _Walk:
     """One verification under way and what it found so far."""
 
-    def __init__(self, snapshot: Snapshot, network: str, check_cid: Callable[[bytes, bytes], bool]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, network: str, check_cid: Callable[[bytes, bytes], bool], *, every_signature: bool
+    ) -> None:
         self._snapshot = snapshot
         self._network = network
         self._check_cid = check_cid
+        self._every_signature = every_signature
         self._problems: list[str] = []
-        self.entries = self._bad = self._missing = self._forks = 0
+        self.entries = self._bad = self._missing = self._forks = self._malformed = self._dropped = 0
 
     def report(self) -> Report:
-        return Report(self.entries, self._bad, self._missing, self._forks, tuple(self._problems))
+        return Report(
+            self.entries,
+            self._bad,
+            self._missing,
+            self._forks,
+            tuple(self._problems),
+            malformed=self._malformed,
+            dropped=self._dropped,
+        )
 
     def journal(self) -> Iterator[Record]:
         """Every row that can be read; one that cannot is counted, and the walk goes on behind it."""
         since = 0
         while True:
             try:
-                yield from self._snapshot.journal(since)
+                yield from self._snapshot.rows(since)
             except DamagedRow as exc:
                 self.entries += 1
                 self._find_bad(str(exc))
@@ -114,8 +148,17 @@ class _Walk:
             self._find_bad(f"record {record.aid}: {exc}")
             return
         if record.body is None:
+            self._count_bodiless(entry.cid, record.body_state)
+
+    def _count_bodiless(self, cid: Cid, state: BodyState) -> None:
+        """Only a body that nobody gave yet is missing; the others are as their authors, or peers, would have it."""
+        if state is BodyState.UNKNOWN:
             self._missing += 1
-            self._say(f"{entry.cid}: the body is not here ({record.body_state.name.lower()})")
+        elif state is BodyState.MALFORMED:
+            self._malformed += 1
+        else:
+            self._dropped += 1
+        self._say(f"{cid}: the body is not here ({state.name.lower()})")
 
     def _check_names(self, entry: UnverifiedEntry, record: Record) -> None:
         if not self._check_cid(entry.cid.bytes, record.block):
@@ -193,7 +236,7 @@ class _Walk:
     def _check_slot(self, log: _Log, slot: Slot, above: UnverifiedEntry | None) -> UnverifiedEntry | None:
         """The entry in a slot if it is authentic, to vouch for the one below it."""
         try:
-            record = self._snapshot.find_record(slot.aid)
+            record = self._snapshot.row(slot.aid)
             entry = parse_entry(record.block) if record is not None else None
         except (DamagedRow, IdentityError):
             return None  # counted when the journal was walked
@@ -207,12 +250,13 @@ class _Walk:
         return None
 
     def _is_authentic(self, entry: UnverifiedEntry, above: UnverifiedEntry | None) -> bool:
-        if above is not None and does_vouch(above.header, above.account, entry):
+        is_vouched = above is not None and does_vouch(above.header, above.account, entry)
+        if is_vouched and not self._every_signature:
             return True
         try:
             verify_signature(entry, self._network)
         except IdentityError:
-            return False
+            return is_vouched
         return True
 
     def _is_vouched_for_beside(self, log: _Log, entry: UnverifiedEntry) -> bool:

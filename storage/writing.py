@@ -3,15 +3,15 @@
 Both ways in end here: what is published on this device and what arrives.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from unhush.identity.cid import Cid
-from unhush.identity.codec import Value
-from unhush.identity.entry import Entry, Header
+from unhush.identity.entry import Header
 from unhush.identity.operations import OPEN, Cut
 from unhush.storage import indexes, journal, judging, logs, standing
 from unhush.storage.accounts import Account
+from unhush.storage.kinds import Body
 from unhush.storage.records import Record
 from unhush.storage.transaction import Txn
 
@@ -19,17 +19,17 @@ from unhush.storage.transaction import Txn
 def put_entry(
     txn: Txn,
     account: Account,
-    entry: Entry,
-    fields: Mapping[str, Value] | None,
     record: Record,
+    body: Body | None,
     *,
     is_signed: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Store a record that is not held yet; False if it may not stand beside the shown branch of its log.
+    """Store a record that is not held yet, and show what its ``body`` means.
 
-    Beside, an entry must stand by itself (``is_signed``): who vouches for it in its batch may find no room.
+    False if it may not stand beside the shown branch of its log. There an entry must stand by itself
+    (``is_signed``): who vouches for it in its batch may find no room.
     """
-    header = entry.header
+    entry, header = record.entry, record.entry.header
     cut = account.state.cut_of(header.key)
     log = logs.get_or_make_log(txn, account.id, header.key)
     above = logs.find_slot(txn, log, header.seq + 1)
@@ -43,8 +43,8 @@ def put_entry(
         record = _seen_no_later_than_what_follows(txn, log, header.seq, record)
         logs.put_slot(txn, log, header.seq, record.aid, entry.cid)
         journal.append_record(txn, record)
-        if cut == OPEN and fields is not None:
-            indexes.index(txn, account, record, indexes.parse_known(header.kind, fields))
+        if cut == OPEN and record.body is not None:
+            indexes.index(txn, account, record, body)
     elif judging.is_awaited(txn, log, cut, header.seq, entry.cid) or (is_signed() and _has_room(txn, log, cut, header)):
         logs.put_beside(txn, log, header.seq, record.aid, entry.cid)
         journal.append_record(txn, record)
@@ -85,7 +85,7 @@ def _prev_of(txn: Txn, above: logs.Slot | None) -> Cid | None:
     return record.entry.header.prev if record is not None else None
 
 
-def fill_body(txn: Txn, account: Account, held: Record, filled: Record, fields: Mapping[str, Value]) -> None:
+def fill_body(txn: Txn, account: Account, held: Record, filled: Record, body: Body | None) -> None:
     """Give a held record its body: it moves to a new aid, and becomes visible if it is on the shown branch."""
     header = held.entry.header
     log = logs.get_or_make_log(txn, account.id, header.key)
@@ -97,4 +97,4 @@ def fill_body(txn: Txn, account: Account, held: Record, filled: Record, fields: 
     else:
         logs.put_beside(txn, log, header.seq, filled.aid, held.cid)
     if standing.is_shown(txn, account, filled):
-        indexes.index(txn, account, filled, indexes.parse_known(header.kind, fields))
+        indexes.index(txn, account, filled, body)

@@ -65,6 +65,8 @@ class ShardGossip:
 
     async def announce(self, records: Iterable[Record]) -> None:
         """Tell the mesh what this device wrote."""
+        with self._store.snapshot() as snapshot:  # some of it may have been taken back meanwhile
+            records = [snapshot.withheld(record) for record in records]
         for group in _grouped(records):
             operations = self._operations(group[0].account)
             message = encode_hint(operations, [(record.block, record.body or b"") for record in group])

@@ -60,7 +60,7 @@ def encode_hint(operations: Sequence[tuple[bytes, bytes]], records: Sequence[tup
     room = MAX_HINT_BYTES - len(encode({**hint, "bodies": []})) - 64  # the longer head of a full list
     bodies: list[Value] = []
     for _, body in records[:MAX_ENTRIES]:
-        if len(body) + 5 <= room:  # with the longest head of a byte string this size
+        if body and len(body) + 5 <= room:  # with the longest head of a byte string this size
             bodies.append(body)
             room -= len(body) + 5
     return encode({**hint, "bodies": bodies})

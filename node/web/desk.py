@@ -54,10 +54,11 @@ class Desk:
     ) -> web.Response:
         """Ask the node and render, in one hop."""
         session = session_of(request)
+        path = request.path_qs if request.method == "GET" else "/"  # what can be come back to
 
         def work() -> tuple[str, int]:
             view = make(self.node, *args, **kwargs)
-            return self._render(view, session), view.status
+            return self._render(view, session, path), view.status
 
         text, status = await self.hop(work)
         return html(text, status)
@@ -66,9 +67,10 @@ class Desk:
         """The page of those who are not in; it says nothing about the node."""
         return html(self.look.render("door.j2", sentence=sentence, typed=typed, leads_on=leads_on), status)
 
-    def _render(self, view: View, session: Session) -> str:
+    def _render(self, view: View, session: Session, path: str) -> str:
         me = self.node.status()
-        return self.look.render(view.template, **({"me": me, "token": session.token, "here": ""} | view.values))
+        usual = {"me": me, "token": session.token, "here": "", "path": path}
+        return self.look.render(view.template, **(usual | view.values))
 
 
 DESK: Final = web.AppKey("desk", Desk)

@@ -4,19 +4,31 @@ When a form will not do, the same page comes back (422) with what is wrong and
 everything the person typed. The gate has checked the token already.
 """
 
+import asyncio
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
 from urllib.parse import quote
 
 from aiohttp import web
 
 from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.errors import MalformedCid, UnhushError
-from unhush.node.errors import NotFound
+from unhush.node.errors import NotFound, RecordDeleted
 from unhush.node.web import pages
-from unhush.node.web.desk import View, desk_of, session_of
+from unhush.node.web.desk import Desk, View, desk_of, session_of
 from unhush.node.web.gate import COOKIE, PASSAGE
 from unhush.node.web.look import MAX_BIO, MAX_PETNAME, MAX_POST_BYTES, MAX_PROFILE_NAME
 from unhush.node.web.seam import Verbs
+from unhush.node.web.uploads import MAX_FILE_BYTES, UPLOAD_TIMEOUT_S, BadUpload, Part, Upload
+from unhush.storage.kinds import Media
+from unhush.storage.kinds.posts import MAX_MEDIA
+
+# Paths of pages with their cursors and names; one slash at the beginning, or it would name a host.
+_OUR_PAGE: Final = re.compile(r"/(?:[a-z0-9][A-Za-z0-9/]*)?(?:\?[A-Za-z0-9=&%.+_~-]*)?")
+_AID: Final = re.compile(r"[0-9]{1,20}")
+MAX_BACK_CHARS: Final = 500
 
 routes = web.RouteTableDef()
 
@@ -51,6 +63,8 @@ async def leave(request: web.Request) -> web.Response:
 
 @routes.post("/write")
 async def write(request: web.Request) -> web.Response:
+    if (upload := request[PASSAGE].upload) is not None:
+        return await _write_with_pictures(request, upload)
     text = fields(request).get("text", "")
 
     def publish(node: Verbs) -> str:
@@ -58,6 +72,48 @@ async def write(request: web.Request) -> web.Response:
         return "/"
 
     return await _change(request, publish, lambda node, problem: pages.write_view(node, problem=problem, text=text))
+
+
+async def _write_with_pictures(request: web.Request, upload: Upload) -> web.Response:
+    desk = desk_of(request)
+    text, problem = "", ""
+    rows: list[Media | None] = []  # as the form has them; None where no picture was chosen
+    try:
+        async with asyncio.timeout(UPLOAD_TIMEOUT_S):
+            async for part in upload:  # to the end, whatever is wrong: a browser shows no answer before it has sent all
+                try:
+                    match part.name:
+                        case "text":
+                            text = part.text
+                            if part.is_cut:
+                                raise Unfit(f"That text is longer than a post can be ({MAX_POST_BYTES:,} bytes).")
+                        case "image" if part.is_file and not problem:
+                            rows.append(await _take_picture(desk, part, rows) if part.data or part.is_cut else None)
+                        case "alt" if rows and rows[-1] is not None:  # the words on the picture before it
+                            rows[-1] = replace(rows[-1], alt=_lines(part.text))
+                except UnhushError as error:
+                    problem = problem or str(error)
+    except (BadUpload, TimeoutError) as error:
+        problem = str(error) or "The pictures did not arrive in time."
+    media = [row for row in rows if row is not None]
+    if problem and media:
+        problem += " Choose the pictures again."
+
+    def publish(node: Verbs) -> str:
+        if problem:
+            raise Unfit(problem)
+        node.post(_lines(text) if media and not _lines(text) else fit_text(text), media)
+        return "/"
+
+    return await _change(request, publish, lambda node, wrong: pages.write_view(node, problem=wrong, text=text))
+
+
+async def _take_picture(desk: Desk, part: Part, rows: list[Media | None]) -> Media:
+    if part.is_cut:
+        raise Unfit(f"A picture can have {MAX_FILE_BYTES // 2**20} MiB.")
+    if sum(row is not None for row in rows) == MAX_MEDIA:
+        raise Unfit(f"A post shows at most {MAX_MEDIA} pictures.")
+    return await desk.hop(desk.node.attach, part.data)
 
 
 @routes.post("/post/{cid}/reply")
@@ -73,6 +129,81 @@ async def reply(request: web.Request) -> web.Response:
         return pages.thread_view(node, cid, problem=problem, text=text)
 
     return await _change(request, publish, again)
+
+
+@routes.post("/post/{cid}/quote")
+async def quote_post(request: web.Request) -> web.Response:
+    cid = pages.cid_in(request, "cid")
+    text = fields(request).get("text", "")
+
+    def publish(node: Verbs) -> str:
+        return f"/post/{node.quote(cid, fit_text(text)).id}"
+
+    return await _change(request, publish, lambda node, why: pages.quote_view(node, cid, problem=why, text=text))
+
+
+@routes.post("/post/{cid}/edit")
+async def edit(request: web.Request) -> web.Response:
+    cid = pages.cid_in(request, "cid")
+    text = fields(request).get("text", "")
+
+    def change(node: Verbs) -> str:
+        has_more = bool(node.show(cid).media)
+        return f"/post/{node.edit(cid, '' if has_more and not _lines(text) else fit_text(text)).id}"
+
+    return await _change(request, change, lambda node, why: pages.edit_view(node, cid, problem=why, text=text))
+
+
+@routes.post("/post/{cid}/delete")
+async def delete(request: web.Request) -> web.Response:
+    cid = pages.cid_in(request, "cid")
+
+    def withdraw(node: Verbs) -> str:
+        node.delete(cid)
+        return "/"
+
+    return await _change(request, withdraw, lambda node, why: pages.delete_view(node, cid, problem=why))
+
+
+@routes.post("/post/{cid}/{act:react|unreact|repost|unrepost}")
+async def act(request: web.Request) -> web.Response:
+    """A small act on a post; afterwards the page it was done on comes back, where the post stands."""
+    cid = pages.cid_in(request, "cid")
+    form, name = fields(request), request.match_info["act"]
+    emoji = form.get("emoji", "")
+
+    def do(node: Verbs) -> str:
+        match name:
+            case "react":
+                node.react(cid, emoji)
+            case "unreact":
+                node.unreact(cid, emoji)
+            case "repost":
+                node.repost(cid)
+            case _:
+                node.unrepost(cid)
+        return _way_back(form.get("back", ""), request.query.get("at", ""))
+
+    return await _change(request, do, lambda node, why: pages.thread_view(node, cid, problem=why))
+
+
+@routes.post("/person/{account}/{act:mute|unmute|block|unblock}")
+async def shun(request: web.Request) -> web.Response:
+    account, name = pages.cid_in(request, "account"), request.match_info["act"]
+
+    def do(node: Verbs) -> str:
+        match name:
+            case "mute":
+                node.mute(account)
+            case "unmute":
+                node.unmute(account)
+            case "block":
+                node.block(account)
+            case _:
+                node.unblock(account)
+        return f"/person/{account}"
+
+    return await _change(request, do, lambda node, problem: pages.person_view(node, account, problem=problem))
 
 
 @routes.post("/people")
@@ -184,6 +315,13 @@ def fit_petname(typed: str) -> str:
     return petname
 
 
+def _way_back(path: str, at: str) -> str:
+    """The page an act was done on, at its post; home for anything that is no page of ours."""
+    if not _OUR_PAGE.fullmatch(path) or len(path) > MAX_BACK_CHARS:
+        return "/"
+    return f"{path}#p-{at}" if _AID.fullmatch(at) else path
+
+
 def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
 
@@ -195,8 +333,10 @@ async def _change(
     desk = desk_of(request)
     try:
         onward = await desk.hop(do, desk.node)
+    except RecordDeleted as error:
+        return await desk.page(request, again, str(error))
     except NotFound:
         raise
     except UnhushError as error:
         return await desk.page(request, again, str(error))
-    return web.Response(status=303, headers={"Location": quote(onward, safe="/#?=&")})
+    return web.Response(status=303, headers={"Location": quote(onward, safe="/#?=&%+")})

@@ -15,7 +15,8 @@ files and streams included:
 - ``OPTIONS`` 403, no CORS header ever; methods other than GET, HEAD, POST 405;
 - state-changing requests carry a plain form of at most 256 KiB, a session's
   cookie and its token, compared in constant time; ten bad ones a minute, then
-  429. Entering needs a one-time code in place of the token.
+  429. Entering needs a one-time code in place of the token. A form with files
+  (``uploads.py``) has the token first, and nothing behind it is looked at before.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from aiohttp import web
 
 from unhush.node.web.errors import WebError
 from unhush.node.web.sessions import Session, Sessions
+from unhush.node.web.uploads import MAX_UPLOAD_BYTES, UPLOAD_PATHS, UPLOAD_TYPE, BadUpload, Upload
 
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; "
@@ -35,6 +37,8 @@ CSP: Final = (
     # Our script writes text, never markup, so it needs no policy and nobody else may make one.
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
+# For files that somebody else made: nothing in them runs, loads or sends.
+MEDIA_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; sandbox"
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
@@ -63,6 +67,7 @@ class Passage:
 
     session: Session | None  # None: shut out, show the door
     form: Mapping[str, str]  # of a state-changing request, its token checked
+    upload: Upload | None = None  # of a form with files: what follows the token
     is_foreign_click: bool = False  # a link on some other page led here: the cookie, if any, was not looked at
 
     @property
@@ -101,7 +106,9 @@ class Gate:
             raise Refused(405, f"The page does not know the method {request.method[:16]}.")
         session = None if is_foreign_click else self._session(request)
         if request.method != "POST":
-            return Passage(session, {}, is_foreign_click)
+            return Passage(session, {}, is_foreign_click=is_foreign_click)
+        if request.path in UPLOAD_PATHS and request.content_type == UPLOAD_TYPE:
+            return Passage(session, {}, await self._upload(request, session))
         if request.path == "/enter":
             return Passage(session, await self._form(request))
         form = await self._form(request)
@@ -164,6 +171,24 @@ class Gate:
         except ValueError:
             raise Refused(400, "That form cannot be read.") from None
         return dict(pairs)
+
+    async def _upload(self, request: web.Request, session: Session | None) -> Upload:
+        """A form with files, its token checked."""
+        if len(request.headers.getall("Content-Type", [])) != 1 or "Content-Encoding" in request.headers:
+            raise Refused(415, "The page takes plain forms only.")
+        if (request.content_length or 0) > MAX_UPLOAD_BYTES:
+            raise Refused(413, f"That is more than the page takes at once ({MAX_UPLOAD_BYTES // 2**20} MiB).")
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                upload = await Upload.open(request)
+                first = await upload.next()
+                form = {first.name: first.text} if first is not None and not first.is_file else {}
+        except TimeoutError:
+            raise Refused(408, "The form did not arrive in time.") from None
+        except BadUpload as error:
+            raise Refused(400, str(error)) from None
+        self._check_token(session, form)
+        return upload
 
     def _check_token(self, session: Session | None, form: Mapping[str, str]) -> None:
         if session is not None and self._sessions.is_token(session, form.get(TOKEN_FIELD, "")):

@@ -14,10 +14,11 @@ from markupsafe import Markup
 
 from unhush.identity.cid import Cid
 from unhush.node import names
-from unhush.node.views import PeerInfo, Person, Shown
+from unhush.node.views import MediaInfo, PeerInfo, Person, Shown
 from unhush.node.web import moments, rendering
 from unhush.node.web.dial import draw_dial
 from unhush.node.web.statics import Shelf
+from unhush.storage.blobs.images import MAX_SIDE
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 # What BCP 47 tags look like; anything else would only confuse a screen reader.
@@ -27,6 +28,9 @@ MAX_POST_BYTES: Final = 49_152
 MAX_PROFILE_NAME: Final = 200
 MAX_BIO: Final = 5_000
 MAX_PETNAME: Final = 60
+# Fewer than a post can carry: the form stays short, and the command line takes all eight.
+PICTURE_ROWS: Final = 4
+MAX_ALT: Final = 1_000
 
 
 class Look:
@@ -52,6 +56,9 @@ class Look:
             clean=names.clean_name,
             clean_lines=names.clean_text,
             lang_of=lang_of,
+            size_of=size_of,
+            max_alt=MAX_ALT,
+            picture_rows=PICTURE_ROWS,
             body=body,
             dial=dial,
             full_time=moments.full_text,
@@ -101,6 +108,14 @@ def lang_of(shown: Shown) -> Markup:
     lang = shown.lang or ""
     is_tag = len(lang) <= MAX_LANG_CHARS and all(part.isascii() and part.isalnum() for part in lang.split("-"))
     return Markup(' lang="{}"').format(lang) if lang and is_tag else Markup("")
+
+
+def size_of(item: MediaInfo) -> Markup:
+    """The room a picture takes, if its author named a likely one; the style sheet bounds it."""
+    width, height = item.width, item.height
+    if not width or not height or max(width, height) > MAX_SIDE:
+        return Markup("")
+    return Markup(' width="{}" height="{}"').format(width, height)
 
 
 def body(shown: Shown, *, is_whole: bool) -> tuple[Markup, bool]:

@@ -8,7 +8,7 @@ from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.errors import MalformedCid
 from unhush.node.errors import NotFound
 from unhush.node.names import LookAlikes
-from unhush.node.views import Person, Shown
+from unhush.node.views import Branch, Person, Shown
 from unhush.node.web.desk import View, desk_of
 from unhush.node.web.gate import PASSAGE
 from unhush.node.web.seam import Verbs
@@ -21,6 +21,9 @@ PAGE_POSTS: Final = 30
 MAX_REPLIES: Final = 500
 # A cursor is short text of the node's own making; ours to bound, the node's to judge.
 MAX_CURSOR_CHARS: Final = 200
+# No tag is longer (PROTOCOL §4), and nobody's address line needs more.
+MAX_TAG_CHARS: Final = 64
+PAGE_PEOPLE: Final = 100
 PICTURE_CACHE: Final = "private, max-age=86400"
 
 routes = web.RouteTableDef()
@@ -37,6 +40,47 @@ async def home(request: web.Request) -> web.Response:
 @routes.get("/post/{cid}")
 async def thread(request: web.Request) -> web.Response:
     return await desk_of(request).page(request, thread_view, cid_in(request, "cid"))
+
+
+@routes.get("/post/{cid}/history")
+async def history(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, history_view, cid_in(request, "cid"))
+
+
+@routes.get("/post/{cid}/edit")
+async def edit(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, edit_view, cid_in(request, "cid"))
+
+
+@routes.get("/post/{cid}/quote")
+async def quote(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, quote_view, cid_in(request, "cid"))
+
+
+@routes.get("/post/{cid}/delete")
+async def delete(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, delete_view, cid_in(request, "cid"))
+
+
+@routes.get("/activity")
+async def activity(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, activity_view, before=cursor(request))
+
+
+@routes.get("/tag")
+async def tag(request: web.Request) -> web.Response:
+    name = request.query.get("name", "")[:MAX_TAG_CHARS]
+    return await desk_of(request).page(request, tag_view, name, before=cursor(request))
+
+
+@routes.get("/person/{account}/followers")
+async def followers(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, followers_view, cid_in(request, "account"), after=cursor(request))
+
+
+@routes.get("/person/{account}/follows")
+async def follows(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, follows_view, cid_in(request, "account"), after=cursor(request))
 
 
 @routes.get("/person/{account}")
@@ -105,19 +149,21 @@ def home_view(node: Verbs, *, before: str | None = None, problem: str = "", acco
 
 def thread_view(node: Verbs, cid: Cid, *, problem: str = "", text: str = "") -> View:
     found = node.thread(cid)
-    shown = ([found.root] if found.root else []) + list(found.replies[:MAX_REPLIES])
+    branches = ([Branch(found.root.id, found.root, 0)] if found.root else []) + list(found.branches[:MAX_REPLIES])
+    shown = [branch.shown for branch in branches if branch.shown is not None]
     focus = next((one for one in shown if one.id == cid), None)
     if focus is None:
         focus = node.show(cid)
         shown.append(focus)
+        branches.append(Branch(cid, focus, 1))
     if focus.kind != "post":
         raise NotFound("That record is not a post.")
     imitated = LookAlikes(node.follows())
     values = {
         "here": "thread",
         "thread": found,
-        "shown": shown,
-        "left_off": max(0, len(found.replies) - MAX_REPLIES),
+        "branches": branches,
+        "left_off": max(0, len(found.branches) - MAX_REPLIES),
         "focus": focus,
         "by_id": {one.id: one for one in shown},
         "imitates": {one.id: imitated.find(one.account, one.name) for one in shown if not one.is_own},
@@ -125,6 +171,56 @@ def thread_view(node: Verbs, cid: Cid, *, problem: str = "", text: str = "") -> 
         "text": text,
     }
     return View("thread.j2", values, 422 if problem else 200)
+
+
+def history_view(node: Verbs, cid: Cid) -> View:
+    versions = node.history(cid)
+    return View("history.j2", {"versions": versions, "post": node.show(versions[0].id)})
+
+
+def edit_view(node: Verbs, cid: Cid, *, problem: str = "", text: str | None = None) -> View:
+    shown = _own_post(node, cid)
+    values = {"post": shown, "problem": problem, "text": shown.text if text is None else text}
+    return View("edit.j2", values, 422 if problem else 200)
+
+
+def delete_view(node: Verbs, cid: Cid, *, problem: str = "") -> View:
+    return View("delete.j2", {"post": _own_post(node, cid), "problem": problem}, 422 if problem else 200)
+
+
+def quote_view(node: Verbs, cid: Cid, *, problem: str = "", text: str = "") -> View:
+    shown = node.show(cid)
+    if shown.kind != "post" or shown.is_deleted:
+        raise NotFound("That is no post to quote.")
+    return View("quote.j2", {"post": shown, "problem": problem, "text": text}, 422 if problem else 200)
+
+
+def activity_view(node: Verbs, *, before: str | None = None) -> View:
+    page = node.activity(PAGE_POSTS, before)
+    return View("activity.j2", {"here": "activity", "page": page, "is_first": before is None})
+
+
+def tag_view(node: Verbs, name: str, *, before: str | None = None) -> View:
+    page = node.tagged(name, PAGE_POSTS, before)
+    values = {"tag": name, "page": page, "is_first": before is None, "answered": _answered(node, page.items)}
+    return View("tag.j2", values)
+
+
+def followers_view(node: Verbs, account: Cid, *, after: str | None = None) -> View:
+    page = node.followers(account, PAGE_PEOPLE, after)
+    return View("crowd.j2", {"person": node.person(account), "page": page, "is_followers": True})
+
+
+def follows_view(node: Verbs, account: Cid, *, after: str | None = None) -> View:
+    page = node.follows_of(account, PAGE_PEOPLE, after)
+    return View("crowd.j2", {"person": node.person(account), "page": page, "is_followers": False})
+
+
+def _own_post(node: Verbs, cid: Cid) -> Shown:
+    shown = node.show(cid)
+    if not shown.is_own or shown.kind != "post" or shown.is_deleted:
+        raise NotFound("That is no post of yours to change.")
+    return shown
 
 
 def person_view(node: Verbs, account: Cid, *, before: str | None = None, problem: str = "") -> View:
@@ -144,7 +240,14 @@ def person_view(node: Verbs, account: Cid, *, before: str | None = None, problem
 
 
 def people_view(node: Verbs, *, problem: str = "", account: str = "", petname: str = "") -> View:
-    values = {"here": "people", "people": node.follows(), "problem": problem, "account": account, "petname": petname}
+    values = {
+        "here": "people",
+        "people": node.follows(),
+        "shunned": node.shunned(),
+        "problem": problem,
+        "account": account,
+        "petname": petname,
+    }
     return View("people.j2", values, 422 if problem else 200)
 
 
@@ -175,8 +278,8 @@ def lost_view(_: Verbs, sentence: str, status: int) -> View:
 
 
 def cursor(request: web.Request) -> str | None:
-    before = request.query.get("before")
-    return before if before and len(before) <= MAX_CURSOR_CHARS else None
+    at = request.query.get("before") or request.query.get("after")
+    return at if at and len(at) <= MAX_CURSOR_CHARS else None
 
 
 def cid_in(request: web.Request, part: str) -> Cid:
@@ -191,7 +294,8 @@ def _answered(node: Verbs, items: tuple[Shown, ...]) -> dict[Cid, Person | None]
     """Whom each reply answers, by the reply's id, where that can be known here."""
     people: dict[Cid, Person | None] = {}
     answered: dict[Cid, Person | None] = {}
-    for shown in items:
+    for item in items:
+        shown = item.reposted or item
         if shown.reply is None:
             continue
         account = shown.reply.parent_account

@@ -22,15 +22,16 @@ from aiohttp.web_request import BaseRequest
 
 from unhush.identity.errors import UnhushError
 from unhush.node.errors import NotFound
-from unhush.node.web import events, forms, pages
+from unhush.node.web import events, forms, media, pages
 from unhush.node.web.desk import DESK, MAX_THREADS, Desk, desk_of
 from unhush.node.web.errors import AddressInUse, NotLoopback, NotRunning
 from unhush.node.web.events import NEWS, NewsDesk
-from unhush.node.web.gate import HEADERS, MAX_BODY_BYTES, PASSAGE, Gate, Handler, Passage, Refused
+from unhush.node.web.gate import HEADERS, MAX_BODY_BYTES, MEDIA_CSP, PASSAGE, Gate, Handler, Passage, Refused
 from unhush.node.web.look import Look
 from unhush.node.web.seam import Verbs
 from unhush.node.web.sessions import Sessions
 from unhush.node.web.statics import Shelf
+from unhush.node.web.uploads import UPLOAD_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,8 @@ class WebServer:
             news = NewsDesk(self._node)
             app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._gatekeeper])
             app[DESK], app[NEWS] = desk, news
-            for part in (pages, forms, events):
+            app[media.DRAWING] = asyncio.Semaphore(media.MAX_DRAWING)
+            for part in (pages, media, forms, events):
                 app.add_routes(part.routes)
             app.on_response_prepare.append(_put_headers)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
@@ -235,7 +237,10 @@ def loopback(host: str) -> str:
 
 
 async def _put_headers(_: web.BaseRequest, answer: web.StreamResponse) -> None:
+    is_media = answer.headers.get("Content-Security-Policy") == MEDIA_CSP  # the one policy that is stricter
     answer.headers.update(HEADERS)
+    if is_media:
+        answer.headers["Content-Security-Policy"] = MEDIA_CSP
     answer.headers.setdefault("Cache-Control", "no-store")
 
 
@@ -247,7 +252,7 @@ def _refusal(desk: Desk, request: web.Request, refusal: Refused) -> web.Response
         answer = web.Response(status=refusal.status, text=str(refusal) + "\n")
     if refusal.status == 405:
         answer.headers["Allow"] = "GET, HEAD, POST"
-    if refusal.status in (408, 413):
+    if refusal.status in (408, 413) or request.content_type == UPLOAD_TYPE:  # the rest of it is still on its way
         answer.force_close()
     return answer
 

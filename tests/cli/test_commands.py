@@ -20,11 +20,13 @@ NOBODY = str(Stranger("Nobody", seed=3).account)
 PEER = "/ip4/192.0.2.7/tcp/4470/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"
 RECORD_KEYS = {
     "id", "account", "aid", "name", "petname", "kind", "time", "title", "text", "lang", "warning", "tags", "reply",
-    "own", "deleted", "body", "standing", "local",
+    "own", "deleted", "body", "standing", "local", "media", "mentions", "edited", "version", "quote", "quoted",
+    "target", "emoji", "reposted", "counts", "reposted_by_you", "shun",
 }  # fmt: skip
 WRITTEN_KEYS = {"id", "account", "aid", "time"}
 PERSON_KEYS = {
     "account", "name", "petname", "bio", "own", "followed", "posts", "alarms", "contested", "unproven", "cut_devices",
+    "avatar", "followers", "muted", "blocked",
 }  # fmt: skip
 
 
@@ -163,7 +165,8 @@ def test_reply_answers_a_record(ann: Cli) -> None:
     }
     thread = ann.json("thread", second["id"]).lines()
     assert [value["text"] for value in thread] == ["root", "first", "second"]
-    assert all(set(value) == RECORD_KEYS for value in thread)
+    assert all(set(value) == RECORD_KEYS | {"depth"} for value in thread)
+    assert [value["depth"] for value in thread] == [0, 1, 2]
     assert "· reply" in ann("thread", root).out
 
 
@@ -236,6 +239,10 @@ def test_following_and_unfollowing_are_told_and_done(ann: Cli, found: Callable[[
         "contested": 0,
         "unproven": 0,
         "cut_devices": 0,
+        "avatar": None,
+        "followers": 1,
+        "muted": False,
+        "blocked": False,
     }
     assert ann("follow", bob).out == "You follow Bobby.\n"
     assert ann.json("status").one()["follows"] == 1
@@ -307,6 +314,9 @@ def test_status_works_offline_and_says_so(ann: Cli) -> None:
     assert ann.json("status").one()["words_waiting"] is None
 
 
+ALL_IS_WELL = {"bad": 0, "missing": 0, "forks": 0, "malformed": 0, "dropped": 0, "stale": [], "bad_blobs": 0}
+
+
 def test_an_account_goes_out_as_a_file_and_into_an_empty_home(ann: Cli, tmp_path: Path) -> None:
     ann("post", "--lines", given=b"one\ntwo\n")
     account = ann.json("profile", "show").one()["account"]
@@ -320,7 +330,7 @@ def test_an_account_goes_out_as_a_file_and_into_an_empty_home(ann: Cli, tmp_path
     assert attic.json("import", "car", car).one() == {"accounts": [account], "stored": 4, "known": 0, "refused": 0}
     assert attic.json("import", "car", car).one()["known"] == 4
     assert attic.json("profile", "show", account).one()["posts"] == 2
-    assert attic.json("verify").one() == {"entries": 4, "bad": 0, "missing": 0, "forks": 0}
+    assert attic.json("verify").one() == {**ALL_IS_WELL, "entries": 4}
     assert attic.json("status").one()["account"] is None
     assert "make one with: unhush init" in attic("status").out
     again = attic.json("export", "car", str(tmp_path / "again.car"), "--account", account).one()
@@ -341,13 +351,13 @@ def test_a_file_that_is_no_account_is_refused_with_its_own_exit_code(ann: Cli, t
 
 def test_verify_says_that_all_is_well_or_what_is_not(ann: Cli) -> None:
     record = post(ann, "hello")
-    assert ann.json("verify").one() == {"entries": 3, "bad": 0, "missing": 0, "forks": 0}
+    assert ann.json("verify").one() == {**ALL_IS_WELL, "entries": 3}
     assert ann("verify").out == "3 records: 0 bad, 0 missing, 0 forked logs. All is well.\n"
 
     damage(ann.home, b"hello")
 
     said = ann.json("verify")
-    assert (said.code, said.lines()) == (6, [{"entries": 3, "bad": 1, "missing": 0, "forks": 0}])
+    assert (said.code, said.lines()) == (6, [{**ALL_IS_WELL, "entries": 3, "bad": 1}])
     assert said.err.strip()
     assert "All is well" not in ann("verify").out
     assert record
@@ -388,6 +398,10 @@ def damage(home: Path, text: bytes) -> None:
         ["status"],
         ["export", "car", "x.car"],
         ["verify"],
+        ["verify", "--repair"],
+        ["backup", "x.tar"],
+        ["compact"],
+        ["index", "rebuild"],
         ["id", "show"],
         ["id", "check"],
         ["id", "passphrase", "--no-passphrase"],

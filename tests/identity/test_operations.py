@@ -184,7 +184,7 @@ def test_no_wounded_body_has_another_raw_generation_than_its_table() -> None:
         if not isinstance(wounded, dict):
             continue
         body = encode(wounded)
-        entry = replace(made.entry, header=replace(made.entry.header, body=cid_of(body), size=len(body)))
+        entry = made.entry._replace(header=replace(made.entry.header, body=cid_of(body), size=len(body)))
         raw = find_raw_generation(wounded, born.next, key)
         try:
             table = parse_operation(entry, body)

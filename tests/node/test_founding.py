@@ -61,7 +61,7 @@ def test_the_words_that_are_kept_are_the_ones_the_account_was_made_of(config: Co
     words = parse_words(text)
     with Node.open(config) as node:
         status = node.status()
-        operation = node.block(created.account)
+        operation = node.raw(created.account)
         assert (status.account, status.name, status.words_waiting) == (created.account, "Ann", str(created.words_at))
     assert words.root(0).public.bytes in operation
     created.words_at.unlink()
@@ -191,7 +191,7 @@ def test_a_crash_before_the_account_exists_is_resumed_with_the_same_words_and_ke
     assert left.items() <= snapshot_of(config.home).items()
     with Node.open(config) as node:
         assert node.status().words_waiting == str(Home(config.home).words)
-        assert parse_words(left["words.txt"].decode()).root(0).public.bytes in node.block(created.account)
+        assert parse_words(left["words.txt"].decode()).root(0).public.bytes in node.raw(created.account)
         assert node.post("alive").text == "alive"
 
 
@@ -253,7 +253,7 @@ def test_words_that_a_crash_left_where_the_person_says_are_used_again(
 
     assert (tmp_path / "safe.txt").read_bytes() == left
     with Node.open(config) as node:
-        assert parse_words(left.decode()).root(0).public.bytes in node.block(created.account)
+        assert parse_words(left.decode()).root(0).public.bytes in node.raw(created.account)
 
 
 @pytest.mark.parametrize("renames", [0, 1])

@@ -8,7 +8,9 @@ import pytest
 from unhush.node.intake import Intake
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.errors import StoreFull
+from unhush.storage.ingest import Begun
 from unhush.storage.store import Store
+from unhush.storage.verifying import Verifier
 
 PATIENCE_S = 20.0
 
@@ -16,14 +18,27 @@ PATIENCE_S = 20.0
 class Moody(Store):
     """A store that takes what says "good", is full for "full" and broken for "broken"."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_workers: bool) -> None:
+        self._has_workers = has_workers
         self.commits: list[int] = []
+
+    @property
+    def has_workers(self) -> bool:
+        return self._has_workers
+
+    def begin(self, batch: Batch) -> Begun:
+        if any(item.entry == b"odd" for item in batch.items):
+            raise ZeroDivisionError("a bug before anything is stored")
+        return Begun(batch, {}, [], [], Verifier("test").begin([]))
+
+    def finish(self, begun: Begun) -> tuple[Outcome, ...]:
+        return self.ingest(begun.batch)
 
     def ingest(self, batch: Batch) -> tuple[Outcome, ...]:
         said = {item.entry for item in batch.items}
         if b"full" in said:
             raise StoreFull("the disk is full")
-        if b"broken" in said:
+        if b"broken" in said or b"odd" in said:
             raise ZeroDivisionError("a bug")
         self.commits.append(len(batch.items))
         return tuple(Outcome(Status.STORED) for _ in batch.items)
@@ -45,9 +60,9 @@ class Report:
         return [outcome.status for outcome in self._outcomes]
 
 
-@pytest.fixture
-def intake() -> Iterator[Intake]:
-    made = Intake(Moody())
+@pytest.fixture(params=[False, True], ids=["alone", "with workers"])
+def intake(request: pytest.FixtureRequest) -> Iterator[Intake]:
+    made = Intake(Moody(has_workers=request.param))
     yield made
     made.stop()
 
@@ -75,5 +90,6 @@ def test_the_thread_outlives_a_store_that_breaks_and_a_report_that_raises(intake
     intake.start()
     assert intake.submit(Batch((Arrival(b"good", None),), "a peer"), is_live=True, done=ungrateful)
     assert give(intake, b"broken").statuses() == [Status.FAILED]
+    assert give(intake, b"odd").statuses() == [Status.FAILED]
 
     assert give(intake, b"good").statuses() == [Status.STORED]

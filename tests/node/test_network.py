@@ -71,7 +71,7 @@ def test_what_is_written_now_arrives_whole(pair: Pair) -> None:
 
     received = pair.ben.show(written.id)
     assert (received.account, received.name, received.is_own) == (pair.ann.account(), "Ann", False)
-    assert pair.ben.block(written.id) == pair.ann.block(written.id)
+    assert pair.ben.raw(written.id) == pair.ann.raw(written.id)
 
 
 def test_a_waiting_reader_is_woken_by_what_the_network_brings(pair: Pair) -> None:

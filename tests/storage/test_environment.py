@@ -1,8 +1,11 @@
 """The database: who may open it, what it refuses by name, and what it does when there is no room."""
 
+import os
 import resource
 import stat
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +24,16 @@ from tests.support.people import (
     publisher_of,
     texts,
 )
-from tests.support.processes import child
+from tests.support.processes import ROOT, child
 
+from unhush.storage import environment
 from unhush.storage.contacts import Contact
 from unhush.storage.errors import HomeInUse, MalformedContact, StoreFull, StoreUnreadable
+from unhush.storage.gate import Gate
 from unhush.storage.kinds import Post
 from unhush.storage.schema import Table
 from unhush.storage.store import Store
+from unhush.storage.transaction import Txn
 from unhush.storage.verify import verify_store
 
 MIB = 2**20
@@ -88,7 +94,10 @@ def test_a_database_of_another_version_is_refused_and_left_as_it_was(tmp_path: P
         txn.put(b"schema", b"99", db=meta)
         txn.put(b"network", b"test", db=meta)
 
-    with pytest.raises(StoreUnreadable, match=r"schema '99'.*'1'"), open_home(tmp_path, clock):
+    with (
+        pytest.raises(StoreUnreadable, match=r"schema version 99, this program knows versions up to \d"),
+        open_home(tmp_path, clock),
+    ):
         pass
 
     with lmdb.open(str(tmp_path / "store"), max_dbs=64, lib_version=0) as raw, raw.begin() as txn:
@@ -153,6 +162,214 @@ def fill(home: Home) -> int:
         except StoreFull:
             return number
     raise AssertionError("the store was never full")
+
+
+def info(store: Store) -> dict[str, int]:
+    return store._environment._env.info()  # type: ignore[no-any-return]  # lmdb has no types
+
+
+def grow_over(store: Store, posts: int, person: Person) -> None:
+    """Take in so much that the map cannot stay as it is."""
+    for _ in range(posts):
+        ingest(store, *arrivals_of([person.post("x" * 40_000) for _ in range(20)]))
+
+
+def test_a_new_home_maps_little_and_grows_before_it_is_full(store: Store, known_bob: Person) -> None:
+    before = info(store)["map_size"]
+
+    for _ in range(5):
+        grow_over(store, 50, known_bob)
+
+    assert before <= 256 * MIB
+    assert info(store)["map_size"] == 2 * before
+    assert (info(store)["last_pgno"] + 1) * 4096 < before  # long before it had to
+
+
+def test_a_transaction_that_does_not_fit_is_done_again_in_a_larger_map(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 * MIB)
+    monkeypatch.setattr(environment, "HEAD_ROOM_BYTES", 64 * 1024)
+    times = 0
+
+    def write(txn: Txn) -> None:
+        nonlocal times
+        times += 1
+        for number in range(2_000):
+            txn.put(Table.PETNAMES, number.to_bytes(32, "big"), bytes(4_000))
+
+    with open_home(tmp_path, clock) as store:
+        store._environment.run(write)
+
+        assert times > 1
+        assert info(store)["map_size"] >= 8 * MIB
+        with store._environment.read() as txn:
+            assert txn.count(Table.PETNAMES) == 2_000
+
+
+def test_what_does_not_fit_without_run_fits_the_next_time(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 * MIB)
+    monkeypatch.setattr(environment, "HEAD_ROOM_BYTES", 64 * 1024)
+
+    def write(store: Store) -> None:
+        with store._environment.write() as txn:
+            for number in range(300):
+                txn.put(Table.PETNAMES, number.to_bytes(32, "big"), bytes(4_000))
+
+    with open_home(tmp_path, clock) as store:
+        with pytest.raises(StoreFull, match="no room to grow now"):
+            write(store)
+        write(store)
+
+
+def test_threads_read_on_while_the_map_grows(
+    tmp_path: Path, clock: Clock, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 * MIB)
+    monkeypatch.setattr(environment, "HEAD_ROOM_BYTES", 256 * 1024)
+    is_done = threading.Event()
+    failures: list[BaseException] = []
+    looks = [0] * 4
+
+    with open_home(tmp_path, clock) as store:
+        ingest(store, bob.incept)
+
+        def read(number: int) -> None:
+            try:
+                while not (looks[number] and is_done.is_set()):
+                    with store.snapshot() as snapshot:
+                        count = snapshot.count_records()
+                        assert len(list(snapshot.journal(0))) == count  # a snapshot, also while the map moves
+                    looks[number] += 1
+            except BaseException as exc:
+                failures.append(exc)
+
+        threads = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        grow_over(store, 12, bob)
+        is_done.set()
+        for thread in threads:
+            thread.join()
+
+        assert failures == []
+        assert min(looks) > 0
+        assert info(store)["map_size"] >= 8 * MIB
+        assert store.count_records() == 1 + 12 * 20
+
+
+def test_a_reader_in_the_same_thread_does_not_hold_itself_up(
+    tmp_path: Path, clock: Clock, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 4 * MIB)
+    with open_home(tmp_path, clock) as store, store.snapshot() as snapshot:
+        before = info(store)["map_size"]
+        ingest(store, bob.incept, bob.post("hello").arrival)
+
+        assert snapshot.count_records() == 0
+        assert store.count_records() == 2
+        assert info(store)["map_size"] == before < environment.HEAD_ROOM_BYTES  # it may not move under the snapshot
+
+
+def test_another_process_grows_the_database_and_this_one_follows(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 256 * 1024)
+    monkeypatch.setattr(environment, "HEAD_ROOM_BYTES", 16 * 1024)
+    with open_home(tmp_path / "home", clock) as store:
+        home = Home(store, Person("Ann", seed=1, clock_ms=clock), clock)
+        before = info(store)["map_size"]
+        with child("tests.support.writer", str(store.home), "7", "ingest=2000") as writer:
+            assert writer.line() == "ready"
+            writer.say("go")
+            written = writer.finish()
+
+        assert before < (info(store)["last_pgno"] + 1) * 4096
+        assert store.count_records() == 3 + len(written)  # it reads on
+        record = home.post("and writes on")
+        assert record.cid in cids_held(store)
+        assert is_sound(store)
+
+
+def test_little_address_space_is_enough_for_a_home(tmp_path: Path) -> None:
+    """As on a 32-bit machine, or in a shell with a limit."""
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from tests.support.people import Clock, Home, Person, open_home\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20,) * 2)\n"
+        "with open_home(Path(sys.argv[1]), Clock()) as store:\n"
+        "    Home(store, Person('Ann', seed=1), Clock()).post('hello')\n"
+        "    print(store._environment._env.info()['map_size'], store.count_records())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "home")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    size, records = map(int, done.stdout.split())
+    assert size < 100 * MIB
+    assert records == 3
+
+
+def test_a_map_for_which_there_is_no_address_space_is_never_tried(
+    tmp_path: Path, clock: Clock, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 * MIB)
+    monkeypatch.setattr(environment, "_has_address_space", lambda _size: False)
+    with open_home(tmp_path, clock) as store:
+        ingest(store, bob.incept)
+        with pytest.raises(StoreFull, match="no room to grow"):
+            grow_over(store, 12, bob)
+
+        assert is_sound(store)
+
+
+# -- the gate
+
+
+def test_whoever_wants_to_be_alone_waits_for_those_inside_and_no_longer_than_told() -> None:
+    gate = Gate()
+    entered, left = threading.Event(), threading.Event()
+
+    def visit() -> None:
+        place = gate.enter()
+        entered.set()
+        left.wait()
+        gate.leave(place)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    entered.wait()
+    with gate.alone(0.01) as is_alone:
+        assert not is_alone
+    left.set()
+    with gate.alone(10.0) as is_alone:
+        assert is_alone
+    visitor.join()
+
+
+def test_a_thread_that_is_inside_is_never_alone_and_never_waits_to_go_deeper() -> None:
+    gate = Gate()
+    outer = gate.enter()
+    with gate.alone(10.0) as is_alone:
+        assert not is_alone
+    inner = gate.enter()
+    gate.leave(inner)
+    gate.leave(outer)
+    with gate.alone(0.0) as is_alone:
+        assert is_alone
+
+
+# -- no room, by name
 
 
 def test_a_full_map_refuses_by_name_and_goes_on_reading(tmp_path: Path, clock: Clock, bob: Person) -> None:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.bodies import random_body
 from tests.support.oracle import actual_view, expected_view
 from tests.support.people import (
     Clock,
@@ -24,6 +25,7 @@ from tests.support.people import (
 
 from unhush.identity.cid import Cid
 from unhush.storage.arrivals import Arrival
+from unhush.storage.folds import FOLD_TABLES
 from unhush.storage.kinds import Body, Delete, Follow, Post, Profile, Reply
 from unhush.storage.records import Record
 from unhush.storage.schema import Table
@@ -38,7 +40,7 @@ def agrees_with_the_oracle(store: Store) -> None:
 
 @dataclass
 class Village:
-    """Three people who write at random: posts, replies, profiles, follows and deletes of all of these."""
+    """Three people who write records of every kind at random."""
 
     random: Random
     clock: Clock
@@ -56,48 +58,43 @@ class Village:
         return [person.incept for person in self.people] + [written.arrival for _, written in self.written]
 
     def _body(self, person: Person) -> Body:
-        own = [written.cid for writer, written in self.written if writer is person]
-        anything = [written.cid for _, written in self.written]
-        number = len(self.written)
-        match self.random.randrange(8):
-            case 0 | 1:
-                return Post(f"post {number}")
-            case 2 if anything:
-                root = self.random.choice(anything)
-                return Post(f"reply {number}", reply=Reply(root, root, person.account, person.account))
-            case 3:
-                return Profile(f"{person.name} {number}")
-            case 4:
-                return Follow(self.random.choice(self.people).account)
-            case 5 | 6 if own:
-                return Delete(self.random.choice(own))
-            case 7 if anything:
-                return Delete(self.random.choice(anything))  # somebody else's: without effect
-            case _:
-                return Post(f"post {number}")
+        return random_body(
+            self.random,
+            person.name,
+            own=[written.cid for writer, written in self.written if writer is person],
+            anything=[written.cid for _, written in self.written],
+            people=[anybody.account for anybody in self.people],
+        )
 
 
 def content(store: Store) -> dict[Table, list[object]]:
-    """Index tables with every aid replaced by the id of its record, and account numbers by accounts."""
+    """Fold tables with every aid replaced by the id of its record, and account numbers by accounts."""
     tables = dump(store)
     names = {aid: digest for digest, aid in tables[Table.IDS]}
     numbers = {value[:4]: digest for digest, value in tables[Table.ACCOUNTS]}
 
     def rename(table: Table, key: bytes, value: bytes) -> object:
         match table:
-            case Table.POSTS | Table.FOLLOWS:
+            case Table.POSTS | Table.FOLLOWS | Table.BLOCKS:
                 return numbers[key[:4]], key[4:-8], names[key[-8:]]
+            case Table.SHELF_COUNTS:
+                return numbers[key[:4]], key[4:], value
             case Table.HOME:
                 return key[:-8], names[key[-8:]], numbers[value]
             case Table.PROFILES:
                 return numbers[key[:4]], key[4:], names[value]
+            case Table.REPOSTS | Table.REACTIONS | Table.FOLLOWERS | Table.LABELS | Table.REBUTTALS:
+                return key[:-12], numbers[key[-12:-8]], names[key[-8:]]
+            case Table.ACTIVITY:
+                return key[:-9], names[key[-9:-1]], key[-1:]
+            case Table.EDITS:
+                return key, names[value]
+            case Table.ABOUT | Table.REACTION_COUNTS | Table.MINE:
+                return key, value
             case _:
-                return key[:-8], names[key[-8:]]
+                return key[:-8], names[key[-8:]], value
 
-    return {
-        table: sorted((rename(table, *row) for row in tables[table]), key=repr)
-        for table in (Table.POSTS, Table.HOME, Table.THREADS, Table.FOLLOWS, Table.PROFILES, Table.DELETED)
-    }
+    return {table: sorted((rename(table, *row) for row in tables[table]), key=repr) for table in FOLD_TABLES}
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -1,7 +1,6 @@
 """Logs with holes: in whatever order a log arrives, the store knows exactly what it has and what it lacks."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -316,7 +315,7 @@ def test_a_bad_signature_is_not_held_against_who_may_believe_that_its_voucher_is
 
     (beside_ours,) = ingest(store, bad.arrival)
     (alone,) = ingest(store, spoiled(known_bob).arrival)
-    (continued,) = ingest(store, replace(spoiled(known_bob).arrival, may_be_vouched=True))
+    (continued,) = ingest(store, spoiled(known_bob).arrival._replace(may_be_vouched=True))
 
     assert [each.status for each in (beside_ours, alone, continued)] == [
         Status.IGNORED,

@@ -193,6 +193,37 @@ def test_a_forked_log_is_reported_and_not_bad(store: Store, known_bob: Person) -
     assert (report.entries, report.bad, report.missing, report.forks) == (5, 0, 0, 1)
 
 
+def test_a_body_that_is_none_is_counted_apart_and_is_no_damage(store: Store, known_bob: Person) -> None:
+    ingest(store, known_bob.write_bytes("post", b"\xff no body").arrival, known_bob.post("good").arrival)
+
+    report = verify(store)
+
+    assert (report.bad, report.missing, report.malformed) == (0, 0, 1)
+    assert report.is_clean
+    assert not report.is_damaged
+
+
+def test_a_fork_or_a_hole_is_no_damage(store: Store, known_bob: Person) -> None:
+    trunk = known_bob.posts(3)
+    known_bob.fork(trunk[0])
+    ingest(store, *arrivals_of([trunk[0], trunk[2], *known_bob.posts(1)]))
+
+    report = verify(store)
+
+    assert report.missing or report.forks
+    assert not report.is_damaged
+
+
+def test_a_check_of_every_signature_still_takes_what_the_chain_vouches_for(store: Store, known_bob: Person) -> None:
+    bad, good = known_bob.write_badly_signed(Post("one")), known_bob.post("two")
+    ingest(store, bad.arrival, good.arrival)
+
+    with store.snapshot() as snapshot:
+        report = verify_store(snapshot, network=NETWORK, check_cid=lambda _cid, _block: True, every_signature=True)
+
+    assert report.is_clean
+
+
 def test_an_entry_the_chain_vouches_for_is_authentic(store: Store, known_bob: Person) -> None:
     bad, good = known_bob.write_badly_signed(Post("one")), known_bob.post("two")
     ingest(store, bad.arrival, good.arrival)

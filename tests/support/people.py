@@ -29,6 +29,7 @@ from unhush.storage.indexes import find_body
 from unhush.storage.kinds import Body, Post, Profile
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
+from unhush.storage.room.tiers import BOUNDLESS, Limits
 from unhush.storage.schema import Table
 from unhush.storage.store import Store
 
@@ -254,10 +255,12 @@ def spoil_signature(entry: Entry) -> Entry:
 
 
 @contextmanager
-def open_home(home: Path, clock: Callable[[], int], *, map_bytes: int = MAP_BYTES) -> Iterator[Store]:
-    """A store in ``home``, closed afterwards."""
+def open_home(
+    home: Path, clock: Callable[[], int], *, map_bytes: int = MAP_BYTES, limits: Limits = BOUNDLESS
+) -> Iterator[Store]:
+    """A store in ``home``, closed afterwards; it takes in as much of strangers as a test hands it."""
     home.mkdir(parents=True, exist_ok=True)
-    with Store(home, network=NETWORK, clock_ms=clock, map_bytes=map_bytes) as store:
+    with Store(home, network=NETWORK, clock_ms=clock, map_bytes=map_bytes, limits=limits) as store:
         yield store
 
 

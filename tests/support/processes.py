@@ -54,6 +54,11 @@ class Child:
         assert self._process.wait(PATIENCE_S) == 0
         return self._rest()
 
+    def end_by_itself(self) -> list[str]:
+        """Wait for its end, however it comes; everything it said."""
+        self._process.wait(PATIENCE_S)
+        return self._rest()
+
     def kill(self) -> list[str]:
         """SIGKILL; everything it had said before."""
         self._process.send_signal(signal.SIGKILL)

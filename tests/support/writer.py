@@ -18,7 +18,8 @@ from pathlib import Path
 from tests.support.people import NETWORK, Person, ingest, publisher_of
 
 from unhush.storage.arrivals import Status
-from unhush.storage.kinds import Delete, Follow, Post, Profile
+from unhush.storage.kinds import Delete, Edit, Follow, Post, Profile, React, Reply, Repost
+from unhush.storage.room.tiers import BOUNDLESS
 from unhush.storage.store import Store
 
 BATCH = 7
@@ -34,13 +35,20 @@ def say(words: Iterable[object]) -> None:
 
 
 def publish(store: Store, seed: int, number: int, friend: Person) -> Iterator[str]:
-    """One record, and now and then a delete of it or a follow beside it in the same commit."""
+    """One post, and now and then something done to it or to others beside it."""
     person = Person("Ann", seed)
     publisher = publisher_of(person, now_ms, seed=int.from_bytes(os.urandom(4), "big"))
     for at in count() if number == 0 else range(number):
         records = store.publish(publisher, Post(f"post {at} of {os.getpid()}"))
-        if at % 5 == 4:
-            records += store.publish(publisher, Delete(records[0].cid), Follow(friend.account))
+        post = records[0].cid
+        match at % 5:
+            case 1:
+                answer = Post("answer", tags=("answers",), reply=Reply(post, post, person.account, person.account))
+                records += store.publish(publisher, Edit(post, Post("edited", title="title")), answer)
+            case 2:
+                records += store.publish(publisher, React(post, person.account, "+"), Repost(post, person.account))
+            case 4:
+                records += store.publish(publisher, Delete(post), Follow(friend.account))
         yield "\n".join(f"own {record.cid}" for record in records)
 
 
@@ -61,7 +69,7 @@ def main() -> None:
     home, seed, action = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     name, _, number = action.partition("=")
     somebody = Person("Bob", int.from_bytes(os.urandom(4), "big"), clock_ms=now_ms)  # a new one in every life
-    with Store(home, network=NETWORK, clock_ms=now_ms) as store:
+    with Store(home, network=NETWORK, clock_ms=now_ms, limits=BOUNDLESS) as store:
         say(["ready"])
         sys.stdin.readline()
         match name:

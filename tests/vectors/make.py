@@ -1302,6 +1302,61 @@ def make_accounts() -> object:
     return made
 
 
+# --- blobs ----------------------------------------------------------------------------
+
+CHUNK_BYTES = 262_144
+
+
+def make_blobs() -> object:
+    return {"good": [make_blob(*case) for case in good_blobs()], "bad": list(bad_manifests())}
+
+
+def good_blobs() -> Iterable[tuple[str, list[tuple[str, int]]]]:
+    yield "no bytes", []
+    yield "a few bytes", [("756e68757368", 1)]
+    yield "the longest raw block", [("00", CHUNK_BYTES)]
+    yield "the shortest manifest", [("00", CHUNK_BYTES), ("01", 1)]
+    yield "two whole chunks", [("00", CHUNK_BYTES), ("01", CHUNK_BYTES)]
+    yield "chunks that are the same", [("ff", 3 * CHUNK_BYTES + 5)]
+    yield "the most there can be", [("7a", 1_024 * CHUNK_BYTES)]
+
+
+def make_blob(name: str, written: list[tuple[str, int]]) -> dict[str, Any]:
+    data = b"".join(bytes.fromhex(part) * times for part, times in written)
+    made: dict[str, Any] = {"name": name, "bytes": [list(part) for part in written], "size": len(data)}
+    if len(data) <= CHUNK_BYTES:
+        return made | {"cid": cid_of(data, codec=0x55)}
+    chunks = [cid_of(data[at : at + CHUNK_BYTES], codec=0x55) for at in range(0, len(data), CHUNK_BYTES)]
+    block = manifest(len(data), chunks)
+    # The longest has a thousand links to one chunk; written out they would fill this file.
+    return made | {"cid": cid_of(block)} | ({"manifest": block.hex()} if len(chunks) < 10 else {})
+
+
+def manifest(size: int, chunks: list[str]) -> bytes:
+    return dag_cbor({"map": [["size", integer(size)], ["chunks", [{"link": chunk} for chunk in chunks]]]})
+
+
+def bad_manifests() -> Iterable[dict[str, str]]:
+    two, links = CHUNK_BYTES + 1, [{"link": RAW_CID}, {"link": RAW_CID}]
+    for name, value in (
+        ("no map", links),
+        ("no size", {"map": [["chunks", links]]}),
+        ("no chunks", {"map": [["size", integer(two)]]}),
+        ("a third key", {"map": [["size", integer(two)], ["type", "a"], ["chunks", links]]}),
+        ("a size that fits into one block", {"map": [["size", integer(CHUNK_BYTES)], ["chunks", links[:1]]]}),
+        ("a size below zero", {"map": [["size", integer(-1)], ["chunks", []]]}),
+        ("a size that is true", {"map": [["size", True], ["chunks", links]]}),
+        ("a size for three chunks", {"map": [["size", integer(2 * CHUNK_BYTES + 1)], ["chunks", links]]}),
+        ("a size for one chunk", {"map": [["size", integer(two)], ["chunks", links[:1]]]}),
+        ("a size above the bound", {"map": [["size", integer(MAX_INT)], ["chunks", links]]}),
+        ("a dag-cbor chunk", {"map": [["size", integer(two)], ["chunks", [*links[:1], {"link": CID}]]]}),
+        ("a chunk that is bytes", {"map": [["size", integer(two)], ["chunks", [*links[:1], raw(b"chunk")]]]}),
+        ("keys in another order", {"map": [["chunks", links], ["size", integer(two)]]}),
+    ):
+        yield {"name": name, "bytes": dag_cbor(value).hex()}
+    yield {"name": "a byte behind the end", "bytes": manifest(two, [RAW_CID, RAW_CID]).hex() + "00"}
+
+
 FILES = {
     "codec.json": make_codec,
     "cids.json": make_cids,
@@ -1313,6 +1368,7 @@ FILES = {
     "chains.json": make_chains,
     "operations.json": make_operations,
     "accounts.json": make_accounts,
+    "blobs.json": make_blobs,
 }
 
 

@@ -96,6 +96,9 @@ class FakeNode:
     def follows(self) -> tuple[Person, ...]:
         return tuple(person for person in self.people.values() if person.is_followed)
 
+    def portrait(self, account: Cid) -> bytes | None:
+        return None
+
     def post(self, text: str) -> Shown:
         self.calls.append(("post", text))
         return self.hears(ME, text)

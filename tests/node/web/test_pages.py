@@ -328,10 +328,10 @@ def test_a_page_has_no_inline_style_or_script_and_weighs_little(client: Client, 
         attrs[name].partition("#")[0]
         for _, attrs in page.tags
         for name in ("href", "src")
-        if attrs.get(name, "").startswith(("/static/", "/sigil/"))
+        if attrs.get(name, "").startswith(("/static/", "/portrait/"))
     }
     sizes = {path: int(client.get(path, {"Accept-Encoding": "gzip"}).headers["Content-Length"]) for path in parts}
-    assert len(sizes) == 6  # sheet, script, icons, mark, two sigils
+    assert len(sizes) == 6  # sheet, script, icons, mark, two portraits
     assert len(answer.text.encode()) + sum(sizes.values()) < 60_000
 
 

@@ -1,0 +1,162 @@
+"""``verify``, ``backup``, ``compact``, ``index rebuild``: looking after a home."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from unhush.cli.context import FILE, Context, OurCommand, OurGroup, WrongUse, expanded, is_terminal, pass_context
+
+if TYPE_CHECKING:
+    from unhush.node.maintenance import Mended
+    from unhush.storage.verify import Report
+
+# What was kept here is not what is here; the same as for a file of which something was refused.
+_DAMAGED = 6
+
+
+@click.command(cls=OurCommand, name="verify")
+@click.option(
+    "--deep", is_flag=True, help="Also every signature, every index and every blob; hashes by other code too."
+)
+@click.option("--repair", is_flag=True, help="Make anew what is damaged; stop everything that uses the home first.")
+@pass_context
+def verify_command(context: Context, deep: bool, repair: bool) -> int:
+    """Check everything kept here against hashes, signatures and chains.
+
+    Forks, holes and bodies that others wrote wrongly or took back are counted and are no damage; only damage makes
+    the exit code 6.
+    """
+    from unhush.node.maintenance import repair_home, verify_home
+
+    say = _progress(context)
+    if repair:
+        return _show_mended(context, repair_home(context.config(), on_progress=say))
+    report = verify_home(context.config(), deep=deep, on_progress=say)
+    text = _summary(report)
+    context.emit(_value(report), f"{text} All is well." if report.is_clean else text)
+    _say_problems(context, report)
+    if report.is_damaged:
+        context.say("unhush: something here is damaged; mend it with: unhush verify --repair")
+        return _DAMAGED
+    return 0
+
+
+def _show_mended(context: Context, mended: "Mended") -> int:
+    repaired, after = mended.repaired, mended.after
+    value = _value(after) | {
+        "repaired": repaired is not None or mended.rebuilt,
+        "lost": repaired.lost if repaired is not None else 0,
+        "damaged_database": str(repaired.aside) if repaired is not None else None,
+    }
+    if repaired is not None:
+        text = (
+            f"The database was made anew: {repaired.kept} records are kept, {repaired.lost} could not be read or "
+            f"proven; peers give those again. The damaged file is {repaired.aside}: delete it when you miss nothing. "
+        )
+    else:
+        text = "The indexes were made anew. " if mended.rebuilt else "Nothing wanted repair. "
+    context.emit(value, text + _summary(after))
+    _say_problems(context, after)
+    return _DAMAGED if after.is_damaged else 0
+
+
+def _summary(report: "Report") -> str:
+    apart = [
+        f"{count} {what}"
+        for count, what in (
+            (report.malformed, "malformed bodies"),
+            (report.dropped, "bodies taken back"),
+            (len(report.stale), "damaged indexes"),
+            (report.bad_blobs, "damaged blobs"),
+        )
+        if count
+    ]
+    first = f"{report.entries} records: {report.bad} bad, {report.missing} missing, {report.forks} forked logs"
+    return ", ".join([first, *apart]) + "."
+
+
+def _value(report: "Report") -> dict[str, object]:
+    return {
+        "entries": report.entries,
+        "bad": report.bad,
+        "missing": report.missing,
+        "forks": report.forks,
+        "malformed": report.malformed,
+        "dropped": report.dropped,
+        "stale": list(report.stale),
+        "bad_blobs": report.bad_blobs,
+    }
+
+
+def _say_problems(context: Context, report: "Report") -> None:
+    for problem in report.problems:
+        context.say(f"  {problem}")
+    for name in report.stale:
+        context.say(f"  the index of {name} is not what the journal gives")
+
+
+@click.command(cls=OurCommand, name="backup")
+@click.argument("file", type=FILE)
+@pass_context
+def backup_command(context: Context, file: Path) -> None:
+    """Write everything of this home but its keys into a new FILE, also while a node runs.
+
+    The words, or another device, are what brings the account back; see: unhush import backup.
+    """
+    with context.open() as node:
+        made = node.backup(expanded(file), lambda count: _progress(context)("bytes written", count))
+    context.emit(
+        {"file": str(made.file), "bytes": made.bytes, "blobs": made.blobs},
+        f"{made.file} holds everything but your keys ({made.bytes:,} bytes, {made.blobs} blobs).",
+    )
+
+
+@click.command(cls=OurCommand, name="compact")
+@pass_context
+def compact_command(context: Context) -> None:
+    """Make the database file as small as it can be; stop everything that uses the home first."""
+    from unhush.node.maintenance import compact_home
+
+    done = compact_home(context.config())
+    context.emit(
+        {"bytes_before": done.bytes_before, "bytes_after": done.bytes_after},
+        f"The database takes {done.bytes_after:,} bytes now; it took {done.bytes_before:,}.",
+    )
+
+
+@click.group(cls=OurGroup, name="index")
+def index_command() -> None:
+    """The indexes, which follow from the records alone."""
+
+
+@index_command.command(name="rebuild")
+@pass_context
+def rebuild_command(context: Context) -> None:
+    """Make every index anew from the records; works while a node runs."""
+    with context.open() as node:
+        shown = node.rebuild_indexes(lambda count: _progress(context)("records looked at", count))
+    context.emit({"shown": shown}, f"{shown} records are shown.")
+
+
+def import_backup(context: Context, file: Path) -> None:
+    """Make a new home of a backup."""
+    from unhush.node.maintenance import restore_backup
+
+    path = expanded(file)
+    if not path.is_file():
+        raise WrongUse(f"There is no file {file}.")
+    made = restore_backup(context.config(), path, on_progress=_progress(context))
+    context.emit(
+        {"file": str(path), "blobs": made.blobs},
+        "The home is made. It has no key: it reads and carries. To write again: unhush restore, or unhush device join.",
+    )
+
+
+def _progress(context: Context) -> Callable[[str, int], None]:
+    """A running count on a terminal; silence for programs."""
+    if context.is_json or not is_terminal(sys.stderr):
+        return lambda _what, _count: None
+    return lambda what, count: click.echo(f"\r{count:,} {what} …\x1b[K\r", err=True, nl=False)

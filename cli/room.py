@@ -1,0 +1,179 @@
+"""``storage`` and ``gc``: who takes what of this disk, and making room."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.shown import display_name, time_text
+
+if TYPE_CHECKING:
+    from unhush.node.room import Collected, RoomReport, Storage, Tier
+
+_TIERS: Final = {"OWN": "you", "FOLLOWED": "followed", "NEAR": "two steps away", "STRANGER": "strangers"}
+
+
+@click.command(cls=OurCommand, name="storage")
+@pass_context
+def storage_command(context: Context) -> None:
+    """Say who takes what of this disk, how much they may, and what gc would drop now."""
+    with context.open() as node:
+        storage = node.room.describe()
+    context.emit(_json_of_storage(storage), "\n".join(_lines_of_storage(storage)))
+
+
+@click.command(cls=OurCommand, name="gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--now", is_flag=True, help="What you deleted yourself goes at once, not after thirty days.")
+@pass_context
+def gc_command(context: Context, dry_run: bool, now: bool) -> None:
+    """Drop what has had its time, and make room where somebody takes too much.
+
+    Bodies of deleted records and records that fell out of force go thirty days after gc first saw them, so run it now
+    and then; a running node does so every hour.
+    """
+    with context.open() as node:
+        done = node.room.collect(is_now=now, is_dry=dry_run)
+    context.emit(_json_of_collected(done), "\n".join(_lines_of_collected(done)))
+
+
+# -- text
+
+
+def _lines_of_storage(storage: "Storage") -> list[str]:
+    report = storage.report
+    lines = [
+        f"database   {size(report.database_bytes)}, of which {size(report.free_bytes)} free to be written again",
+        f"media      {size(report.media_bytes)}",
+        f"full text  {size(report.fulltext_bytes)}",
+        f"room       {size(report.growth_bytes)} more; the last {size(report.reserve_bytes)} are for your own posts",
+        "",
+    ]
+    for tier, used in report.tiers.usage.items():
+        lines.append(
+            f"{_TIERS[tier.name]:<16}{_counted(report.tiers.accounts[tier], 'account'):>15}"
+            f"{_counted(used.records, 'record'):>19}{size(used.size_bytes):>12}  {_limit_text(report, tier)}"
+        )
+    if report.largest:
+        lines += ["", "Who takes most (posts, then media):"]
+    for each in report.largest:
+        name = display_name(storage.names.get(each.account), each.account)
+        media = f" + {size(each.media_bytes)}" if each.media_bytes else ""
+        lines.append(f"  {size(each.size_bytes):>10}{media}  {name} · {_TIERS[each.tier.name]} · {each.account}")
+    due = storage.due
+    lines += ["", *_lines_of_collected(due)]
+    return lines
+
+
+def _limit_text(report: "RoomReport", tier: "Tier") -> str:
+    each, together = report.limits.each(tier), report.limits.together(tier)
+    if each is None:
+        return "no limit"
+    media = f" and {size(report.limits.followed_media_bytes)} of media" if tier.name == "FOLLOWED" else ""
+    return f"at most {size(each)}{media} each" + (f", {size(together)} together" if together is not None else "")
+
+
+def _lines_of_collected(done: "Collected") -> list[str]:
+    """What went, or would; one line for each sort."""
+    would = "gc would " if done.is_dry else ""
+    sorts = [
+        (done.erased, f"erase {_counted(done.erased, 'deleted body', 'deleted bodies')}", done.erased_bytes),
+        (done.dropped, f"drop {_counted(done.dropped, 'void record')}", done.dropped_bytes),
+        (done.overdrawn, f"take room back from {_counted(done.overdrawn, 'account')}", done.evicted_bytes),
+        (done.blobs.blocks, f"remove {_counted(done.blobs.blocks, 'file')} of media", done.blobs.size_bytes),
+    ]
+    lines = [f"{would}{what}: {size(taken)}" for count, what, taken in sorts if count]
+    lines = [line if done.is_dry else _past(line) for line in lines]
+    if done.forgotten:
+        lines.append(f"forgot {_counted(done.forgotten, 'account')} of strangers")
+    if done.scrubbed:
+        lines.append(f"overwrote {_counted(done.scrubbed, 'page')} of the database that held what is gone")
+    if not lines:
+        lines.append("gc would find nothing to do." if done.is_dry else "There was nothing to do.")
+    if done.waiting and done.next_ms is not None:
+        lines.append(
+            f"{_counted(done.waiting, 'record')} can still come back and {'waits' if done.waiting == 1 else 'wait'}; "
+            f"the first goes after {time_text(done.next_ms)}"
+        )
+    if done.held_back:
+        lines.append(f"{_counted(done.held_back, 'page')} could not be overwritten while somebody reads; run it again")
+    return lines
+
+
+_PAST: Final = {"erase": "erased", "drop": "dropped", "take": "took", "remove": "removed"}
+
+
+def _past(line: str) -> str:
+    verb, _, rest = line.partition(" ")
+    return f"{_PAST[verb]} {rest}"
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes as people say them."""
+    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if size_bytes >= 2**power:
+            return (
+                f"{size_bytes / 2**power:.1f} {unit}" if size_bytes < 10 * 2**power else f"{size_bytes >> power} {unit}"
+            )
+    return f"{size_bytes} B"
+
+
+# -- JSON
+
+
+def _json_of_storage(storage: "Storage") -> dict[str, Any]:
+    report = storage.report
+    return {
+        "database": report.database_bytes,
+        "free": report.free_bytes,
+        "media": report.media_bytes,
+        "fulltext": report.fulltext_bytes,
+        "room": report.growth_bytes,
+        "reserve": report.reserve_bytes,
+        "tiers": {
+            tier.name.lower(): {
+                "accounts": report.tiers.accounts[tier],
+                "records": used.records,
+                "bytes": used.size_bytes,
+                "most_each": report.limits.each(tier),
+                "most_together": report.limits.together(tier),
+            }
+            for tier, used in report.tiers.usage.items()
+        },
+        "largest": [
+            {
+                "account": str(each.account),
+                "name": storage.names.get(each.account, ""),
+                "tier": each.tier.name.lower(),
+                "bytes": each.size_bytes,
+                "records": each.records,
+                "media": each.media_bytes,
+            }
+            for each in report.largest
+        ],
+        "gc": _json_of_collected(storage.due),
+    }
+
+
+def _json_of_collected(done: "Collected") -> dict[str, Any]:
+    return {
+        "dry_run": done.is_dry,
+        "erased": done.erased,
+        "erased_bytes": done.erased_bytes,
+        "dropped": done.dropped,
+        "dropped_bytes": done.dropped_bytes,
+        "waiting": done.waiting,
+        "next": done.next_ms,
+        "overdrawn": done.overdrawn,
+        "evicted": done.evicted,
+        "evicted_bytes": done.evicted_bytes,
+        "forgotten": done.forgotten,
+        "media_files": done.blobs.blocks,
+        "media_bytes": done.blobs.size_bytes,
+        "scrubbed_pages": done.scrubbed,
+        "held_back_pages": done.held_back,
+    }

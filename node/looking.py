@@ -1,0 +1,122 @@
+"""Looking: every verb of a node that only reads what people wrote. Each is one consistent look at the store."""
+
+from unhush.identity.cid import Cid
+from unhush.node.errors import MalformedCid
+from unhush.node.ids import as_cid
+from unhush.node.marks import fold_name
+from unhush.node.reading import MAX_THREAD, Reader
+from unhush.node.views import Activity, Page, People, Person, Shown, Thread
+from unhush.storage.store import Store
+
+
+class Looking:
+    """The part of a node that reads. Cursors (``before``, ``after``) stay good whatever comes in meanwhile."""
+
+    _store: Store
+
+    def timeline(
+        self,
+        limit: int = 50,
+        before: str | None = None,
+        *,
+        only: str | None = None,
+        of: Cid | str | None = None,
+        in_list: str | None = None,
+    ) -> Page:
+        """Posts and reposts of yourself and the people you follow, newest first, without those you mute or block.
+
+        ``of``: of one account; ``in_list``: of the members of a list. ``only``: "posts", "replies", "articles",
+        "reposts" or "media". Raises ``BadConfig``; ``NotFound`` for a list or a cursor that is none.
+        """
+        with self._store.snapshot() as snapshot:
+            who = as_cid(of) if of is not None else None
+            return Reader(snapshot).timeline(limit, before, only=only, of=who, in_list=in_list)
+
+    def person_posts(
+        self, account: Cid | str, limit: int = 50, before: str | None = None, *, only: str | None = None
+    ) -> Page:
+        return self.timeline(limit, before, only=only, of=account)
+
+    def thread(self, record: Cid | str, limit: int = MAX_THREAD, after: str | None = None) -> Thread:
+        """The conversation a record belongs to; raises ``NotFound``."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).thread(as_cid(record), limit, after)
+
+    def activity(self, limit: int = 50, before: str | None = None) -> Activity:
+        """What others did with you and your records: mentions, replies, reactions, reposts, quotes, follows."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).activity(limit, before)
+
+    def tagged(self, tag: str, limit: int = 50, before: str | None = None) -> Page:
+        """Posts that bear a tag, with or without ``#``, however it is written."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).tagged(tag.strip().removeprefix("#"), limit, before)
+
+    def quotes(self, record: Cid | str, limit: int = 50, before: str | None = None) -> Page:
+        """Posts that quote a record."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).quotes(as_cid(record), limit, before)
+
+    def history(self, record: Cid | str) -> tuple[Shown, ...]:
+        """Every version of a post, oldest first, the one shown now last; raises ``NotFound``, ``RecordDeleted``."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).history(as_cid(record))
+
+    def show(self, record: Cid | str) -> Shown:
+        """One record; raises ``NotFound``."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).show(as_cid(record))
+
+    def raw(self, record: Cid | str) -> bytes:
+        """The entry block of a record, as signed; raises ``NotFound``."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).record(as_cid(record)).block
+
+    def person(self, account: Cid | str) -> Person:
+        """Raises ``NotFound`` for an account nothing is known of and you do not follow."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).person(as_cid(account))
+
+    def account_of(self, who: Cid | str) -> Cid:
+        """The account with an id, or of somebody by what you call them or, if you follow them, by their name.
+
+        Raises ``MalformedCid`` for what is neither.
+        """
+        try:
+            return as_cid(who)
+        except MalformedCid:
+            with self._store.snapshot() as snapshot:
+                found = Reader(snapshot).named().get(fold_name(str(who)))
+            if found is None:
+                raise
+            return found
+
+    def follows(self) -> tuple[Person, ...]:
+        """Everybody you follow."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).follows()
+
+    def follows_of(self, account: Cid | str, limit: int = 50, after: str | None = None) -> People:
+        """Whom somebody follows, as far as that is known here."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).follows_of(as_cid(account), limit, after)
+
+    def followers(self, account: Cid | str, limit: int = 50, after: str | None = None) -> People:
+        """Who follows somebody, as far as that is known here."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).followers(as_cid(account), limit, after)
+
+    def reposters(self, record: Cid | str, limit: int = 50, after: str | None = None) -> People:
+        """Who reposted a record."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).reposters(as_cid(record), limit, after)
+
+    def reactors(self, record: Cid | str, emoji: str, limit: int = 50, after: str | None = None) -> People:
+        """Who reacted to a record with an emoji."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).reactors(as_cid(record), emoji, limit, after)
+
+    def shunned(self) -> tuple[Person, ...]:
+        """Everybody you mute or block."""
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).shunned()

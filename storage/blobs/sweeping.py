@@ -1,0 +1,72 @@
+"""Taking away blobs that no shown record names.
+
+What is named stands in ``BLOB_REFS``; a manifest that is named keeps its
+chunks. A young file stays whatever names it: an import may be under way, and
+its record is written last. A file is looked at and taken away in one step that
+excludes imports, in this process and in others.
+"""
+
+import time
+from dataclasses import dataclass
+
+from unhush.storage.blobs.blobs import Blobs
+from unhush.storage.blobs.folder import DigestFolder
+from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep took away, or would."""
+
+    blocks: int
+    size_bytes: int
+    leftovers: int  # half-written files of killed processes
+
+
+def sweep(blobs: Blobs, txn: Txn, *, older_than_s: float, dry_run: bool, thumbs: DigestFolder | None = None) -> Swept:
+    """Remove what no shown record names and nobody wrote or held on to for ``older_than_s``.
+
+    Whoever attaches a blob has that long to write the record that names it. Small pictures in ``thumbs`` go with what
+    they show. Raises ``BlobsUnusable``.
+    """
+    before_s = time.time() - older_than_s
+    # The chunks of named manifests: the one set that must be in memory, 32 bytes for each 256 KiB kept.
+    chunks: set[bytes] = set()
+    unnamed: list[tuple[bytes, int]] = []
+    for digest, size in blobs.iter_blocks():
+        if _is_named(txn, digest):
+            chunks.update(blobs.find_chunks(digest))
+        else:
+            unnamed.append((digest, size))
+    removed = size_bytes = 0
+    for folder, files in (
+        (blobs.folder, [file for file in unnamed if file[0] not in chunks]),
+        (thumbs, _unnamed_in(thumbs, txn)),
+    ):
+        for digest, size in files:
+            assert folder is not None
+            changed_at_s = folder.changed_at_s(digest)
+            is_old = changed_at_s is not None and changed_at_s < before_s
+            if is_old and (dry_run or folder.remove_old(digest, before_s)):
+                removed += 1
+                size_bytes += size
+    for digest, size in list(blobs.folder.iter_aside()):
+        # What is left of a damaged block is kept while it is wanted and no whole one has come.
+        if blobs.folder.size(digest) is not None or not (digest in chunks or _is_named(txn, digest)):
+            removed += 1
+            size_bytes += size
+            if not dry_run:
+                blobs.folder.remove_aside(digest)
+    leftovers = 0 if dry_run else blobs.folder.sweep_leftovers()
+    return Swept(removed, size_bytes, leftovers)
+
+
+def _unnamed_in(thumbs: DigestFolder | None, txn: Txn) -> list[tuple[bytes, int]]:
+    if thumbs is None:
+        return []
+    return [(digest, thumbs.size(digest) or 0) for digest in thumbs.iter_digests() if not _is_named(txn, digest)]
+
+
+def _is_named(txn: Txn, digest: bytes) -> bool:
+    return any(True for _ in txn.scan(Table.BLOB_REFS, digest))

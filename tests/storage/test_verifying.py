@@ -1,0 +1,81 @@
+"""Signatures checked in workers are judged as in this process, and a worker's end costs time, never a verdict."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.people import NETWORK, Clock, Person
+
+from unhush.identity.entry import UnverifiedEntry, parse_entry
+from unhush.storage.arrivals import Arrival, Batch, Status
+from unhush.storage.kinds import Post
+from unhush.storage.store import Store
+from unhush.storage.verifying import Verifier
+
+
+@pytest.fixture
+def verifier() -> Iterator[Verifier]:
+    made = Verifier(NETWORK, workers=2)
+    yield made
+    made.close()
+
+
+def entries(bob: Person, count: int) -> tuple[list[UnverifiedEntry], list[bool]]:
+    """Some of them badly signed."""
+    written = [bob.write_badly_signed(Post("x")) if number % 7 == 3 else bob.post("x") for number in range(count)]
+    return [parse_entry(each.entry.block) for each in written], [number % 7 != 3 for number in range(count)]
+
+
+def test_workers_judge_as_this_process_does(verifier: Verifier) -> None:
+    parsed, expected = entries(Person("bob", seed=1), 300)
+    verification = verifier.begin(parsed)
+    assert [verification.is_signed(entry) for entry in parsed] == expected
+    alone = Verifier(NETWORK).begin(parsed)
+    assert [alone.is_signed(entry) for entry in parsed] == expected
+
+
+def test_a_worker_that_is_killed_costs_no_verdict(verifier: Verifier) -> None:
+    parsed, expected = entries(Person("bob", seed=1), 300)
+    assert verifier.begin(parsed[:2]).is_signed(parsed[0])  # they run
+    assert verifier._pool is not None
+    for pid in list(verifier._pool._processes):
+        os.kill(pid, signal.SIGKILL)
+    for _ in range(2):
+        verification = verifier.begin(parsed)
+        assert [verification.is_signed(entry) for entry in parsed] == expected
+
+
+def test_a_store_with_workers_takes_in_what_one_without_does(tmp_path: Path) -> None:
+    people = [Person(f"p{number}", seed=number) for number in range(20)]
+    incepts = Batch(tuple(person.incept for person in people), "a test", wanted_only=False)
+    batches = [
+        Batch(
+            tuple(
+                person.write_badly_signed(Post("bad")).arrival if (place + turn) % 5 == 0 else person.post("x").arrival
+                for place, person in enumerate(people)
+            ),
+            "a test",
+            wanted_only=False,
+        )
+        for turn in range(6)
+    ]
+    said = []
+    for workers in (0, 2):
+        home = tmp_path / str(workers)
+        home.mkdir()
+        with Store(home, network=NETWORK, clock_ms=Clock(), verify_workers=workers) as store:
+            store.ingest(incepts)
+            said.append(list(store.ingest_all(batches)))
+    assert said[0] == said[1]
+    statuses = {outcome.status for outcomes in said[0] for outcome in outcomes}
+    assert statuses == {Status.STORED, Status.REJECTED}
+
+
+def test_a_store_of_which_nothing_is_asked_starts_no_process(tmp_path: Path) -> None:
+    bob = Person("bob", seed=1)
+    with Store(tmp_path, network=NETWORK, clock_ms=Clock(), verify_workers=2) as store:
+        store.ingest(Batch((bob.incept, *(each.arrival for each in bob.posts(30))), "a test", wanted_only=False))
+        store.ingest(Batch((Arrival(b"nothing", None),), "a test"))
+        assert store._verifier._pool is None
