@@ -186,7 +186,7 @@ def _parse_pair(pair: Value) -> Header:
 
 def _parse_header(fields: dict[str, Value]) -> Header:
     if not _REQUIRED <= fields.keys() <= _ALLOWED:
-        odd = sorted((_REQUIRED - fields.keys()) | (fields.keys() - _ALLOWED))
+        odd = sorted((_REQUIRED - fields.keys()) | (fields.keys() - _ALLOWED), key=str)  # of a damaged row, any type
         raise MalformedEntry(f"missing or unknown header fields: {', '.join(map(repr, odd))[:200]}")
     match fields:
         case {

@@ -264,7 +264,8 @@ class Environment:
         for _ in range(_BEGIN_TRIES):
             place = self._gate.enter()
             try:
-                self._check_map()
+                if self._lost_map:
+                    self._check_map()
                 return self._env.begin(write=is_write), place
             except lmdb.MapResizedError:
                 self._gate.leave(place)

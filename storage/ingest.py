@@ -227,6 +227,8 @@ class Door:
         held = journal.find_record_by_cid(txn, entry.cid)
         aid = journal.last_aid(txn) + 1
         if held is not None:
+            if erasing.is_erased(txn, held):  # maybe since it was begun
+                return Outcome(Status.KNOWN, entry.cid, held.aid)
             if held.body is not None or item.fields is None:
                 if says_more(item, held):
                     journal.mark_malformed(txn, held)

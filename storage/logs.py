@@ -75,8 +75,9 @@ def iter_aids(txn: Txn, log: bytes, seq: int) -> Iterator[int]:
     shown = find_slot(txn, log, seq)
     if shown is not None:
         yield shown.aid
-    for _, aid in txn.scan(Table.FORKS, log + pack_u64(seq)):
-        yield int.from_bytes(aid, "big")
+    if has_beside(txn, log):
+        for _, aid in txn.scan(Table.FORKS, log + pack_u64(seq)):
+            yield int.from_bytes(aid, "big")
 
 
 def find_head(txn: Txn, log: bytes) -> Slot | None:

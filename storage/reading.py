@@ -8,6 +8,8 @@ Of deleted and hidden records none is listed.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.storage import (
@@ -42,6 +44,9 @@ from unhush.storage.records import Record
 from unhush.storage.shunned import Shun
 from unhush.storage.timeline import MAIN_SHELVES, Position, Shelf
 from unhush.storage.transaction import Txn
+
+# Rows that are read together; a page is two of these, and who looks at one record only pays for few others.
+_CHUNK: Final = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,17 +303,18 @@ class Reading:
     # -- from local numbers to records
 
     def _records(self, positions: Iterator[Position]) -> Iterator[tuple[Position, Record]]:
-        for position in positions:
-            record = serving.find_record(self._txn, position.aid)
-            if record is not None:
-                yield position, record
+        while chunk := list(islice(positions, _CHUNK)):
+            found = serving.find_records(self._txn, [position.aid for position in chunk])
+            for position, record in zip(chunk, found, strict=True):
+                if record is not None:
+                    yield position, record
 
     def _placed(self, places: Iterator[tuple[Place, int]]) -> Iterator[tuple[Place, Record]]:
-        for place, aid in places:
-            record = serving.find_record(self._txn, aid)
-            if record is not None:
-                yield place, record
+        while chunk := list(islice(places, _CHUNK)):
+            found = serving.find_records(self._txn, [aid for _, aid in chunk])
+            for (place, _), record in zip(chunk, found, strict=True):
+                if record is not None:
+                    yield place, record
 
     def _held(self, aids: Iterator[int]) -> list[Record]:
-        found = (serving.find_record(self._txn, aid) for aid in aids)
-        return [record for record in found if record is not None]
+        return [record for record in serving.find_records(self._txn, list(aids)) if record is not None]

@@ -42,9 +42,8 @@ class Record:
     @staticmethod
     def of(aid: int, entry: Entry, body: bytes | None, body_state: BodyState, seen_at_ms: int) -> "Record":
         """As the constructor, for an entry that is parsed already."""
-        made = Record(aid, entry.block, body, body_state, seen_at_ms)
-        made.__dict__["entry"] = entry  # where the cached properties keep what they found
-        made.__dict__["cid"] = entry.cid
+        made = _make(aid, entry.block, body, body_state, seen_at_ms)
+        made.__dict__.update(entry=entry, cid=entry.cid)  # where the cached properties keep what they found
         return made
 
     @cached_property
@@ -75,15 +74,25 @@ class Record:
         return _HEAD.pack(self.body_state, self.seen_at_ms, len(self.block)) + self.block + (self.body or b"")
 
 
+def _make(aid: int, block: bytes, body: bytes | None, body_state: BodyState, seen_at_ms: int) -> Record:
+    """As the constructor, in half the time: rows are read by the thousand."""
+    made = object.__new__(Record)
+    made.__dict__.update(aid=aid, block=block, body=body, body_state=body_state, seen_at_ms=seen_at_ms)
+    return made
+
+
+_STATES: Final = tuple(BodyState)
+
+
 def unpack_record(aid: int, row: bytes) -> Record:
     """Read a journal row; raises ``DamagedRow``."""
     try:
         state, seen_at_ms, length = _HEAD.unpack_from(row)
-        body_state = BodyState(state)
-    except (struct.error, ValueError) as exc:
+        body_state = _STATES[state]
+    except (struct.error, IndexError) as exc:
         raise DamagedRow(aid, "is damaged") from exc
     end = _HEAD.size + length
     if len(row) < end:
         raise DamagedRow(aid, "is cut short")
     body = row[end:] if body_state is BodyState.PRESENT else None
-    return Record(aid, row[_HEAD.size : end], body, body_state, seen_at_ms)
+    return _make(aid, row[_HEAD.size : end], body, body_state, seen_at_ms)

@@ -20,7 +20,7 @@ from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.identity.codec import decode_stored
-from unhush.identity.entry import check_body, stored_entry
+from unhush.identity.entry import check_body, parse_entry
 from unhush.identity.errors import IdentityError
 from unhush.storage import journal
 from unhush.storage.arrivals import Arrival, Batch, Status
@@ -35,6 +35,8 @@ from unhush.storage.store import Store
 from unhush.storage.transaction import Txn
 
 _STAGING: Final = "repair.new"
+# The full-text index: it is made anew by whoever searches.
+_SEARCH: Final = "search"
 # Records for one commit.
 STEP: Final = 1_000
 # What is nobody else's business has no proof, and no other copy: it is taken over as it is.
@@ -77,6 +79,7 @@ def repair(
                 kept, refused = _fill(staging, salvage, network, on_progress)
             _take_over(staging / "store", salvage, network)
             aside = _swap(folder, staging / "store")
+            shutil.rmtree(home / _SEARCH, ignore_errors=True)  # it knows records by their old numbers
         except OSError as exc:
             raise StoreFull(f"{home} has no room for the new database, or cannot be written: {exc.strerror}") from exc
         finally:
@@ -138,7 +141,7 @@ def _sound(aid: int, row: bytes) -> Record | None:
     """The record in a row; without its body if only that is damaged, None if it is none."""
     try:
         record = unpack_record(aid, row)
-        header = stored_entry(record.block).header
+        header = parse_entry(record.block).header
     except (DamagedRow, IdentityError):
         return None
     if record.body is None:

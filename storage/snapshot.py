@@ -135,10 +135,13 @@ class Snapshot(Reading):
         size = 0
         below: int | None = None
         for slot in logs.iter_slots_down(self._txn, log, high) if log is not None else ():
-            is_next = slot.seq >= low and below in (None, slot.seq)
-            record = serving.find_record(self._txn, slot.aid) if is_next else None
-            if record is None:
+            if slot.seq < low or below not in (None, slot.seq):
                 break
+            record = serving.find_record(self._txn, slot.aid)
+            if record is None:
+                if found:
+                    break
+                continue  # the run begins below what the disk has damaged
             record = self.withheld(record)
             size += len(record.block) + len(record.body or b"")
             if found and size > max_bytes:

@@ -10,13 +10,12 @@ merged while they are read; they share their positions and so their cursors.
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from heapq import merge
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
-from unhush.storage.errors import NotFound
+from unhush.storage.errors import NotFound, StoreUnreadable
 from unhush.storage.kinds import Post
 from unhush.storage.logs import pack_u32
 from unhush.storage.records import Record
@@ -43,8 +42,7 @@ MAIN_SHELVES: Final = (Shelf.POSTS, Shelf.REPLIES, Shelf.ARTICLES, Shelf.REPOSTS
 _SHELF_BYTE: Final = {shelf: bytes([shelf]) for shelf in Shelf}
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """A place in a timeline; its text form is the cursor people and pages hand back."""
 
     shown_at_ms: int
@@ -76,7 +74,10 @@ def pack_position(record: Record) -> bytes:
 
 
 def unpack_position(packed: bytes) -> Position:
-    return Position(*_PACKED.unpack(packed))
+    try:
+        return Position._make(_PACKED.unpack(packed))
+    except struct.error as exc:
+        raise StoreUnreadable("a row of an index is damaged; mend it with: unhush index rebuild") from exc
 
 
 def aid_at(packed: bytes) -> int:

@@ -9,6 +9,8 @@ from unhush.storage.schema import Table
 
 # Rows of one table that wait in memory: more gain nothing, and a rebuild would gather everything there is.
 _MOST_GATHERED: Final = 50_000
+# Scanned again for nearly every row that is put: nothing would be gathered.
+_AT_ONCE: Final = frozenset((Table.RUNS,))
 
 
 class Txn:
@@ -35,10 +37,19 @@ class Txn:
                 return value
         return cast("bytes | None", self.raw.get(key, db=self._dbs[table]))
 
+    def get_many(self, table: Table, keys: list[bytes]) -> dict[bytes, bytes]:
+        """The rows there are of these, in one go."""
+        self._flush(table)
+        with self.raw.cursor(self._dbs[table]) as cursor:
+            return dict(cast("list[tuple[bytes, bytes]]", cursor.getmulti(keys)))
+
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         gathered = self._gathered.get(table)
         if gathered is None:
-            self._gathered[table] = {key: value}
+            if table in _AT_ONCE:
+                self.raw.put(key, value, db=self._dbs[table])
+            else:
+                self._gathered[table] = {key: value}
             return
         gathered[key] = value
         if len(gathered) >= _MOST_GATHERED:
@@ -52,6 +63,7 @@ class Txn:
     def clear(self, table: Table) -> None:
         """Drop every row of a table."""
         self._gathered.pop(table, None)
+        self.memo.clear()
         self.raw.drop(self._dbs[table], delete=False)
 
     def flush(self) -> None:
@@ -106,13 +118,12 @@ class Txn:
         self._flush(table)
         bound = before if before is not None else _after(prefix)
         with self.raw.cursor(self._dbs[table]) as cursor:
-            placed = cursor.prev() if bound is not None and cursor.set_range(bound) else cursor.last()
-            while placed:
-                key, value = cast("tuple[bytes, bytes]", cursor.item())
+            if not (cursor.prev() if bound is not None and cursor.set_range(bound) else cursor.last()):
+                return
+            for key, value in cast("Iterator[tuple[bytes, bytes]]", cursor.iterprev()):
                 if not key.startswith(prefix):
                     return
                 yield key, value
-                placed = cursor.prev()
 
 
 def _after(prefix: bytes) -> bytes | None:

@@ -14,6 +14,7 @@ from unhush.storage.errors import HomeInUse, StoreDamaged, StoreFull
 from unhush.storage.folds import FOLDS, Fold
 from unhush.storage.pages import Walk, check_pages, is_readable_here
 from unhush.storage.rebuilding import rebuild
+from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
 Progress = Callable[[int], None]
@@ -66,6 +67,10 @@ def _open_unread(folder: Path) -> lmdb.Environment:
         return lmdb.open(str(folder), lock=False, **how)
 
 
+# Everything a rebuild makes: what people see, and the count of who takes what.
+_REBUILT: Final = (*FOLDS, Fold("usage", (Table.USAGE,), "bytes and records of each account"))
+
+
 def _retried(look: Callable[[], Walk]) -> Walk:
     for _ in range(_TRIES - 1):
         try:
@@ -87,10 +92,10 @@ def find_stale(environment: Environment, home: Path, network: str, on_progress: 
         copy = Environment(staging, network=network)
         try:
             with copy.read() as txn:
-                before = {fold.name: _digest(txn, fold) for fold in FOLDS}
+                before = {fold.name: _digest(txn, fold) for fold in _REBUILT}
             copy.run(lambda txn: rebuild(txn, on_progress))
             with copy.read() as txn:
-                return [fold.name for fold in FOLDS if _digest(txn, fold) != before[fold.name]]
+                return [fold.name for fold in _REBUILT if _digest(txn, fold) != before[fold.name]]
         finally:
             copy.close()
     finally:

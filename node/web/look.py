@@ -28,6 +28,18 @@ MAX_POST_BYTES: Final = 49_152
 MAX_PROFILE_NAME: Final = 200
 MAX_BIO: Final = 5_000
 MAX_PETNAME: Final = 60
+# What one press says, and what else the page offers; a post can be reacted to with any emoji.
+LIKE: Final = "❤️"
+FEELINGS: Final = (
+    ("👍", "Thumbs up"),
+    ("😂", "Laughing"),
+    ("😮", "Surprised"),
+    ("😢", "Sad"),
+    ("🎉", "Celebrating"),
+    ("🙏", "Thankful"),
+    ("🤔", "Thinking"),
+    ("🔥", "Fire"),
+)
 # Fewer than a post can carry: the form stays short, and the command line takes all eight.
 PICTURE_ROWS: Final = 4
 MAX_ALT: Final = 1_000
@@ -60,6 +72,8 @@ class Look:
             max_alt=MAX_ALT,
             picture_rows=PICTURE_ROWS,
             body=body,
+            like=LIKE,
+            feelings=FEELINGS,
             dial=dial,
             full_time=moments.full_text,
             machine_time=moments.machine_text,

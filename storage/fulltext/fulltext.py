@@ -80,7 +80,8 @@ class FullText:
 
     def behind(self) -> int:
         """Records and changes the index has not seen yet, at most."""
-        with self._reading, self._environment.read() as txn:
+        # In the order of a search: the store's map grows only between snapshots, and nobody may wait for the other.
+        with self._environment.read() as txn, self._reading:
             try:
                 with self._opened() as engine:
                     place = engine.place() if engine is not None else START
@@ -204,7 +205,7 @@ class FullText:
             self._folder.remove_all_but(None)
 
     def size_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._folder.files())
+        return self._folder.size_bytes()
 
     def check(self) -> Checked:
         """Compare the index with what is shown, post by post; raises ``HomeInUse``, ``SearchIndexDamaged``."""

@@ -33,9 +33,9 @@ from unhush.storage.reading import Reading
 from unhush.storage.records import Record
 from unhush.storage.transaction import Txn
 
-# Records the index has not seen that one search looks through itself: 20 ms.
-MOST_LATE: Final = 500
-# The newest matches that are compared to find the best: 30 ms.
+# Records the index has not seen that one search looks through itself: 25 ms.
+MOST_LATE: Final = 300
+# The newest matches that are compared to find the best: 20 ms.
 MOST_RANKED: Final = 1_000
 # A search that finds nothing to show stops here, and says how far it came.
 MOST_S: Final = 2.0

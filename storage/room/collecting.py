@@ -37,6 +37,8 @@ MAX_CANDIDATES: Final = 200_000
 # A file that no record names yet may belong to a post that is being written: whoever attaches it has a day.
 YOUNG_S: Final = 24 * 60 * 60.0
 
+_SCRUB_DUE: Final = b"scrub-due"  # in META: something was dropped since the files were last scrubbed
+
 
 @dataclass(slots=True)
 class Collected:
@@ -108,11 +110,20 @@ class Collector:
         self._in_slices(liftable, floors.lift_floor, pause)
         with self._environment.read() as txn:
             done.blobs = self._sweep(txn, is_dry=False)
-        if done.erased or done.dropped or done.evicted or is_now:
-            self._purge()
-            scrubbed = scrub(self._environment, pause=pause)
-            done.scrubbed, done.held_back = scrubbed.pages, scrubbed.held_back
+        with self._environment.read() as txn:
+            is_due = txn.get(Table.META, _SCRUB_DUE) is not None
+        if is_due or is_now:
+            self._scrub(done, pause)
         return done
+
+    def _scrub(self, done: Collected, pause: Callable[[], None]) -> None:
+        """Take what is gone out of the files too; what a reader holds back is done in a later round."""
+        is_purged = self._purge()
+        scrubbed = scrub(self._environment, pause=pause)
+        done.scrubbed, done.held_back = scrubbed.pages, scrubbed.held_back
+        if is_purged and not scrubbed.held_back:
+            with self._environment.write() as txn:
+                txn.delete(Table.META, _SCRUB_DUE)
 
     # -- deleted and void records
 
@@ -147,6 +158,7 @@ class Collector:
             elif not self._drop_void(txn, record):
                 return
             txn.delete(Table.GRACE, candidate.cid.digest)
+            txn.put(Table.META, _SCRUB_DUE, b"")
             _count(done, candidate)
             return
         # A clock that once ran ahead must not keep anything for longer.
@@ -186,6 +198,7 @@ class Collector:
         while not is_over:
             with self._environment.write() as txn:
                 is_over = _for_a_while(eviction.iter_steps(txn))
+                txn.put(Table.META, _SCRUB_DUE, b"")
             pause()
         done.evicted += eviction.records
         done.evicted_bytes += eviction.size_bytes

@@ -165,7 +165,8 @@ def _size_of(item: Item) -> int:
 def _why(tier: Tier, *, is_pool: bool) -> str:
     if is_pool:
         return f"over quota: the room for all {_MANY[tier]} together is full"
-    return f"over quota: there is no more room for {_FEW[tier]}"
+    hint = "" if tier is Tier.FOLLOWED else "; follow the account to have more of it"
+    return f"over quota: there is no more room for {_FEW[tier]}{hint}"
 
 
 def _refuse(items: list[Item], why: str, outcomes: dict[int, Outcome]) -> list[Item]:

@@ -69,13 +69,18 @@ def _find_least_recent(txn: Txn, circles: Circles, tier: Tier, excess: int) -> I
     seen = sorted(
         (_last_seen(txn, account), account, used.size_bytes)
         for account, used in usage.iter_usage(txn)
-        if circles.tier_of(account) == tier
+        # Of people two steps away the operations stay: who has nothing else can give nothing back.
+        if circles.tier_of(account) == tier and (tier is Tier.STRANGER or _has_records(txn, account))
     )
     for _, account, size in seen:
         if excess <= 0:
             return
         excess -= size
         yield Overdrawn(account, tier, size, is_whole=True)
+
+
+def _has_records(txn: Txn, account: Cid) -> bool:
+    return any(logs.find_head(txn, log) is not None for _, _, log in logs.iter_logs(txn, account))
 
 
 def _last_seen(txn: Txn, account: Cid) -> int:

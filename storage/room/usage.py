@@ -38,6 +38,7 @@ def add(txn: Txn, account: bytes, bytes_delta: int, records_delta: int) -> None:
     for key in (account, _ALL):
         size, records = _find(txn, key)
         size, records = size + bytes_delta, records + records_delta
+        _known(txn)[key] = Usage(max(size, 0), records)
         if records > 0:
             txn.put(Table.USAGE, key, _ROW.pack(max(size, 0), records))
         elif txn.get(Table.USAGE, key) is not None:
@@ -84,5 +85,18 @@ def iter_usage(txn: Txn) -> Iterator[tuple[Cid, Usage]]:
 
 
 def _find(txn: Txn, key: bytes) -> Usage:
-    row = txn.get(Table.USAGE, key)
-    return Usage(*_ROW.unpack(row)) if row is not None else NOTHING
+    known = _known(txn)
+    found = known.get(key)
+    if found is None:
+        row = txn.get(Table.USAGE, key)
+        found = known[key] = Usage(*_ROW.unpack(row)) if row is not None else NOTHING
+    return found
+
+
+def _known(txn: Txn) -> dict[bytes, Usage]:
+    """What was asked for or counted in this transaction: each run of records that comes asks twice and counts once."""
+    known: dict[bytes, Usage] = txn.memo.setdefault(_MEMO, {})
+    return known
+
+
+_MEMO: Final = "usage"

@@ -17,7 +17,7 @@ from tests.node.web.payloads import PAYLOADS
 
 from unhush.identity.cid import Cid
 from unhush.node import Config, Node, found_account
-from unhush.node.views import PeerInfo, ReplyRef
+from unhush.node.views import Concern, PeerInfo, QuoteRef, ReactionCount, ReplyRef, Tally
 from unhush.node.web import WebServer
 
 HERE = Path(__file__).parent
@@ -66,6 +66,7 @@ class Sample:
     node: FakeNode
     thread: Cid
     person: Cid
+    own: Cid
 
 
 def sample() -> Sample:
@@ -82,12 +83,22 @@ def sample() -> Sample:
     )
     false = node.meet("false", "Ιnes Lind", followed=False)
     node.hears(false, "Send me your words.", NOON_MS - 50_000, reply=ReplyRef(root.id, root.id, ines, ines))
-    node.hears(ME, "I sat on the chair.", NOON_MS - 40_000, reply=ReplyRef(root.id, root.id, ines, ines))
+    own = node.hears(ME, "I sat on the chair.", NOON_MS - 40_000, reply=ReplyRef(root.id, root.id, ines, ines))
+    node.hears(ines, "Of course.", NOON_MS - 35_000, reply=ReplyRef(root.id, own.id, ines, ME), tags=("hut",))
+    node.edit(own.id, "I sat on the chair. It held.")
+    reactions = (ReactionCount("❤️", 3, True), ReactionCount("🌊", 12, False))
+    node.hears(mara, "Look at this.", NOON_MS - 30_000, quote=QuoteRef(root.id, ines), quoted=root)
+    node.hears(ines, "All of it.", NOON_MS - 20_000, tally=Tally(3, 2, 1, reactions, True))
+    node.hears(mara, "", NOON_MS - 10_000, kind="repost", target=root.id, reposted=root)
+    node.concerns = [
+        Concern(node.hears(ines, "", NOON_MS, kind="react", emoji="🌊", target=own.id), ("reaction",), own),
+        Concern(node.hears(ines, "Did it?", NOON_MS, reply=ReplyRef(root.id, own.id, ines, ME)), ("reply",), own),
+    ]
     node.addresses = [
         PeerInfo(f"/ip4/192.0.2.{number}/tcp/4470/p2p/{PEER}", str(number), number < 4, number == 2)
         for number in range(1, 9)
     ]
-    return Sample(node, root.id, mara)
+    return Sample(node, root.id, mara, own.id)
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +115,9 @@ def pages_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) ->
     paths = {
         "home": "/", "thread": f"/post/{world.thread}", "person": f"/person/{world.person}", "people": "/people",
         "network": "/network", "write": "/write", "profile": "/profile", "lost": "/nothing",
+        "activity": "/activity", "own": f"/post/{world.own}", "edit": f"/post/{world.own}/edit",
+        "delete": f"/post/{world.own}/delete", "history": f"/post/{world.own}/history", "tag": "/tag?name=hut",
+        "crowd": f"/person/{world.person}/followers",
     }  # fmt: skip
     with WebServer(world.node, clock_ms=lambda: NOON_MS) as server:
         pages = [{"name": name, "path": path} for name, path in paths.items()]

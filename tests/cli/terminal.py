@@ -19,8 +19,8 @@ PATIENCE_S: Final = 60.0
 _PROGRAM: Final = """
 from unhush.node.config import Config
 from unhush.storage.keyfile import Sealing
-*others, _ = Config.__init__.__defaults__
-Config.__init__.__defaults__ = (*others, Sealing(1, 8192))
+usual = Config.__init__.__defaults__
+Config.__init__.__defaults__ = tuple(Sealing(1, 8192) if isinstance(value, Sealing) else value for value in usual)
 from unhush.cli.main import main
 main()
 """

@@ -194,6 +194,23 @@ OFFLINE = {
     "show raw": ["show", "{record}", "--raw"],
     "follow": ["follow", NOBODY],
     "unfollow": ["unfollow", NOBODY],
+    "quote": ["quote", "{record}", "hello"],
+    "edit": ["edit", "{record}", "hello again"],
+    "history": ["history", "{record}"],
+    "repost": ["repost", "{record}"],
+    "unrepost": ["unrepost", "{record}"],
+    "react": ["react", "{record}", "🌊"],
+    "unreact": ["unreact", "{record}"],
+    "delete": ["delete", "{record}"],
+    "activity": ["activity"],
+    "tag": ["tag", "sea"],
+    "mute": ["mute", NOBODY],
+    "unmute": ["unmute", NOBODY],
+    "block": ["block", "--public", NOBODY],
+    "unblock": ["unblock", NOBODY],
+    "follows": ["follows"],
+    "followers": ["followers"],
+    "list": ["list", "create", "sea"],
     "profile set": ["profile", "set", "--bio", "x"],
     "profile show": ["profile", "show"],
     "peers": ["peers"],
@@ -202,6 +219,10 @@ OFFLINE = {
     "export": ["export", "car", "{file}"],
     "import": ["import", "car", "{file}"],
     "verify": ["verify"],
+    "verify deep": ["verify", "--deep"],
+    "backup": ["backup", "{new}.tar"],
+    "compact": ["compact"],
+    "index": ["index", "rebuild"],
     "id show": ["id", "show", "--qr"],
     "id check": ["id", "check", "--words-from", "{copy}"],
     "device list": ["device", "list"],
@@ -210,7 +231,7 @@ OFFLINE = {
 # These ask peers for something first.
 ONLINE = {"run", "restore", "rotate"}
 NETWORK_MODULES = {"libp2p", "aiohttp", "trio", "multiaddr"}
-INDEPENDENT_CHECK = {"import", "verify"}  # read CIDs with somebody else's library too, on purpose
+INDEPENDENT_CHECK = {"import", "verify deep"}  # read CIDs with somebody else's library too, on purpose
 
 _RUN_AND_LIST = """
 import sys

@@ -69,8 +69,9 @@ def test_another_process_may_use_the_home_at_the_same_time(home: Home) -> None:
         writer.say("go")
         written = writer.finish()
 
-    assert len(written) == 3
-    assert home.store.last_aid() == home.first.aid + 3
+    own = {line.split()[1] for line in written if line.startswith("own ")}
+    assert len(own) >= 3
+    assert own <= {str(cid) for cid in cids_held(home.store)}
 
 
 def test_a_home_of_another_network_is_refused_and_left_as_it_was(tmp_path: Path, clock: Clock) -> None:
@@ -174,15 +175,23 @@ def grow_over(store: Store, posts: int, person: Person) -> None:
         ingest(store, *arrivals_of([person.post("x" * 40_000) for _ in range(20)]))
 
 
-def test_a_new_home_maps_little_and_grows_before_it_is_full(store: Store, known_bob: Person) -> None:
-    before = info(store)["map_size"]
+def test_a_new_home_maps_little(store: Store) -> None:
+    assert info(store)["map_size"] <= 256 * MIB
 
-    for _ in range(5):
-        grow_over(store, 50, known_bob)
 
-    assert before <= 256 * MIB
-    assert info(store)["map_size"] == 2 * before
-    assert (info(store)["last_pgno"] + 1) * 4096 < before  # long before it had to
+def test_the_map_grows_before_it_is_full(
+    tmp_path: Path, clock: Clock, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 8 * MIB)
+    monkeypatch.setattr(environment, "HEAD_ROOM_BYTES", 3 * MIB)
+    with open_home(tmp_path, clock) as store:
+        ingest(store, bob.incept)
+        before = info(store)["map_size"]
+
+        grow_over(store, 8, bob)
+
+        assert info(store)["map_size"] == 2 * before
+        assert (info(store)["last_pgno"] + 1) * 4096 < before  # long before it had to
 
 
 def test_a_transaction_that_does_not_fit_is_done_again_in_a_larger_map(
@@ -281,7 +290,7 @@ def test_another_process_grows_the_database_and_this_one_follows(
     with open_home(tmp_path / "home", clock) as store:
         home = Home(store, Person("Ann", seed=1, clock_ms=clock), clock)
         before = info(store)["map_size"]
-        with child("tests.support.writer", str(store.home), "7", "ingest=2000") as writer:
+        with child("tests.support.writer", str(store.home), "7", "ingest=600") as writer:
             assert writer.line() == "ready"
             writer.say("go")
             written = writer.finish()

@@ -480,3 +480,24 @@ def test_full_text_looks_again_at_what_changes_without_a_new_number(home: Home, 
     assert read() == {"original", "other"}
     ingest(home.store, bob.revoke(bob.key, post.entry))  # everything after the first post is void
     assert read() == {"original"}
+
+
+def test_a_follow_that_ends_within_a_batch_ends_for_what_follows_in_it(
+    tmp_path: Path, clock: Clock, bob: Person
+) -> None:
+    ann = Person("Ann", seed=1, clock_ms=clock)
+    phone, add = bob.add_device()
+    follow = ann.write(Follow(bob.account))
+    with open_home(tmp_path, clock) as store:
+        store.adopt_account(ann.account, bob.key)
+        ingest(store, ann.incept, bob.incept, add, follow.arrival, bob.post("before").arrival)
+        assert ask(store, lambda snapshot: snapshot.home()) == ["before"]
+
+        ingest(
+            store,
+            bob.post("in between").arrival,
+            ann.write(Delete(follow.cid)).arrival,
+            bob.write(Post("after"), by=phone).arrival,
+        )
+
+        assert ask(store, lambda snapshot: snapshot.home()) == []

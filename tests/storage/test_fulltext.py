@@ -448,6 +448,23 @@ def test_one_indexes_at_a_time_and_all_may_search(home: Home) -> None:
     assert home.store.fulltext.behind() == 0
 
 
+def test_an_index_that_was_dropped_is_made_anew(home: Home) -> None:
+    index = home.store.fulltext
+    assert index.size_bytes() == 0
+    home.post("word")
+    catch_up(home.store)
+    assert index.size_bytes() > 0
+
+    index.drop()
+
+    assert index.size_bytes() == 0
+    assert index.purge()
+    assert index.check() == fulltext.Checked(0, home.store.last_aid(), ())
+    assert found_texts(home.store, "word") == ["word"]
+    catch_up(home.store)
+    assert index.check() == fulltext.Checked(1, 0, ())
+
+
 def test_one_follows_at_a_time(home: Home) -> None:
     index = home.store.fulltext
     assert not index.is_followed()
@@ -553,7 +570,7 @@ def test_an_indexer_that_is_killed_loses_nothing(home: Home) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_an_indexer_that_is_killed_many_times_loses_nothing(home: Home) -> None:
-    kill_while_indexing(home.store, home, times=60, posts=400)
+    kill_while_indexing(home.store, home, times=30, posts=300)
 
 
 def test_a_full_disk_stops_indexing_and_nothing_else(tmp_path: Path, clock: Clock) -> None:
@@ -561,7 +578,7 @@ def test_a_full_disk_stops_indexing_and_nothing_else(tmp_path: Path, clock: Cloc
     with open_home(tmp_path / "home", clock) as store:
         home = Home(store, Person("Ann", seed=1, clock_ms=clock), clock)
         home.publish(
-            *(Post(f"word {number} " + " ".join(f"w{number}x{each}" for each in range(60))) for number in range(400))
+            *(Post(f"word {number} " + " ".join(f"w{number}x{each}" for each in range(100))) for number in range(200))
         )
     said = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path / "home"), "tests"],
@@ -569,7 +586,7 @@ def test_a_full_disk_stops_indexing_and_nothing_else(tmp_path: Path, clock: Cloc
         env={**os.environ, "PYTHONPATH": f"src{os.pathsep}."},
         check=False,
     )
-    assert said.stdout.splitlines() == [b"full", b"found 400", b"caught up", b"found 400"], said.stderr
+    assert said.stdout.splitlines() == [b"full", b"found 200", b"caught up", b"found 200"], said.stderr
 
 
 FULL = """

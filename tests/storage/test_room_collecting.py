@@ -1,5 +1,6 @@
 """gc: what was taken back and what fell out of force goes, in its time, from the tables and from the file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -10,6 +11,7 @@ from unhush.identity.cid import Cid
 from unhush.storage.arrivals import Arrival, Status
 from unhush.storage.kinds import Delete, Edit, Follow, Post, Profile
 from unhush.storage.records import BodyState, Record
+from unhush.storage.room import collecting, scrubbing
 from unhush.storage.room.tiers import DAY_MS
 from unhush.storage.room.usage import Usage, size_of
 from unhush.storage.schema import Table
@@ -357,6 +359,41 @@ def test_pages_that_an_open_snapshot_reads_are_left_until_it_is_closed(home: Hom
     assert still.body == secret.body
     assert done.held_back == 0
     assert files_with(home.store.home, b"s3cr3t") == []
+
+
+class Ended(Exception):
+    """A round is ended from outside."""
+
+
+def test_a_round_that_ends_anywhere_harms_nothing_and_the_next_goes_on(
+    home: Home, clock: Clock, known_bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "SLICE_S", 0.0)  # one record at a time
+    monkeypatch.setattr(scrubbing, "SLICE_S", 0.0)
+    kept, gone = known_bob.posts(6, "kept"), known_bob.posts(6, "gone g0ne")
+    ingest(home.store, *arrivals_of([*kept, *gone]), *(known_bob.write(Delete(each.cid)).arrival for each in gone))
+    home.store.collect()
+    clock.advance(GRACE_MS)
+    erased = rounds = 0
+    while erased < len(gone) or files_with(home.store.home, b"g0ne"):
+        rounds += 1
+        steps = iter(range(min(rounds, 3)))
+
+        def pause(steps: Iterator[int] = steps) -> None:
+            if next(steps, None) is None:
+                raise Ended
+
+        try:
+            erased += home.store.collect(pause=pause if rounds < 8 else lambda: None).erased
+        except Ended:
+            with home.store.snapshot() as snapshot:
+                erased = sum(record.body is None for record in snapshot.rows(0))
+        assert is_sound(home.store)
+        assert_counted_and_rebuildable(home.store)
+        assert rounds < 20
+
+    assert rounds > 2
+    assert posts_of(home.store, known_bob) == [f"kept {number}" for number in range(6)]
 
 
 # -- random lives

@@ -95,7 +95,9 @@ def test_a_stranger_has_room_for_little_and_what_is_refused_is_nobodys_fault(hom
 
     refused = [outcome for outcome in outcomes if outcome.status is not Status.STORED]
     assert {outcome.status for outcome in refused} == {Status.IGNORED}
-    assert {outcome.error for outcome in refused} == {"over quota: there is no more room for a stranger"}
+    assert {outcome.error for outcome in refused} == {
+        "over quota: there is no more room for a stranger; follow the account to have more of it"
+    }
     assert SMALL.stranger_bytes - 2_000 < used(home.store, bob) <= SMALL.stranger_bytes
     assert_counted_and_rebuildable(home.store)
 
@@ -258,6 +260,33 @@ def test_of_whoever_writes_too_much_the_oldest_goes_and_what_still_acts_stays(
     assert wanted[0][0] == 0  # what was evicted is not asked for
     assert {outcome.status for outcome in ingest(home.store, log[0].arrival)} == {Status.IGNORED}
     assert is_sound(home.store)
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_of_people_two_steps_away_those_heard_of_least_recently_go_and_who_may_speak_for_them_stays(
+    home: Home, clock: Clock
+) -> None:
+    friend = Person("Friend", seed=31, clock_ms=clock)
+    theirs = [Person(f"N{seed}", seed=2_000 + seed, clock_ms=clock) for seed in range(12)]
+    home.publish(Follow(friend.account))
+    ingest(home.store, friend.incept, *(friend.write(Follow(each.account)).arrival for each in theirs))
+    for person in theirs:
+        clock.advance(1_000)
+        ingest(home.store, person.incept, *arrivals_of(long_posts(person, 31)))
+    before = [used(home.store, person) for person in theirs]
+
+    collected = home.store.collect()
+
+    after = [used(home.store, person) for person in theirs]
+    assert sum(before) > SMALL.near_together_bytes * 7 // 8
+    assert sum(after) <= SMALL.near_together_bytes * 3 // 4
+    emptied = sum(now < 2_000 for now in after)
+    assert emptied > 0
+    assert [now == then for now, then in zip(after, before, strict=True)] == [False] * emptied + [True] * (12 - emptied)
+    assert collected.forgotten == 0
+    with home.store.snapshot() as snapshot:
+        assert all(snapshot.account(person.account) is not None for person in theirs)
+    assert home.store.collect().evicted == 0
     assert_counted_and_rebuildable(home.store)
 
 

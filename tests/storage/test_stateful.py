@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -332,6 +333,28 @@ class Life(RuleBasedStateMachine):
     def _open_again(self) -> None:
         self.store.close()
         self.store = self.home.store = self.stack.enter_context(open_home(self.path, self.clock))
+
+
+@pytest.mark.parametrize("order", range(3))
+@pytest.mark.parametrize("act", sorted(set(ACTS)))
+def test_what_is_done_to_a_post_and_deletes_of_both_count_in_any_order(act: str, order: int) -> None:
+    """Bob answers a post of his, Carol or he does something to the answer, and both are deleted."""
+    life = Life()
+    try:
+        life.ann_publishes([Recipe("follow", 0, 1, False, 0)])
+        life.somebody_writes(0, [Recipe("post", 0, 0, False, 0), Recipe("post", 0, 0, False, 0)], 0)
+        life.somebody_writes(0, [Recipe("answer", 0, 1, True, 4)], 0)
+        for who, mine in ((1, 0), (0, 1)):
+            life.somebody_writes(who, [Recipe(act, 0, 2, False, 4)], 0)
+            life.somebody_writes(who, [Recipe("delete", mine, 0, True, 0)], 0)
+        sent = life.sent[:]
+        if order:
+            Random(f"{act} {order}").shuffle(sent)
+        for each in sent:
+            life._ingest([(each, True)])
+            life.every_answer_is_the_models()
+    finally:
+        life.teardown()
 
 
 def live(examples: int, steps: int) -> None:

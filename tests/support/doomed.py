@@ -119,7 +119,7 @@ PLACES: Final = {
     "while indexes are rebuilt": Place(rebuild, before_each, indexes, "index"),
     "after indexes are rebuilt, before the commit": Place(rebuild, before_each, Txn, "flush", often=1),
     "while bodies are erased": Place(collect, after_each, erasing, "erase", often=20),
-    "while free pages are overwritten": Place(collect, after_each, PageFile, "_page", often=60),
+    "while erased bytes are overwritten": Place(collect, after_each, PageFile, "_page", often=60),
     "when the database is copied for a backup": Place(back_up, after_each, Environment, "copy", often=1),
     "before a backup has its name": Place(back_up, before_each, backup, "_give_name", often=1),
     "after a backup has its name": Place(back_up, after_each, backup, "_give_name", often=1),

@@ -106,7 +106,7 @@ function act(key) {
   const post = document.activeElement?.closest(".post");
   if (waitsForG) {
     waitsForG = false;
-    const place = { h: "/", p: "/people", n: "/network", u: $("[data-me]")?.getAttribute("href") }[key];
+    const place = { h: "/", a: "/activity", p: "/people", n: "/network", u: $("[data-me]")?.getAttribute("href") }[key];
     return place ? (go(place), true) : false;
   }
   switch (key) {

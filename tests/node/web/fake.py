@@ -10,8 +10,23 @@ from itertools import count
 
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.errors import UnhushError
-from unhush.node.errors import NotFound
-from unhush.node.views import Page, PeerInfo, Person, ReplyRef, Shown, Status, Thread
+from unhush.node.conversations import grow
+from unhush.node.errors import MalformedRecord, NotFound, RecordDeleted
+from unhush.node.views import (
+    Activity,
+    Branch,
+    Concern,
+    Page,
+    PeerInfo,
+    People,
+    Person,
+    QuoteRef,
+    ReactionCount,
+    ReplyRef,
+    Shown,
+    Status,
+    Thread,
+)
 
 ME = cid_of(b"edda sol")
 
@@ -31,6 +46,8 @@ class FakeNode:
     problem: str = ""
     calls: list[tuple[object, ...]] = field(default_factory=list)
     now_ms: int = 0
+    concerns: list[Concern] = field(default_factory=list)
+    versions: dict[Cid, tuple[Shown, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._aids = count(1)
@@ -80,7 +97,7 @@ class FakeNode:
         root_id = asked.reply.root if asked.reply else cid
         root = next((one for one in self.shown if one.id == root_id), None)
         replies = tuple(one for one in self.shown if one.reply and one.reply.root == root_id)
-        return Thread(root, root_id, replies)
+        return Thread(root, root_id, replies, grow(root_id, replies, lambda parent: Branch(parent, None, 0)))
 
     def show(self, cid: Cid) -> Shown:
         for one in self.shown:
@@ -92,6 +109,27 @@ class FakeNode:
         if account not in self.people:
             raise NotFound(f"no account {account} is known here")
         return self.people[account]
+
+    def activity(self, limit: int = 30, before: str | None = None) -> Activity:
+        start = int(before) if before else 0
+        found = self.concerns[start : start + limit]
+        return Activity(tuple(found), str(start + limit) if start + limit < len(self.concerns) else None)
+
+    def tagged(self, tag: str, limit: int = 30, before: str | None = None) -> Page:
+        return self._page([one for one in self.shown if tag in one.tags], limit, before)
+
+    def history(self, cid: Cid) -> tuple[Shown, ...]:
+        return (*self.versions.get(cid, ()), self.show(cid))
+
+    def followers(self, account: Cid, limit: int = 30, after: str | None = None) -> People:
+        start = int(after) if after else 0
+        everybody = tuple(self.people.values())
+        return People(everybody[start : start + limit], str(start + limit) if start + limit < len(everybody) else None)
+
+    follows_of = followers
+
+    def shunned(self) -> tuple[Person, ...]:
+        return tuple(person for person in self.people.values() if person.is_muted or person.is_blocked)
 
     def follows(self) -> tuple[Person, ...]:
         return tuple(person for person in self.people.values() if person.is_followed)
@@ -108,6 +146,63 @@ class FakeNode:
         parent = self.show(cid)
         root = parent.reply.root if parent.reply else parent.id
         return self.hears(ME, text, reply=ReplyRef(root, cid, parent.account, parent.account))
+
+    def quote(self, cid: Cid, text: str) -> Shown:
+        self.calls.append(("quote", cid, text))
+        quoted = self.show(cid)
+        return self.hears(ME, text, quote=QuoteRef(cid, quoted.account), quoted=quoted)
+
+    def edit(self, cid: Cid, text: str) -> Shown:
+        self.calls.append(("edit", cid, text))
+        before = self.show(cid)
+        self.versions[cid] = (*self.versions.get(cid, ()), before)
+        return self._put(replace(before, text=text, edited_ms=self.now_ms))
+
+    def delete(self, *records: Cid) -> None:
+        self.calls.append(("delete", *records))
+        for cid in records:
+            self._put(replace(self.show(cid), is_deleted=True, text=""))
+
+    def repost(self, cid: Cid) -> None:
+        self._tally("repost", cid, reposts=1, is_reposted=True)
+
+    def unrepost(self, cid: Cid) -> None:
+        self._tally("unrepost", cid, reposts=0, is_reposted=False)
+
+    def react(self, cid: Cid, emoji: str) -> None:
+        if len(emoji) > 8:
+            raise MalformedRecord("a reaction is one emoji")
+        self._tally("react", cid, emoji, reactions=(ReactionCount(emoji, 1, True),))
+
+    def unreact(self, cid: Cid, emoji: str) -> None:
+        self._tally("unreact", cid, emoji, reactions=())
+
+    def _tally(self, verb: str, cid: Cid, *more: str, **now: object) -> None:
+        self.calls.append((verb, cid, *more))
+        shown = self.show(cid)
+        if shown.is_deleted:
+            raise RecordDeleted(f"record {cid} was deleted by its author")
+        self._put(replace(shown, tally=replace(shown.tally, **now)))  # type: ignore[arg-type]  # fields by name
+
+    def _put(self, shown: Shown) -> Shown:
+        self.shown[next(at for at, one in enumerate(self.shown) if one.id == shown.id)] = shown
+        return shown
+
+    def mute(self, account: Cid) -> None:
+        self._shun("mute", account, is_muted=True)
+
+    def unmute(self, account: Cid) -> None:
+        self._shun("unmute", account, is_muted=False)
+
+    def block(self, account: Cid) -> None:
+        self._shun("block", account, is_blocked=True)
+
+    def unblock(self, account: Cid) -> None:
+        self._shun("unblock", account, is_blocked=False)
+
+    def _shun(self, verb: str, account: Cid, **now: bool) -> None:
+        self.calls.append((verb, account))
+        self.people[account] = replace(self.people[account], **now)  # type: ignore[arg-type]  # fields by name
 
     def follow(self, account: Cid, petname: str | None = None) -> None:
         self.calls.append(("follow", account, petname))
@@ -149,7 +244,8 @@ class FakeNode:
         return person.is_own or person.is_followed
 
     def _page(self, shown: list[Shown], limit: int, before: str | None) -> Page:
-        ordered = sorted(shown, key=lambda one: (one.time_ms, one.aid), reverse=True)
+        listed = [one for one in shown if one.kind in ("post", "repost")]
+        ordered = sorted(listed, key=lambda one: (one.time_ms, one.aid), reverse=True)
         start = int(before) if before else 0
         stop = start + limit
         return Page(tuple(ordered[start:stop]), str(stop) if stop < len(ordered) else None)

@@ -16,6 +16,8 @@ from unhush.node.web.gate import CSP, MAX_BODY_BYTES
 POST_ID = cid_of(b"a post")
 READS = (
     "/", "/write", "/people", "/network", "/profile", "/events?since=0", f"/post/{POST_ID}", f"/person/{ME}",
+    "/activity", "/tag?name=x", f"/person/{ME}/followers", f"/person/{ME}/follows",
+    *(f"/post/{POST_ID}/{page}" for page in ("edit", "delete", "quote", "history")),
     f"/sigil/{ME}.svg", f"/banner/{ME}.svg", f"/portrait/{ME}", f"/media/{POST_ID}", f"/media/{POST_ID}/small",
     "/static/nothing.css", "/nothing",
 )  # fmt: skip
@@ -28,6 +30,7 @@ WRITES = (
     (f"/person/{cid_of(b'somebody')}/follow", {}),
     (f"/person/{cid_of(b'somebody')}/unfollow", {}),
     (f"/post/{POST_ID}/reply", {"text": "not mine"}),
+    (f"/post/{POST_ID}/delete", {}),
 )
 HEADERS = {
     "Content-Security-Policy": CSP,

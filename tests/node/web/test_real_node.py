@@ -53,6 +53,28 @@ def test_a_reply_joins_its_thread(client: Client, node: Node) -> None:
     assert [reply.text for reply in node.thread(root.id).replies] == ["One hut!", "And a chair."]
 
 
+def test_what_is_done_to_a_post_on_the_page_is_done_in_the_store(client: Client, node: Node) -> None:
+    root = node.post("Low tide at the old cable station. #tide")
+    assert client.submit(f"/post/{root.id}/react", {"emoji": "❤️", "back": "/"}).status == 303
+    assert client.submit(f"/post/{root.id}/repost", {"back": "/"}).status == 303
+    assert client.submit(f"/post/{root.id}/quote", {"text": "Look."}).status == 303
+    assert client.submit(f"/post/{root.id}/edit", {"text": "High tide. #tide"}).status == 303
+    tally = node.show(root.id).tally
+    assert (tally.reposts, tally.quotes, [each.emoji for each in tally.reactions]) == (1, 1, ["❤️"])
+    assert "carried this" in client.get("/").page.text
+    for path in ("/", "/activity", "/tag?name=TIDE", f"/post/{root.id}", f"/person/{node.account()}"):
+        assert client.get(path).status == 200, path
+    assert "High tide." in client.get("/tag?name=TIDE").page.text
+    assert "Low tide" in client.get(f"/post/{root.id}/history").page.text
+    assert client.submit(f"/post/{root.id}/unrepost", {}).status == 303
+    assert client.submit(f"/post/{root.id}/unrepost", {}).status == 404
+    assert client.submit(f"/post/{root.id}/react", {"emoji": "two words"}).status == 422
+    assert client.submit(f"/post/{root.id}/delete", {}).status == 303
+    assert node.show(root.id).is_deleted
+    assert client.submit(f"/post/{root.id}/reply", {"text": "kept words"}).status == 422
+    assert client.get(f"/post/{root.id}").status == 200
+
+
 def test_an_account_nobody_here_has_heard_of_can_be_followed_and_left(client: Client, node: Node, homes) -> None:
     ines = homes[3].account
     answer = client.submit("/people", {"account": str(ines), "petname": "ines"})
