@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+# Files of tests side by side: most of them wait for sockets and disks.
+SHARED := -n auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -20,7 +22,7 @@ run: $(STAMP) ## start a node with its web page (makes an account on first start
 	@exec $(BIN)/unhush run
 
 test: $(STAMP) ## all tests
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" $(SHARED)
 
 test-long: $(STAMP) ## the long runs: many seeds, many kills
 	$(BIN)/pytest -m long --timeout 3600

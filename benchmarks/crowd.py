@@ -5,6 +5,7 @@ folder outside the repository and read back through a memory map. Records stand
 there by author; in which order they reach a store is decided when they are read.
 """
 
+import gc
 import json
 import mmap
 import multiprocessing
@@ -346,7 +347,10 @@ def load_crowd(records: int, mix: str = "posts", accounts: int = ACCOUNTS) -> Cr
     table.frombytes(ends.read_bytes())
     with data.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return Crowd(load_authors(accounts), each, view, table)
+    crowd = Crowd(load_authors(accounts), each, view, table)
+    gc.collect()
+    gc.freeze()  # as a running node does: what it is made of need not be looked through again
+    return crowd
 
 
 def _make(accounts: int, each: int, mix: str, data: Path, ends: Path) -> None:

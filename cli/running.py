@@ -1,6 +1,7 @@
 """``run``: the node in the foreground, until it is told to end."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def run_command(
         node.unlock()  # a passphrase is asked for now, not when somebody posts on the page
         page = _make_page(node, web_at) if web_at else None  # refused, if it is, before anything serves
         node.start_network()
+        gc.freeze()  # what the program itself is made of need not be looked through again whenever garbage is
         if page is not None and web_at is not None:
             page = _start_page(node, page, web_at, may_move=web is None)
         try:

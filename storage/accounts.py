@@ -48,6 +48,20 @@ def find_number(txn: Txn, account: Cid) -> bytes | None:
     return value[:4] if value is not None else None
 
 
+def find_own_number(txn: Txn, own: Cid) -> bytes | None:
+    """As ``find_number`` for the home's own account, which is asked about with every record that comes."""
+    number: bytes | None = txn.memo.get(_OWN_NUMBER)
+    if number is None:
+        number = find_number(txn, own)
+        if number is not None:
+            txn.memo[_OWN_NUMBER] = own.digest + number
+        return number
+    return number[32:] if number.startswith(own.digest) else find_number(txn, own)
+
+
+_OWN_NUMBER: Final = "the number of the own account"
+
+
 def iter_accounts(txn: Txn) -> list[Cid]:
     return [cid_of_digest(digest) for digest, _ in txn.scan(Table.ACCOUNTS)]
 

@@ -2,7 +2,7 @@
 
 from unhush.identity.cid import Cid
 from unhush.storage import follows, settings
-from unhush.storage.accounts import find_account
+from unhush.storage.accounts import find_account, find_own_number
 from unhush.storage.transaction import Txn
 
 
@@ -20,5 +20,5 @@ def is_carried(txn: Txn, account: Cid) -> bool:
     own = settings.find_own_account(txn)
     if own is None or own == account:
         return own is not None
-    me = find_account(txn, own)
-    return me is not None and follows.does_follow(txn, me.number, account)
+    me = find_own_number(txn, own)
+    return me is not None and follows.does_follow(txn, me, account)

@@ -37,7 +37,7 @@ from unhush.storage import (
     timeline,
 )
 from unhush.storage.about import Relation, tail_of
-from unhush.storage.accounts import Account, find_account
+from unhush.storage.accounts import Account, find_account, find_own_number
 from unhush.storage.activity import Reason
 from unhush.storage.errors import MalformedRecord
 from unhush.storage.journal import pack_aid
@@ -348,10 +348,10 @@ def _is_home(txn: Txn, account: Account) -> bool:
     known: dict[bytes, bool] = txn.memo.setdefault(_HOME_MEMO, {})
     is_home = known.get(account.number)
     if is_home is None:
-        me = find_account(txn, own)
+        me = find_own_number(txn, own)
         if me is None:
             return False  # its inception may come with this very batch
-        is_home = known[account.number] = follows.does_follow(txn, me.number, account.id)
+        is_home = known[account.number] = follows.does_follow(txn, me, account.id)
     return is_home
 
 

@@ -23,6 +23,7 @@ from unhush.storage.transaction import Txn
 MAX_BESIDE: Final = 64
 LAST_SEQ: Final = 2**63 - 1
 
+_NUMBERS: Final = "log numbers"  # those that were asked for
 _NO_FORKS: Final = "no entry of another branch is held of any log"
 
 
@@ -45,7 +46,14 @@ def pack_u64(number: int) -> bytes:
 
 def find_log(txn: Txn, account: Cid, key: PublicKey) -> bytes | None:
     """The packed number of a log, if any entry of it was ever held."""
-    return txn.get(Table.LOG_NUMBERS, account.digest + key.bytes)
+    numbers: dict[bytes, bytes] = txn.memo.setdefault(_NUMBERS, {})
+    name = account.digest + key.bytes
+    number = numbers.get(name)
+    if number is None:
+        number = txn.get(Table.LOG_NUMBERS, name)
+        if number is not None:
+            numbers[name] = number
+    return number
 
 
 def get_or_make_log(txn: Txn, account: Cid, key: PublicKey) -> bytes:
@@ -57,6 +65,12 @@ def get_or_make_log(txn: Txn, account: Cid, key: PublicKey) -> bytes:
     txn.put(Table.LOG_NUMBERS, account.digest + key.bytes, log)
     txn.put(Table.LOGS, log, account.digest + key.bytes)
     return log
+
+
+def drop_number(txn: Txn, name: bytes) -> None:
+    """Forget a log of which nothing is left; ``name``: the digest of its account, and its key."""
+    txn.delete(Table.LOG_NUMBERS, name)
+    txn.memo.pop(_NUMBERS, None)
 
 
 def iter_logs(txn: Txn, account: Cid | None = None) -> Iterator[tuple[Cid, PublicKey, bytes]]:
@@ -158,6 +172,22 @@ def find_run_from(txn: Txn, log: bytes, seq: int) -> tuple[int, int] | None:
     for key, value in txn.scan(Table.RUNS, log, start=log + pack_u64(seq)):
         return int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")
     return None
+
+
+def find_neighbours(txn: Txn, log: bytes, seq: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """The highest held stretch that begins at or below a seq, and the lowest that begins above it."""
+    below = None
+    for place, (key, value) in enumerate(txn.scan(Table.RUNS, log)):
+        if place == _FEW_RUNS:
+            return find_run_at(txn, log, seq), find_run_from(txn, log, seq + 1)
+        low = int.from_bytes(key[4:], "big")
+        if low > seq:
+            return below, (low, int.from_bytes(value, "big"))
+        below = low, int.from_bytes(value, "big")
+    return below, None
+
+
+_FEW_RUNS: Final = 8  # so many are walked rather than looked up: nearly all logs have one or two
 
 
 def drop_slot(txn: Txn, log: bytes, seq: int) -> None:

@@ -41,13 +41,9 @@ def find_gap(txn: Txn, account: Account, first: Entry, last: Entry) -> Gap | Non
     log = logs.get_or_make_log(txn, account.id, header.key)
     if logs.has_beside(txn, log):
         return None
-    top = logs.find_run_at(txn, log, logs.LAST_SEQ)
-    if top is None or top[1] < low:
-        below, above = top, None
-    else:
-        above, below = logs.find_run_from(txn, log, high + 1), logs.find_run_at(txn, log, high)
-        if below is not None and below[1] >= low:
-            return None
+    below, above = logs.find_neighbours(txn, log, high)
+    if below is not None and below[1] >= low:
+        return None
     run_low, run_high, seen = low, high, None
     if below is not None and below[1] == low - 1:
         slot = logs.find_slot(txn, log, low - 1)

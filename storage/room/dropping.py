@@ -56,4 +56,4 @@ def _forget_log(txn: Txn, name: bytes, log: bytes) -> None:
     txn.delete(Table.PROVEN, log)
     floors.lift_floor(txn, log)
     txn.delete(Table.LOGS, log)
-    txn.delete(Table.LOG_NUMBERS, name)
+    logs.drop_number(txn, name)

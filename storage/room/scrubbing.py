@@ -62,6 +62,7 @@ def scrub(environment: Environment, *, pause: Callable[[], None] = lambda: None)
             "this machine writes its database in a format that cannot be scrubbed; compact it instead"
         )
     _wipe_buffers(environment)
+    _step_on(environment)
     pages = _scrub_gaps(environment)
     cursor: int | None = 0
     held_back = 0
@@ -89,6 +90,15 @@ def _wipe_buffers(environment: Environment) -> None:
             raise _Undone
     except (_Undone, StoreFull):
         return
+
+
+def _step_on(environment: Environment) -> None:
+    """Commit next to nothing, so that what was freed before is no longer what the newest commit freed."""
+    with environment.write() as txn:
+        txn.put(Table.META, _STEP, os.urandom(8))
+
+
+_STEP: Final = b"scrub-step"
 
 
 # -- pages in use
@@ -148,12 +158,19 @@ class _Writable(PageFile):
         return scrubbed
 
     def free_now(self, oldest_reader: int | None) -> tuple[list[int], int]:
-        """The pages that are free for everybody, ascending, and how many are not yet."""
+        """The pages that are free for everybody, ascending, and how many some reader still holds back.
+
+        As LMDB itself, it leaves alone what the newest commit freed: the tree before it stands on those pages, and is
+        what counts again if that commit turns out to be torn.
+        """
         walk, free, held_back = Walk(), [], 0
         for key, value, _ in self._rows(self.meta.free, "the list of free pages", walk):
             numbers = [number for (number,) in struct.iter_unpack("<Q", value[8 : len(value) // 8 * 8])]
+            freed_by = int.from_bytes(key, "little")
+            if freed_by >= self.meta.txn_id:
+                continue
             # Who reads the state of this transaction, or of a later one, has no use for what it freed.
-            if oldest_reader is None or int.from_bytes(key, "little") <= oldest_reader:
+            if oldest_reader is None or freed_by <= oldest_reader:
                 free += numbers
             else:
                 held_back += len(numbers)

@@ -10,9 +10,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.support.commands import (
     ANY_PORT,
     PATIENCE_S,
@@ -202,6 +204,10 @@ OFFLINE = {
     "react": ["react", "{record}", "🌊"],
     "unreact": ["unreact", "{record}"],
     "delete": ["delete", "{record}"],
+    "search": ["search", "hello"],
+    "media": ["media", "save", "{pictured}", "-o", "{new}.png"],
+    "storage": ["storage"],
+    "gc": ["gc"],
     "activity": ["activity"],
     "tag": ["tag", "sea"],
     "mute": ["mute", NOBODY],
@@ -259,9 +265,18 @@ def modules_of(*arguments: str) -> set[str]:
 def test_no_command_that_stays_off_the_network_imports_it(home: Path, tmp_path: Path) -> None:
     with Node.open(home) as node:
         record = str(node.post("hello").id)
+        picture = BytesIO()
+        Image.new("RGB", (2, 2)).save(picture, "PNG")
+        pictured = str(node.post("look", media=[node.attach(picture.getvalue())]).id)
     copy = tmp_path / "copy.txt"
     shutil.copy2(home / "words.txt", copy)
-    names = {"new": str(tmp_path / "new"), "record": record, "file": str(tmp_path / "ann.car"), "copy": str(copy)}
+    names = {
+        "new": str(tmp_path / "new"),
+        "record": record,
+        "pictured": pictured,
+        "file": str(tmp_path / "ann.car"),
+        "copy": str(copy),
+    }
     for name, words in OFFLINE.items():
         modules = modules_of("--home", str(home), *(word.format(**names) for word in words))
         assert "lmdb" in modules  # it did its work
