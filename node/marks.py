@@ -13,8 +13,8 @@ from typing import Final
 
 from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.errors import MalformedCid
+from unhush.storage.folds.tags import fold_tag
 from unhush.storage.kinds.posts import MAX_MENTIONS, MAX_TAG_BYTES, MAX_TAGS
-from unhush.storage.tags import fold_tag
 
 _CODE: Final = re.compile(r"(?ms)^ {0,3}(```+|~~~+).*?(?:^ {0,3}\1|\Z)|(`+)(?!`).*?(?<!`)\2(?!`)")
 _MARK: Final = re.compile(r"""(?:(?<=\s)|(?<=^)|(?<=[(\[{"'«“‘¿¡,;]))([#@])(?=\S)""", re.MULTILINE)

@@ -30,10 +30,12 @@ from unhush.node.views import (
     Tally,
     Thread,
 )
-from unhush.storage.about import Counts
 from unhush.storage.accounts import Account
-from unhush.storage.activity import Reason
 from unhush.storage.clones import has_left
+from unhush.storage.folds.about import Counts
+from unhush.storage.folds.activity import Reason
+from unhush.storage.folds.places import parse_place
+from unhush.storage.folds.timeline import MAIN_SHELVES, Position, Shelf, parse_position
 from unhush.storage.kinds import (
     EDIT,
     REPOST,
@@ -50,11 +52,9 @@ from unhush.storage.kinds import (
     Repost,
 )
 from unhush.storage.kinds.acts import MAX_EMOJI_BYTES
-from unhush.storage.places import parse_place
 from unhush.storage.records import Record
 from unhush.storage.shunned import Shun
 from unhush.storage.snapshot import Snapshot
-from unhush.storage.timeline import MAIN_SHELVES, Position, Shelf, parse_position
 
 MAX_PAGE = 500  # records on one page; whoever wants more follows the cursor
 MAX_THREAD = 5_000  # replies shown of one thread

@@ -1,8 +1,9 @@
 """Which accounts this node carries for others: its own, and the people its account follows."""
 
 from unhush.identity.cid import Cid
-from unhush.storage import follows, settings
+from unhush.storage import settings
 from unhush.storage.accounts import find_account, find_own_number
+from unhush.storage.folds import follows
 from unhush.storage.transaction import Txn
 
 

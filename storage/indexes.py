@@ -5,7 +5,7 @@ force, on the shown branch, with its body. A record its account took back
 stays indexed as deleted: nothing of it is shown, and a delete that goes shows
 it again. Everything written follows from the journal and the own account
 alone, never from an order, so the indexes can be thrown away and rebuilt;
-``folds.py`` lists them.
+``folds/`` has them.
 
 Showing what is shown already, and hiding what is hidden, changes nothing: a
 batch may touch a record by itself and by what names it.
@@ -17,29 +17,28 @@ from typing import Final, TypeAlias, assert_never
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value, decode_stored
 from unhush.identity.errors import MalformedBytes
-from unhush.storage import (
+from unhush.storage import journal, settings, standing
+from unhush.storage.accounts import Account, find_account, find_own_number
+from unhush.storage.errors import MalformedRecord
+from unhush.storage.folds import (
     about,
     activity,
     blobrefs,
     deletes,
     edits,
     follows,
-    journal,
     labels,
     profiles,
     quotes,
     reactions,
     reposts,
-    settings,
-    standing,
     tags,
     threads,
     timeline,
 )
-from unhush.storage.about import Relation, tail_of
-from unhush.storage.accounts import Account, find_account, find_own_number
-from unhush.storage.activity import Reason
-from unhush.storage.errors import MalformedRecord
+from unhush.storage.folds.about import Relation, tail_of
+from unhush.storage.folds.activity import Reason
+from unhush.storage.folds.timeline import Shelf
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import (
     DELETE,
@@ -59,7 +58,6 @@ from unhush.storage.kinds import (
 )
 from unhush.storage.records import Record
 from unhush.storage.schema import Table
-from unhush.storage.timeline import Shelf
 from unhush.storage.transaction import Txn
 
 # What may be shown a second time by itself, though nothing names it any more.

@@ -12,37 +12,31 @@ from itertools import islice
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.storage import (
+from unhush.storage import accounts, indexes, lists, serving, settings, shunned, standing
+from unhush.storage.accounts import Account
+from unhush.storage.folds import (
     about,
-    accounts,
     activity,
     deletes,
     edits,
     follows,
-    indexes,
     labels,
-    lists,
     profiles,
     quotes,
     reactions,
     reposts,
-    serving,
-    settings,
-    shunned,
-    standing,
     tags,
     threads,
     timeline,
 )
-from unhush.storage.about import Counts
-from unhush.storage.accounts import Account
-from unhush.storage.activity import Reason
+from unhush.storage.folds.about import Counts
+from unhush.storage.folds.activity import Reason
+from unhush.storage.folds.places import Place
+from unhush.storage.folds.reactions import EmojiCount
+from unhush.storage.folds.timeline import MAIN_SHELVES, Position, Shelf
 from unhush.storage.kinds import POST, Body, Edit, Label, Post, Profile, Rebuttal
-from unhush.storage.places import Place
-from unhush.storage.reactions import EmojiCount
 from unhush.storage.records import Record
 from unhush.storage.shunned import Shun
-from unhush.storage.timeline import MAIN_SHELVES, Position, Shelf
 from unhush.storage.transaction import Txn
 
 # Rows that are read together; a page is two of these, and who looks at one record only pays for few others.

@@ -33,11 +33,11 @@ class Table(Enum):
     FLOORS = b"floors"  # log number → lowest seq u64 that is still wanted + tier u8 of the account then
     GRACE = b"grace"  # digest of a record that is to go → since when u64 ms
     ERASED = b"erased"  # digest of a record whose body was erased → digest of what its account took back
-    # What people see (folds.py): a position is shown time u64 ms + seq + aid, a tail the first 16 bytes of a digest.
+    # What people see (folds/): a position is shown time u64 ms + seq + aid, a tail the first 16 bytes of a digest.
     POSTS = b"posts"  # account number + shelf u8 + position → nothing
     SHELF_COUNTS = b"shelf-counts"  # account number + shelf → posts u32
     HOME = b"home"  # position → account number
-    ABOUT = b"about"  # tail of any record → how many name it, by relation (about.py)
+    ABOUT = b"about"  # tail of any record → how many name it, by relation (folds/about.py)
     THREADS = b"threads"  # root tail + position of a reply → nothing
     ANSWERS = b"answers"  # parent tail + position of a reply → nothing
     REPLY_ROOTS = b"reply-roots"  # aid of a reply → tail of the root it names

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import SignedOperation
-from unhush.storage import accounts, clones, contacts, journal, lists, lost, profiles, settings, shunned, upkeep
+from unhush.storage import accounts, clones, contacts, journal, lists, lost, settings, shunned, upkeep
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.backup import BackedUp, write_backup
 from unhush.storage.blobs.blobs import Blobs
@@ -24,6 +24,7 @@ from unhush.storage.commits import Commits
 from unhush.storage.contacts import Contact
 from unhush.storage.environment import MAP_BYTES, Environment
 from unhush.storage.errors import WritingRefused
+from unhush.storage.folds import profiles
 from unhush.storage.ingest import Begun, Door
 from unhush.storage.kinds import Body
 from unhush.storage.news import News

@@ -13,8 +13,9 @@ from typing import Final
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN, Cut
-from unhush.storage import accounts, clones, deletes, journal, logs, settings, standing
+from unhush.storage import accounts, clones, journal, logs, settings, standing
 from unhush.storage.clones import Runs
+from unhush.storage.folds import deletes
 from unhush.storage.records import BodyState
 from unhush.storage.room import erasing, floors
 from unhush.storage.schema import Table

@@ -10,8 +10,9 @@ long as the delete that did it is in force.
 from dataclasses import replace
 
 from unhush.identity.cid import Cid, cid_of_digest
-from unhush.storage import deletes, indexes, journal, standing
+from unhush.storage import indexes, journal, standing
 from unhush.storage.accounts import Account
+from unhush.storage.folds import deletes
 from unhush.storage.kinds import EDIT, Edit
 from unhush.storage.records import BodyState, Record
 from unhush.storage.schema import Table

@@ -17,8 +17,9 @@ from typing import Final
 
 from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.operations import OPEN
-from unhush.storage import accounts, journal, logs, profiles, standing
+from unhush.storage import accounts, journal, logs, standing
 from unhush.storage.accounts import Account
+from unhush.storage.folds import profiles
 from unhush.storage.kinds import BLOCK, DELETE, FOLLOW, PROFILE
 from unhush.storage.records import Record
 from unhush.storage.room import dropping, floors, usage

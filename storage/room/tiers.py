@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.storage import accounts, follows, settings
+from unhush.storage import accounts, settings
+from unhush.storage.folds import follows
 from unhush.storage.room import usage
 from unhush.storage.room.usage import NOTHING, Usage
 from unhush.storage.schema import Table

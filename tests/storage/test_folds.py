@@ -10,8 +10,12 @@ from tests.support.oracle import TextReader
 from tests.support.people import Clock, Home, Person, Written, arrivals_of, ingest, open_home, texts
 
 from unhush.identity.cid import Cid, cid_of_raw
-from unhush.storage.activity import Reason
 from unhush.storage.errors import NotFound
+from unhush.storage.folds.activity import Reason
+from unhush.storage.folds.places import Place, parse_place
+from unhush.storage.folds.reactions import EmojiCount
+from unhush.storage.folds.tags import fold_tag
+from unhush.storage.folds.timeline import Shelf
 from unhush.storage.kinds import (
     Block,
     Body,
@@ -27,13 +31,9 @@ from unhush.storage.kinds import (
     Reply,
     Repost,
 )
-from unhush.storage.places import Place, parse_place
-from unhush.storage.reactions import EmojiCount
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot, take
 from unhush.storage.store import Store
-from unhush.storage.tags import fold_tag
-from unhush.storage.timeline import Shelf
 
 
 def in_every_order(clock: Clock, known: list[Person], written: list[Written]) -> Iterator[Store]:

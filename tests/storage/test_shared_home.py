@@ -10,11 +10,11 @@ from tests.support.people import Clock, Home, Person, Written, arrivals_of, inge
 from tests.support.processes import child
 
 from unhush.identity.cid import Cid
+from unhush.storage.folds.timeline import Position, parse_position
 from unhush.storage.kinds import Follow, Post, Reply
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
-from unhush.storage.timeline import Position, parse_position
 
 PAGE = 7
 TAG = "sea"

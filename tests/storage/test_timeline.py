@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.support.people import Clock, Home, Person, arrivals_of, ingest, texts
 
 from unhush.storage.errors import NotFound
+from unhush.storage.folds.timeline import Position, parse_position
 from unhush.storage.kinds import Delete, Follow
 from unhush.storage.records import Record
 from unhush.storage.snapshot import take
 from unhush.storage.store import Store
-from unhush.storage.timeline import Position, parse_position
 
 
 def page(store: Store, limit: int, before: Position | None = None) -> tuple[list[Record], Position | None]:

@@ -6,17 +6,15 @@ from dataclasses import replace
 from tests.support.model import Model, Row, View
 
 from unhush.identity.cid import Cid, cid_of_digest
-from unhush.storage import (
-    accounts,
+from unhush.storage import accounts, indexes, journal, logs
+from unhush.storage.folds import (
+    FOLD_TABLES,
     activity,
     blobrefs,
     deletes,
     edits,
     follows,
-    indexes,
-    journal,
     labels,
-    logs,
     profiles,
     quotes,
     reactions,
@@ -25,14 +23,13 @@ from unhush.storage import (
     threads,
     timeline,
 )
-from unhush.storage.about import Counts, counts_of
-from unhush.storage.folds import FOLD_TABLES
+from unhush.storage.folds.about import Counts, counts_of
+from unhush.storage.folds.timeline import Position, Shelf
 from unhush.storage.kinds import Profile
 from unhush.storage.logs import pack_u32
 from unhush.storage.rebuilding import rebuild
 from unhush.storage.schema import Table
 from unhush.storage.store import Store
-from unhush.storage.timeline import Position, Shelf
 from unhush.storage.transaction import Txn
 
 Rows = dict[Table, list[tuple[bytes, bytes]]]

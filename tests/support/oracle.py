@@ -17,11 +17,12 @@ from unhush.identity.codec import Value, decode_stored
 from unhush.identity.entry import Entry
 from unhush.identity.keys import PublicKey
 from unhush.identity.trunk import Standing, State, judge
-from unhush.storage import blobrefs, indexes, journal
-from unhush.storage.about import Counts
+from unhush.storage import indexes, journal
 from unhush.storage.accounts import find_account
-from unhush.storage.activity import Reason
-from unhush.storage.folds import FOLD_TABLES
+from unhush.storage.folds import FOLD_TABLES, blobrefs
+from unhush.storage.folds.about import Counts
+from unhush.storage.folds.activity import Reason
+from unhush.storage.folds.timeline import Shelf
 from unhush.storage.indexes import find_body
 from unhush.storage.kinds import (
     Block,
@@ -41,7 +42,6 @@ from unhush.storage.records import Record
 from unhush.storage.schema import Table
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
-from unhush.storage.timeline import Shelf
 from unhush.storage.transaction import Txn
 
 At = tuple[int, Cid]  # shown time and id

@@ -6,12 +6,12 @@ from itertools import islice
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.storage import about
-from unhush.storage.about import Relation, tail_of
+from unhush.storage.folds import about
+from unhush.storage.folds.about import Relation, tail_of
+from unhush.storage.folds.places import Place, is_named_by, iter_aids, iter_places
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import React
 from unhush.storage.logs import pack_u32
-from unhush.storage.places import Place, is_named_by, iter_aids, iter_places
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 

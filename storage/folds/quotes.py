@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from unhush.identity.cid import Cid
-from unhush.storage import about
-from unhush.storage.about import Relation, tail_of
+from unhush.storage.folds import about
+from unhush.storage.folds.about import Relation, tail_of
+from unhush.storage.folds.timeline import Position, aid_at, unpack_position
 from unhush.storage.schema import Table
-from unhush.storage.timeline import Position, aid_at, unpack_position
 from unhush.storage.transaction import Txn
 
 

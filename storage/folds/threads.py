@@ -9,12 +9,13 @@ that comes late could move any number of others, and again with the next.
 from collections.abc import Iterator
 
 from unhush.identity.cid import Cid
-from unhush.storage import about, journal
-from unhush.storage.about import Relation, tail_of
+from unhush.storage import journal
 from unhush.storage.accounts import find_account
+from unhush.storage.folds import about
+from unhush.storage.folds.about import Relation, tail_of
+from unhush.storage.folds.timeline import Position, Shelf, aid_at, is_on_shelf, pack_position, unpack_position
 from unhush.storage.kinds import POST, Reply
 from unhush.storage.schema import Table
-from unhush.storage.timeline import Position, Shelf, aid_at, is_on_shelf, pack_position, unpack_position
 from unhush.storage.transaction import Txn
 
 

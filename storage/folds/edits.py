@@ -8,8 +8,9 @@ is. The newest by (time, CID) is shown; all stay readable.
 from collections.abc import Iterator
 
 from unhush.identity.cid import Cid
-from unhush.storage import about, serving
-from unhush.storage.about import Relation, tail_of
+from unhush.storage import serving
+from unhush.storage.folds import about
+from unhush.storage.folds.about import Relation, tail_of
 from unhush.storage.journal import pack_aid
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record

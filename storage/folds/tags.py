@@ -5,8 +5,8 @@ from hashlib import sha256
 from typing import Final
 from unicodedata import normalize
 
+from unhush.storage.folds.timeline import Position, unpack_position
 from unhush.storage.schema import Table
-from unhush.storage.timeline import Position, unpack_position
 from unhush.storage.transaction import Txn
 
 # Folding can make a tag ten times as long, and keys have a bound: rows are filed under a hash.

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from unhush.identity.cid import Cid
-from unhush.storage import about
-from unhush.storage.about import Relation, tail_of
+from unhush.storage.folds import about
+from unhush.storage.folds.about import Relation, tail_of
+from unhush.storage.folds.places import iter_aids
 from unhush.storage.journal import pack_aid
-from unhush.storage.places import iter_aids
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 

@@ -12,11 +12,12 @@ from enum import IntEnum
 from itertools import groupby
 
 from unhush.identity.cid import Cid
-from unhush.storage import about, journal, quotes, reactions, reposts, threads
-from unhush.storage.about import Relation, tail_of
+from unhush.storage import journal
+from unhush.storage.folds import about, quotes, reactions, reposts, threads
+from unhush.storage.folds.about import Relation, tail_of
+from unhush.storage.folds.timeline import POSITION_BYTES, Position, pack_position, unpack_position
 from unhush.storage.records import Record
 from unhush.storage.schema import Table
-from unhush.storage.timeline import POSITION_BYTES, Position, pack_position, unpack_position
 from unhush.storage.transaction import Txn
 
 

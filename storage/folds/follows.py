@@ -7,10 +7,10 @@ devices may both have written one, and both must be deleted to end it.
 from collections.abc import Iterator
 
 from unhush.identity.cid import Cid, cid_of_digest
-from unhush.storage import about
-from unhush.storage.about import Relation, tail_of
+from unhush.storage.folds import about
+from unhush.storage.folds.about import Relation, tail_of
+from unhush.storage.folds.places import Place, is_named_by, iter_aids, iter_places
 from unhush.storage.journal import pack_aid
-from unhush.storage.places import Place, is_named_by, iter_aids, iter_places
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 

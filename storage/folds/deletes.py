@@ -5,8 +5,8 @@ whichever order records come; what it may act on is asked of the target.
 """
 
 from unhush.identity.cid import Cid
-from unhush.storage import about
-from unhush.storage.about import Relation, tail_of
+from unhush.storage.folds import about
+from unhush.storage.folds.about import Relation, tail_of
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import DELETE
 from unhush.storage.records import Record
