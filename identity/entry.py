@@ -215,9 +215,14 @@ def signed_message(block: bytes, network: str, context: bytes = b"entry") -> byt
 
 def in_context(payload: bytes, network: str, context: bytes) -> bytes:
     """The bytes a signature covers, so that it holds in one network and for one purpose (PROTOCOL §1, "Context")."""
+    return _domain(network, context) + payload
+
+
+@lru_cache(maxsize=16)
+def _domain(network: str, context: bytes) -> bytes:
     if not _NETWORK.fullmatch(network):
         raise MalformedEntry(f"network name {network[:64]!r} is not 1 to 32 of a-z 0-9 -")
-    return b"unhush/1/" + network.encode() + b"/" + context + b"\x00" + payload
+    return b"unhush/1/" + network.encode() + b"/" + context + b"\x00"
 
 
 def verify_signature(entry: UnverifiedEntry, network: str, is_valid: bool | None = None) -> Entry:

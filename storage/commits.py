@@ -53,8 +53,7 @@ class Commits:
 
     def _commit(self, jobs: "list[_Job]") -> None:
         try:
-            with self._environment.write() as txn:
-                results = [job.work(txn) for job in jobs]
+            results = self._environment.run(lambda txn: [job.work(txn) for job in jobs])
         except Exception as exc:
             log.debug("a commit of %d failed", len(jobs), exc_info=True)
             if len(jobs) == 1:

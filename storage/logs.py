@@ -160,34 +160,14 @@ def put_run(txn: Txn, log: bytes, low: int, high: int, *, replaces: int) -> None
     txn.put(Table.RUNS, log + pack_u64(low), pack_u64(high))
 
 
-def find_run_at(txn: Txn, log: bytes, seq: int) -> tuple[int, int] | None:
-    """The highest held stretch that begins at or below a seq."""
-    for key, value in txn.scan_down(Table.RUNS, log, before=log + pack_u64(seq + 1)):
-        return int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")
-    return None
-
-
-def find_run_from(txn: Txn, log: bytes, seq: int) -> tuple[int, int] | None:
-    """The lowest held stretch that begins at or above a seq."""
-    for key, value in txn.scan(Table.RUNS, log, start=log + pack_u64(seq)):
-        return int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")
-    return None
-
-
 def find_neighbours(txn: Txn, log: bytes, seq: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
     """The highest held stretch that begins at or below a seq, and the lowest that begins above it."""
-    below = None
-    for place, (key, value) in enumerate(txn.scan(Table.RUNS, log)):
-        if place == _FEW_RUNS:
-            return find_run_at(txn, log, seq), find_run_from(txn, log, seq + 1)
-        low = int.from_bytes(key[4:], "big")
-        if low > seq:
-            return below, (low, int.from_bytes(value, "big"))
-        below = low, int.from_bytes(value, "big")
-    return below, None
+    below, above = txn.around(Table.RUNS, log, log + pack_u64(seq + 1))
+    return _run(below), _run(above)
 
 
-_FEW_RUNS: Final = 8  # so many are walked rather than looked up: nearly all logs have one or two
+def _run(row: tuple[bytes, bytes] | None) -> tuple[int, int] | None:
+    return (int.from_bytes(row[0][4:], "big"), int.from_bytes(row[1], "big")) if row is not None else None
 
 
 def drop_slot(txn: Txn, log: bytes, seq: int) -> None:
@@ -249,7 +229,7 @@ def has_beside(txn: Txn, log: bytes) -> bool:
     if not txn.count(Table.FORKS):
         txn.memo[_NO_FORKS] = True  # until one is put
         return False
-    return next(txn.scan(Table.FORKS, log), None) is not None
+    return txn.has(Table.FORKS, log)
 
 
 def is_full_beside(txn: Txn, log: bytes) -> bool:

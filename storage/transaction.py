@@ -100,6 +100,23 @@ class Txn:
         with self.raw.cursor(self._dbs[table]) as cursor:
             return cast("tuple[bytes, bytes]", cursor.item()) if cursor.last() else None
 
+    def has(self, table: Table, prefix: bytes) -> bool:
+        """Whether any key begins with ``prefix``; cheaper than a scan that ends at once."""
+        if table in self._gathered:
+            self._flush(table)
+        with self.raw.cursor(self._dbs[table]) as cursor:
+            return bool(cursor.set_range(prefix)) and cast("bytes", cursor.key()).startswith(prefix)
+
+    def around(
+        self, table: Table, prefix: bytes, key: bytes
+    ) -> tuple[tuple[bytes, bytes] | None, tuple[bytes, bytes] | None]:
+        """The rows with ``prefix`` next to a place: the last below ``key``, and the first at or above it."""
+        self._flush(table)
+        with self.raw.cursor(self._dbs[table]) as cursor:
+            above = cursor.item() if cursor.set_range(key) else None
+            below = cursor.item() if (cursor.prev() if above is not None else cursor.last()) else None
+        return _with(prefix, below), _with(prefix, above)
+
     def scan(self, table: Table, prefix: bytes = b"", start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Items whose key has ``prefix``, upwards from ``start`` (inclusive)."""
         self._flush(table)
@@ -124,6 +141,11 @@ class Txn:
                 if not key.startswith(prefix):
                     return
                 yield key, value
+
+
+def _with(prefix: bytes, item: object) -> tuple[bytes, bytes] | None:
+    found = cast("tuple[bytes, bytes] | None", item)
+    return found if found is not None and found[0].startswith(prefix) else None
 
 
 def _after(prefix: bytes) -> bytes | None:

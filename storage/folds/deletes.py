@@ -35,4 +35,4 @@ def is_taken_back(txn: Txn, account: Cid, of: Cid) -> bool:
     """Whether a delete of this account names it, held or not."""
     if not about.count(txn, tail_of(of), Relation.DELETES):
         return False
-    return next(txn.scan(Table.DELETED, account.digest + of.digest), None) is not None
+    return txn.has(Table.DELETED, account.digest + of.digest)

@@ -39,7 +39,7 @@ def parse_place(text: str) -> Place:
 
 def is_named_by(txn: Txn, table: Table, prefix: bytes, account: bytes) -> bool:
     """Whether any record of an account stands in such a row."""
-    return next(txn.scan(table, prefix + account), None) is not None
+    return txn.has(table, prefix + account)
 
 
 def iter_places(txn: Txn, table: Table, prefix: bytes, after: Place | None) -> Iterator[tuple[Place, int]]:

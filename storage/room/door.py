@@ -150,7 +150,7 @@ class Doorkeeper:
         if account is None or account.state.cut_of(header.key) is None:
             return  # else anybody could make up as many logs as he likes
         log = logs.get_or_make_log(txn, account.id, header.key)
-        head = logs.find_run_at(txn, log, logs.LAST_SEQ)
+        head = logs.find_neighbours(txn, log, logs.LAST_SEQ)[0]
         if has_taken or (head is not None and header.seq < head[0]):
             floors.raise_floor(txn, account.id, log, header.seq + 1)
 

@@ -31,8 +31,11 @@ def look(txn: Txn, model: dict[bytes, bytes], key: bytes) -> None:
     assert txn.last(Table.HOME) == (rows[-1] if rows else None)
     assert txn.count(Table.HOME) == len(rows)
     prefix = key[:1]
+    assert txn.has(Table.HOME, key) == any(held.startswith(key) for held in model)
     fitting = [row for row in rows if row[0].startswith(prefix)]
     assert list(txn.scan(Table.HOME, prefix)) == fitting
+    below, above = [row for row in fitting if row[0] < key], [row for row in fitting if row[0] >= key]
+    assert txn.around(Table.HOME, prefix, key) == (below[-1] if below else None, above[0] if above else None)
     assert list(txn.scan(Table.HOME, prefix, start=key)) == [row for row in fitting if row[0] >= key]
     assert list(txn.scan_down(Table.HOME, prefix)) == fitting[::-1]
     assert list(txn.scan_down(Table.HOME, prefix, before=key)) == [row for row in fitting if row[0] < key][::-1]
