@@ -7,7 +7,7 @@ import click
 from unhush.cli.context import Context, pass_context
 from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name
-from unhush.cli.writing import read_text, say_written
+from unhush.cli.writing import LANG, WARNING, new_heading, read_text, say_written
 from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
@@ -30,32 +30,46 @@ _UNDONE: Final = {
 @click.command(cls=SigningCommand, name="quote")
 @click.argument("record", metavar="ID")
 @click.argument("text", required=False)
+@WARNING
+@LANG
 @pass_context
-def quote_command(context: Context, record: str, text: str | None) -> None:
+def quote_command(context: Context, record: str, text: str | None, warning: str | None, lang: str | None) -> None:
     """Publish a post that shows the post ID beneath itself.
 
     Without TEXT, or with '-', it is read from the input (on a terminal: from your editor).
     """
+    heading = new_heading(warning=warning, lang=lang)
     with context.open() as node:
         node.account()
         node.show(record)  # before anybody writes a long text about nothing
-        say_written(context, node.quote(record, read_text(text)))
+        say_written(context, node.quote(record, read_text(text), heading=heading))
 
 
 @click.command(cls=SigningCommand, name="edit")
 @click.argument("record", metavar="ID")
 @click.argument("text", required=False)
+@click.option("--title", metavar="TEXT", help="Another title; '' takes it away.")
+@click.option("--warning", metavar="TEXT", help="Another warning; '' takes it away.")
+@click.option("--lang", metavar="TAG", help="Another language (BCP 47); '' takes it away.")
 @pass_context
-def edit_command(context: Context, record: str, text: str | None) -> None:
+def edit_command(
+    context: Context, *, record: str, text: str | None, title: str | None, warning: str | None, lang: str | None
+) -> None:
     """Give your post ID other words; all its versions stay readable.
 
     Without TEXT, or with '-', the new text is read from the input (on a terminal: from your editor, which begins with
-    the old one). Title, warning, pictures and what the post answers stay.
+    the old one). What is not named stays: pictures, what the post answers, title, warning and language; and, if you
+    give one of these but no TEXT, the text.
     """
+    from unhush.node import Heading
+
+    heading = Heading(title, warning, lang)
     with context.open() as node:
         node.account()
         before = node.show(record)
-        shown = node.edit(record, read_text(text, now=before.text))
+        is_text_kept = text is None and heading != Heading()
+        words = before.text if is_text_kept else read_text(text, now=before.text)
+        shown = node.edit(record, words, heading=heading)
     say_written(context, shown)
     if context.is_json:
         return

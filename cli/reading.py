@@ -1,20 +1,21 @@
 """``timeline``, ``thread``, ``activity``, ``tag``, ``history``, ``show``, ``status``: looking, never changing."""
 
 import contextlib
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import click
 
 from unhush.cli.context import Context, OurCommand, WrongUse, pass_context
 from unhush.cli.shown import display_name, json_of, name_of, text_of, time_text
 from unhush.cli.standing import alarm_lines, count_cut, health_lines, records_are
-from unhush.node.names import clean_name
+from unhush.node.names import clean_name, clean_text
 
 if TYPE_CHECKING:
-    from unhush.node import Node, Page, Shown
+    from unhush.node import Node
     from unhush.node.views import Concern
 
 
@@ -23,9 +24,11 @@ _ABOUT_CHARS: Final = 60  # of your post that somebody reacted to
 _NO_ACCOUNT = "none yet; make one with: unhush init --name NAME; or: unhush restore, unhush device join"
 
 
+_USUAL_LIMIT: Final = 50
 _LIMIT = click.option(
-    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many records."
+    "--limit", type=click.IntRange(1, 100_000), default=_USUAL_LIMIT, show_default=True, help="How many records."
 )
+_BEFORE = click.option("--before", metavar="CURSOR", help="Go on where another look ended.")
 # Deeper answers stand no further in: a terminal has an edge.
 _MAX_INDENT: Final = 6
 _REASONS: Final = {
@@ -46,41 +49,78 @@ _REASONS: Final = {
     "--only", type=click.Choice(["posts", "replies", "articles", "reposts", "media"]), help="Nothing but these."
 )
 @click.option("--follow", is_flag=True, help="Oldest first, and go on printing what arrives until stopped.")
+@_BEFORE
 @pass_context
 def timeline_command(
-    context: Context, *, limit: int, who: str | None, in_list: str | None, only: str | None, follow: bool
+    context: Context,
+    *,
+    limit: int,
+    who: str | None,
+    in_list: str | None,
+    only: str | None,
+    follow: bool,
+    before: str | None,
 ) -> None:
     """Read the people you follow and yourself, newest first; or one account, or a list."""
-    if follow and (who or in_list or only):
-        raise WrongUse("--follow goes with the whole timeline, not with --of, --list or --only.")
+    if follow and (who or in_list or only or before):
+        raise WrongUse("--follow goes with the whole timeline, not with --of, --list, --only or --before.")
     with context.open() as node:
         node.account()
         since = node.last_aid()
         of = node.account_of(who) if who is not None else None
-        items = _gather(lambda count, at: node.timeline(count, at, only=only, of=of, in_list=in_list), limit)
+        items, older = _gather(
+            lambda count, at: node.timeline(count, at, only=only, of=of, in_list=in_list), limit, before
+        )
         for shown in reversed(items) if follow else items:
             context.emit(json_of(shown), text_of(shown, is_folded=True))
         if not items and not follow and not context.is_json:
-            is_home = of is None and in_list is None and only is None
-            context.say(_NOTHING_HOME if is_home else "Nothing here.")
-        if follow:
+            is_home = of is None and in_list is None and only is None and before is None
+            context.say(_NOTHING_HOME if is_home else _nothing(before))
+        if not follow:
+            options = {"--of": who, "--list": in_list, "--only": only}
+            said = [word for option, value in options.items() if value is not None for word in (option, value)]
+            _say_older(context, older, ["timeline", *said], limit)
+        else:
             sys.stdout.flush()
             # What came while we read the page is on it and after ``since``.
             with contextlib.suppress(KeyboardInterrupt):  # the one way to end it, and no failure
                 _go_on(context, node, since, printed={shown.aid for shown in items})
 
 
-def _gather(turn: "Callable[[int, str | None], Page]", limit: int) -> "list[Shown]":
-    """Records page by page, until there are enough."""
-    items: list[Shown] = []
-    before: str | None = None
-    while len(items) < limit:
+Each_co = TypeVar("Each_co", covariant=True)
+
+
+class _Listed(Protocol[Each_co]):
+    """A part of a listing, and the cursor of what follows."""
+
+    @property
+    def items(self) -> tuple[Each_co, ...]: ...
+    @property
+    def next(self) -> str | None: ...
+
+
+def _gather(
+    turn: Callable[[int, str | None], _Listed[Each_co]], limit: int, before: str | None
+) -> tuple[list[Each_co], str | None]:
+    """What is listed, page by page, until there is enough; and the cursor of what follows, if anything does."""
+    items: list[Each_co] = []
+    while True:
         page = turn(limit - len(items), before)
         items += page.items
         before = page.next
-        if before is None:
-            break
-    return items
+        if before is None or len(items) >= limit:
+            return items, before
+
+
+def _say_older(context: Context, cursor: str | None, command: Sequence[str], limit: int) -> None:
+    """How to go on; for programs too, as after a search: the cursor is the last word."""
+    if cursor is not None:
+        words = [*command, *(["--limit", str(limit)] if limit != _USUAL_LIMIT else [])]
+        context.say(f"Older: unhush {clean_text(shlex.join(words))} --before {cursor}")
+
+
+def _nothing(before: str | None) -> str:
+    return "Nothing here." if before is None else "Nothing older."
 
 
 def _go_on(context: Context, node: "Node", since: int, printed: set[int]) -> None:
@@ -117,25 +157,20 @@ def thread_command(context: Context, record: str) -> None:
 
 @click.command(cls=OurCommand, name="activity")
 @_LIMIT
+@_BEFORE
 @pass_context
-def activity_command(context: Context, limit: int) -> None:
+def activity_command(context: Context, limit: int, before: str | None) -> None:
     """Read what others did with you and your posts, newest first."""
     with context.open() as node:
         node.account()
-        items: list[Concern] = []
-        before: str | None = None
-        while len(items) < limit:
-            page = node.activity(limit - len(items), before)
-            items += page.items
-            before = page.next
-            if before is None:
-                break
+        items, older = _gather(node.activity, limit, before)
     for concern in items:
         target = str(concern.target.id) if concern.target is not None else None
         value = json_of(concern.shown) | {"reasons": list(concern.reasons), "target": target}
         context.emit(value, _concern_text(concern))
     if not items and not context.is_json:
-        context.say("Nothing yet.")
+        context.say("Nothing yet." if before is None else "Nothing older.")
+    _say_older(context, older, ["activity"], limit)
 
 
 def _concern_text(concern: "Concern") -> str:
@@ -153,15 +188,17 @@ def _concern_text(concern: "Concern") -> str:
 @click.command(cls=OurCommand, name="tag")
 @click.argument("name")
 @_LIMIT
+@_BEFORE
 @pass_context
-def tag_command(context: Context, name: str, limit: int) -> None:
+def tag_command(context: Context, name: str, limit: int, before: str | None) -> None:
     """Read the posts kept here that bear the tag NAME, newest first; with or without #."""
     with context.open() as node:
-        items = _gather(lambda count, at: node.tagged(name, count, at), limit)
+        items, older = _gather(lambda count, at: node.tagged(name, count, at), limit, before)
     for shown in items:
         context.emit(json_of(shown), text_of(shown, is_folded=True))
     if not items and not context.is_json:
-        context.say("Nothing here.")
+        context.say(_nothing(before))
+    _say_older(context, older, ["tag", f"#{name}" if name.startswith("-") else name], limit)
 
 
 @click.command(cls=OurCommand, name="history")

@@ -12,10 +12,12 @@ from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name
 
 if TYPE_CHECKING:
-    from unhush.node import Shown
+    from unhush.node import Heading, Shown
 
 # A line longer than this is no post; reading it whole would only cost memory.
 _MAX_INPUT_BYTES = 1_048_576
+WARNING = click.option("--warning", metavar="TEXT", help="What to warn of; lists show it in place of the post.")
+LANG = click.option("--lang", metavar="TAG", help="The language of the text (BCP 47), as en, pt-BR or zh-Hant.")
 
 
 @click.command(cls=SigningCommand, name="post")
@@ -23,9 +25,20 @@ _MAX_INPUT_BYTES = 1_048_576
 @click.option("--lines", is_flag=True, help="One post for each line of the input that is not empty.")
 @click.option("--image", "images", type=FILE, multiple=True, help="A picture to show with it; up to 8 times.")
 @click.option("--alt", "alts", multiple=True, help="What a picture shows, in the order of the pictures.")
+@click.option("--title", metavar="TEXT", help="A title; it makes the post an article.")
+@WARNING
+@LANG
 @pass_context
 def post_command(
-    context: Context, text: str | None, lines: bool, images: tuple[Path, ...], alts: tuple[str, ...]
+    context: Context,
+    *,
+    text: str | None,
+    lines: bool,
+    images: tuple[Path, ...],
+    alts: tuple[str, ...],
+    title: str | None,
+    warning: str | None,
+    lang: str | None,
 ) -> None:
     """Publish a post.
 
@@ -33,12 +46,15 @@ def post_command(
     Pictures are written anew: place, camera and whatever else was noted in them is left out.
     """
     _check_images(images, alts, lines=lines)
+    if title is not None and lines:
+        raise WrongUse("--title does not go with --lines.")
+    heading = new_heading(title=title, warning=warning, lang=lang)
     with context.open() as node:
         node.account()
         # Before anybody writes a long text to a picture that cannot be taken.
         media = [node.attach(expanded(path), alt) for path, alt in zip(images, _padded(alts, images), strict=True)]
         for each in _lines(text) if lines else [read_text(text, may_be_empty=bool(media))]:
-            say_written(context, node.post(each, media))
+            say_written(context, node.post(each, media, heading=heading))
 
 
 def _padded(alts: tuple[str, ...], images: tuple[Path, ...]) -> tuple[str, ...]:
@@ -59,16 +75,19 @@ def _check_images(images: tuple[Path, ...], alts: tuple[str, ...], *, lines: boo
 @click.command(cls=SigningCommand, name="reply")
 @click.argument("record", metavar="ID")
 @click.argument("text", required=False)
+@WARNING
+@LANG
 @pass_context
-def reply_command(context: Context, record: str, text: str | None) -> None:
+def reply_command(context: Context, record: str, text: str | None, warning: str | None, lang: str | None) -> None:
     """Answer the record ID.
 
     Without TEXT, or with '-', the answer is read from the input (on a terminal: from your editor).
     """
+    heading = new_heading(warning=warning, lang=lang)
     with context.open() as node:
         node.account()
         node.show(record)  # before anybody writes a long answer to nothing
-        say_written(context, node.reply(record, read_text(text)))
+        say_written(context, node.reply(record, read_text(text), heading=heading))
 
 
 @click.command(cls=SigningCommand, name="follow")
@@ -91,6 +110,16 @@ def unfollow_command(context: Context, account: str) -> None:
     with context.open() as node:
         node.unfollow(account)
     context.emit({"account": account, "followed": False}, "You no longer follow this account.")
+
+
+def new_heading(*, title: str | None = None, warning: str | None = None, lang: str | None = None) -> "Heading":
+    """What is to stand above a new text, found fit before anybody writes that."""
+    from unhush.node import Heading
+
+    for option, said in (("--title", title), ("--warning", warning), ("--lang", lang)):
+        if said == "":
+            raise WrongUse(f"{option} is empty; leave it out if there is none.")
+    return Heading(title, warning, lang)
 
 
 def say_written(context: Context, shown: "Shown") -> None:

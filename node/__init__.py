@@ -6,6 +6,7 @@ configures logging or reads the environment.
 
 from unhush.node.config import Config
 from unhush.node.founding import Created, found_account
+from unhush.node.headings import Heading
 from unhush.node.node import Node
 from unhush.node.views import Page, PeerInfo, Person, Shown, Status, Thread
 from unhush.storage.kinds import Post
@@ -13,6 +14,7 @@ from unhush.storage.kinds import Post
 __all__ = [
     "Config",
     "Created",
+    "Heading",
     "Node",
     "Page",
     "PeerInfo",

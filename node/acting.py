@@ -13,6 +13,7 @@ from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.node.errors import MalformedRecord, NotFound, NotYours, RecordDeleted, WrongKind
+from unhush.node.headings import NO_HEADING, Heading
 from unhush.node.ids import as_cid
 from unhush.node.marks import find_marks
 from unhush.node.media import MediaFiles
@@ -74,15 +75,17 @@ class Acting(Writing):
 
     # -- writing posts
 
-    def post(self, post: str | Post, media: Sequence[Media] = ()) -> Shown:
+    def post(self, post: str | Post, media: Sequence[Media] = (), *, heading: Heading = NO_HEADING) -> Shown:
         """Publish a post; it is durable when this returns. Raises ``NoAccount``, ``MalformedRecord``, ``BlobMissing``.
 
         Of plain text the ``#tags`` and ``@people`` in it become the post's own; a ``Post`` is taken as it is.
-        ``media``: what ``attach`` gave; it comes after what the post has already.
+        ``media``: what ``attach`` gave; it comes after what the post has already. A title makes it an article.
         """
-        return self._show(self._publish(self._whole(post, media)))
+        return self._show(self._publish(self._whole(post, media, heading)))
 
-    def reply(self, to: Cid | str, text: str | Post, media: Sequence[Media] = ()) -> Shown:
+    def reply(
+        self, to: Cid | str, text: str | Post, media: Sequence[Media] = (), *, heading: Heading = NO_HEADING
+    ) -> Shown:
         """Answer a post held here, or the post that a repost or an edit names.
 
         Raises ``NotFound``, also for a record that has no say, ``RecordDeleted``, ``WrongKind``.
@@ -92,19 +95,30 @@ class Acting(Writing):
         if target.reply is not None:
             root, root_account = target.reply.root, target.reply.root_account
         reply = Reply(root, target.id, root_account, target.account)
-        return self._show(self._publish(replace(self._whole(text, media), reply=reply)))
+        return self._show(self._publish(replace(self._whole(text, media, heading), reply=reply)))
 
-    def quote(self, record: Cid | str, text: str | Post, media: Sequence[Media] = ()) -> Shown:
+    def quote(
+        self, record: Cid | str, text: str | Post, media: Sequence[Media] = (), *, heading: Heading = NO_HEADING
+    ) -> Shown:
         """Publish a post that shows another beneath itself; raises as ``reply``."""
         target = self._find_target(record, "quoted")
-        return self._show(self._publish(replace(self._whole(text, media), quote=Quote(target.id, target.account))))
+        quote = Quote(target.id, target.account)
+        return self._show(self._publish(replace(self._whole(text, media, heading), quote=quote)))
 
-    def edit(self, record: Cid | str, text: str | Post, media: Sequence[Media] | None = None) -> Shown:
+    def edit(
+        self,
+        record: Cid | str,
+        text: str | Post,
+        media: Sequence[Media] | None = None,
+        *,
+        heading: Heading = NO_HEADING,
+    ) -> Shown:
         """Give a post of your own other words; all versions stay readable. What it answers and quotes stays.
 
         Plain text changes the text and the tags and mentions that stood in it; a ``Post`` changes everything.
-        ``media`` replaces what the post shows, if it is given. Nothing is signed if nothing changes. Raises
-        ``NotFound``, ``NotYours``, ``RecordDeleted``, ``WrongKind``, ``MalformedRecord``, ``BlobMissing``.
+        ``media`` and each part of ``heading`` replace what the post has of it, if given. Nothing is signed if nothing
+        changes. Raises ``NotFound``, ``NotYours``, ``RecordDeleted``, ``WrongKind``, ``MalformedRecord``,
+        ``BlobMissing``.
         """
         self.account()
         with self._store.snapshot() as snapshot:
@@ -115,6 +129,7 @@ class Acting(Writing):
             people = _people(snapshot, text)
         assert now is not None, "a post that can be edited has a version"
         change = _changed(now, text, people) if isinstance(text, str) else replace(text, reply=None, quote=None)
+        change = heading.above(change)
         if media is not None:
             change = replace(change, media=tuple(media))
         if not (change.text.strip() or change.title or change.media):
@@ -124,14 +139,14 @@ class Acting(Writing):
             self._publish(Edit(target.id, change))
         return self._show_id(target.id)
 
-    def _whole(self, post: str | Post, media: Sequence[Media]) -> Post:
+    def _whole(self, post: str | Post, media: Sequence[Media], heading: Heading) -> Post:
         """A post with its marks and its media, which are kept here until it is written."""
         if isinstance(post, str):
             with self._store.snapshot() as snapshot:
                 people, own = _people(snapshot, post), snapshot.own_account()
             marks = find_marks(post, people)
             post = Post(post, tags=marks.tags, mentions=tuple(who for who in marks.mentions if who != own))
-        whole = replace(post, media=(*post.media, *media))
+        whole = heading.above(replace(post, media=(*post.media, *media)))
         self.media.hold([item.cid for item in whole.media])
         return whole
 
@@ -260,6 +275,8 @@ def _people(snapshot: Snapshot, text: str | Post) -> dict[str, Cid]:
 
 def _changed(now: Post, text: str, people: dict[str, Cid]) -> Post:
     """A post with another text: what the old text marked goes, what was said beside it stays."""
+    if text == now.text:  # people may be called something else by now
+        return replace(now, reply=None, quote=None)
     before, after = find_marks(now.text, people), find_marks(text, people)
     tags = [tag for tag in now.tags if tag not in before.tags]
     mentions = [who for who in now.mentions if who not in before.mentions]

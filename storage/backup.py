@@ -216,7 +216,9 @@ def _extract(file: Path, staging: Path, on_progress: Progress) -> dict[str, Any]
         for member in archive:
             if promised is not None or member.name in found or len(found) >= _MAX_MEMBERS:
                 raise MalformedBackup(f"{file} has members it should not have")
-            if not member.isreg() or not (member.name in (DATABASE, MANIFEST) or _BLOB_NAME.fullmatch(member.name)):
+            is_ours = member.name in (DATABASE, MANIFEST) or _BLOB_NAME.fullmatch(member.name) is not None
+            # A sparse member may be larger than its archive: a small file could fill any disk.
+            if not is_ours or not member.isreg() or member.issparse():
                 raise MalformedBackup(f"{file} has a member of the name {member.name[:80]!r}, which no backup has")
             source = archive.extractfile(member)
             assert source is not None, "a regular member has no bytes"

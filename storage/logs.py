@@ -118,9 +118,12 @@ def _slot(seq: int, value: bytes) -> Slot:
 
 def runs(txn: Txn, log: bytes) -> tuple[tuple[int, int], ...]:
     """The held stretches of a log, inclusive, ascending, never adjacent."""
-    return tuple(
+    found = tuple(
         (int.from_bytes(key[4:], "big"), int.from_bytes(value, "big")) for key, value in txn.scan(Table.RUNS, log)
     )
+    if any(not low <= high <= LAST_SEQ for low, high in found):
+        raise StoreUnreadable("a row that says what is held is damaged; mend it with: unhush verify --repair")
+    return found
 
 
 def fits(header: Header, below: Slot | None, at: Slot | None, prev_of_above: Cid | None, cid: Cid) -> bool:

@@ -250,6 +250,38 @@ async def unfollow(request: web.Request) -> web.Response:
     return await _change(request, unfollow, lambda node, problem: pages.person_view(node, account, problem=problem))
 
 
+@routes.post("/lists")
+async def make_list(request: web.Request) -> web.Response:
+    name = " ".join(fields(request).get("name", "").split())
+
+    def make(node: Verbs) -> str:
+        if not name:
+            raise Unfit("A list needs a name.")
+        node.lists.create(name)
+        return _list_path(name)
+
+    return await _change(request, make, lambda node, problem: pages.lists_view(node, problem=problem, name=name))
+
+
+@routes.post("/list/{act:add|remove|drop}")
+async def change_list(request: web.Request) -> web.Response:
+    form, act = fields(request), request.match_info["act"]
+    name, typed = form.get("name", ""), form.get("who", "")
+
+    def change(node: Verbs) -> str:
+        match act:
+            case "add":
+                node.lists.add(name, fit_somebody(node, typed))
+            case "remove":
+                node.lists.remove(name, fit_account(typed))
+            case _:
+                node.lists.drop(name)
+                return "/lists"
+        return _list_path(name)
+
+    return await _change(request, change, lambda node, why: pages.list_view(node, name, problem=why, who=typed))
+
+
 @routes.post("/network")
 async def add_peer(request: web.Request) -> web.Response:
     typed = fields(request).get("address", "")
@@ -308,11 +340,25 @@ def fit_account(typed: str) -> Cid:
         raise Unfit("That is not an account id: one has 59 letters and digits and begins with b.") from None
 
 
+def fit_somebody(node: Verbs, typed: str) -> Cid:
+    """An account by its id or by what the person calls it."""
+    if not typed.strip():
+        raise Unfit("Say who: what you call them, or their account id.")
+    try:
+        return node.account_of(typed.strip())
+    except MalformedCid:
+        raise Unfit("You call nobody that, and it is no account id.") from None
+
+
 def fit_petname(typed: str) -> str:
     petname = " ".join(typed.split())
     if len(petname) > MAX_PETNAME:
         raise Unfit(f"What you call somebody can have {MAX_PETNAME} characters.")
     return petname
+
+
+def _list_path(name: str) -> str:
+    return f"/list?name={quote(name, safe='')}"
 
 
 def _way_back(path: str, at: str) -> str:

@@ -19,6 +19,7 @@ from unhush.node.web import moments, rendering
 from unhush.node.web.dial import draw_dial
 from unhush.node.web.statics import Shelf
 from unhush.storage.blobs.images import MAX_SIDE
+from unhush.storage.lists import MAX_LIST_NAME_BYTES
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 # What BCP 47 tags look like; anything else would only confuse a screen reader.
@@ -81,6 +82,7 @@ class Look:
             max_name=MAX_PROFILE_NAME,
             max_bio=MAX_BIO,
             max_petname=MAX_PETNAME,
+            max_list_name=MAX_LIST_NAME_BYTES,
         )
 
     def now(self) -> datetime:

@@ -23,6 +23,8 @@ MAX_REPLIES: Final = 500
 MAX_CURSOR_CHARS: Final = 200
 # No tag is longer (PROTOCOL §4), and nobody's address line needs more.
 MAX_TAG_CHARS: Final = 64
+# More than any name of a list has; the node says which there are.
+MAX_LIST_CHARS: Final = 200
 PAGE_PEOPLE: Final = 100
 PICTURE_CACHE: Final = "private, max-age=86400"
 
@@ -91,6 +93,17 @@ async def person(request: web.Request) -> web.Response:
 @routes.get("/people")
 async def people(request: web.Request) -> web.Response:
     return await desk_of(request).page(request, people_view)
+
+
+@routes.get("/lists")
+async def lists(request: web.Request) -> web.Response:
+    return await desk_of(request).page(request, lists_view)
+
+
+@routes.get("/list")
+async def one_list(request: web.Request) -> web.Response:
+    name = request.query.get("name", "")[:MAX_LIST_CHARS]
+    return await desk_of(request).page(request, list_view, name, before=cursor(request))
 
 
 @routes.get("/network")
@@ -249,6 +262,27 @@ def people_view(node: Verbs, *, problem: str = "", account: str = "", petname: s
         "petname": petname,
     }
     return View("people.j2", values, 422 if problem else 200)
+
+
+def lists_view(node: Verbs, *, problem: str = "", name: str = "") -> View:
+    values = {"here": "people", "lists": node.lists.all(), "problem": problem, "name": name}
+    return View("lists.j2", values, 422 if problem else 200)
+
+
+def list_view(node: Verbs, name: str, *, before: str | None = None, problem: str = "", who: str = "") -> View:
+    members = node.lists.members(name)
+    page = node.timeline(PAGE_POSTS, before, in_list=name)
+    values = {
+        "here": "people",
+        "name": name,
+        "members": members,
+        "page": page,
+        "is_first": before is None,
+        "answered": _answered(node, page.items),
+        "problem": problem,
+        "who": who,
+    }
+    return View("list.j2", values, 422 if problem else 200)
 
 
 def network_view(node: Verbs, *, problem: str = "", address: str = "") -> View:

@@ -94,6 +94,8 @@ def sample() -> Sample:
         Concern(node.hears(ines, "", NOON_MS, kind="react", emoji="🌊", target=own.id), ("reaction",), own),
         Concern(node.hears(ines, "Did it?", NOON_MS, reply=ReplyRef(root.id, own.id, ines, ME)), ("reply",), own),
     ]
+    node.lists.create("by the sea")
+    node.lists.add("by the sea", mara)
     node.addresses = [
         PeerInfo(f"/ip4/192.0.2.{number}/tcp/4470/p2p/{PEER}", str(number), number < 4, number == 2)
         for number in range(1, 9)
@@ -117,7 +119,7 @@ def pages_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) ->
         "network": "/network", "write": "/write", "profile": "/profile", "lost": "/nothing",
         "activity": "/activity", "own": f"/post/{world.own}", "edit": f"/post/{world.own}/edit",
         "delete": f"/post/{world.own}/delete", "history": f"/post/{world.own}/history", "tag": "/tag?name=hut",
-        "crowd": f"/person/{world.person}/followers",
+        "crowd": f"/person/{world.person}/followers", "lists": "/lists", "list": "/list?name=by%20the%20sea",
     }  # fmt: skip
     with WebServer(world.node, clock_ms=lambda: NOON_MS) as server:
         pages = [{"name": name, "path": path} for name, path in paths.items()]

@@ -88,7 +88,7 @@ def test_post_says_what_was_written(ann: Cli) -> None:
     assert set(value) == WRITTEN_KEYS
     shown = ann.json("show", value["id"]).one()
     assert (shown["text"], shown["aid"], shown["time"]) == ("hello", value["aid"], value["time"])
-    assert ann("post", "again").out == ann.json("timeline", "--limit", "1").one()["id"] + "\n"
+    assert ann("post", "again").out == ann.json("timeline", "--limit", "1").lines()[0]["id"] + "\n"
 
 
 @pytest.mark.parametrize("arguments", [["post"], ["post", "-"]])

@@ -200,6 +200,20 @@ def test_hostile_archives_are_refused_by_name_and_make_no_home(file: Path, tmp_p
         read_backup(tmp_path / "not there", tmp_path / "other", network=NETWORK)
 
 
+def test_a_sparse_member_that_would_fill_the_disk_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("store/data.mdb")
+    member.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.numblocks": "1", "GNU.sparse.size": str(10**13)}
+    archive = archive_of(tmp_path / "bomb.tar", (member, b"x"))
+    with tarfile.open(archive) as opened:
+        assert opened.getmembers()[0].size == 10**13  # what it would take
+    (tmp_path / "other").mkdir()
+
+    with pytest.raises(MalformedBackup, match="no backup has"):
+        read_backup(archive, tmp_path / "other", network=NETWORK)
+
+    assert list((tmp_path / "other").iterdir()) == []
+
+
 def test_the_manifest_says_what_is_in_a_backup(file: Path) -> None:
     with tarfile.open(file) as archive:
         found = archive.extractfile(MANIFEST)

@@ -20,7 +20,7 @@ from unhush.storage.verify import verify_store
 def end_at(home: Path, place: str, times: int) -> set[str]:
     """Let a process come to its end there; what it had acknowledged before."""
     with child("tests.support.doomed", str(home), "1", place, str(times)) as doomed:
-        said = doomed.end_by_itself()
+        said = doomed.end_by_itself(timeout_s=180)  # a large home has to write much before its map grows
     assert "done" not in said, f"{place}: it was not come to {times} times"
     return {line.split()[1] for line in said}
 

@@ -54,9 +54,9 @@ class Child:
         assert self._process.wait(PATIENCE_S) == 0
         return self._rest()
 
-    def end_by_itself(self) -> list[str]:
+    def end_by_itself(self, timeout_s: float = PATIENCE_S) -> list[str]:
         """Wait for its end, however it comes; everything it said."""
-        self._process.wait(PATIENCE_S)
+        self._process.wait(timeout_s)
         return self._rest()
 
     def kill(self) -> list[str]:

@@ -8,14 +8,15 @@ import time
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from unhush.identity.cid import Cid, cid_of
+from unhush.identity.cid import Cid, cid_of, parse_cid
 from unhush.identity.errors import UnhushError
 from unhush.node.conversations import grow
-from unhush.node.errors import MalformedRecord, NotFound, RecordDeleted
+from unhush.node.errors import BadListName, MalformedRecord, NotFound, RecordDeleted
 from unhush.node.views import (
     Activity,
     Branch,
     Concern,
+    ListInfo,
     Page,
     PeerInfo,
     People,
@@ -29,6 +30,41 @@ from unhush.node.views import (
 )
 
 ME = cid_of(b"edda sol")
+
+
+class FakeLists:
+    """Lists of people in memory."""
+
+    def __init__(self, people: dict[Cid, Person]) -> None:
+        self.held: dict[str, list[Cid]] = {}
+        self._people = people
+
+    def create(self, name: str) -> None:
+        if not name.isprintable():
+            raise BadListName("the name of a list is one line")
+        self.held.setdefault(name, [])
+
+    def drop(self, name: str) -> None:
+        del self._at(name)[:], self.held[name]
+
+    def add(self, name: str, account: Cid) -> None:
+        self._at(name).append(account)
+
+    def remove(self, name: str, account: Cid) -> None:
+        if account not in self._at(name):
+            raise NotFound(f"{account} is not on the list {name!r}")
+        self.held[name].remove(account)
+
+    def all(self) -> tuple[ListInfo, ...]:
+        return tuple(ListInfo(name, len(held)) for name, held in self.held.items())
+
+    def members(self, name: str) -> tuple[Person, ...]:
+        return tuple(self._people.get(who) or Person(who, "", None, "", False, False, 0) for who in self._at(name))
+
+    def _at(self, name: str) -> list[Cid]:
+        if name not in self.held:
+            raise NotFound(f"there is no list {name!r}")
+        return self.held[name]
 
 
 class AwkwardAddress(UnhushError):
@@ -52,6 +88,7 @@ class FakeNode:
     def __post_init__(self) -> None:
         self._aids = count(1)
         self._news = threading.Condition()
+        self.lists = FakeLists(self.people)
         self.people.setdefault(ME, Person(ME, "Edda Sol", None, "", True, False, 0))
 
     # what the world does
@@ -86,7 +123,10 @@ class FakeNode:
             problem=self.problem,
         )  # fmt: skip
 
-    def timeline(self, limit: int = 30, before: str | None = None) -> Page:
+    def timeline(self, limit: int = 30, before: str | None = None, *, in_list: str | None = None) -> Page:
+        if in_list is not None:
+            members = {person.account for person in self.lists.members(in_list)}
+            return self._page([one for one in self.shown if one.account in members], limit, before)
         return self._page([one for one in self.shown if self._is_home(one)], limit, before)
 
     def person_posts(self, account: Cid, limit: int = 30, before: str | None = None) -> Page:
@@ -109,6 +149,10 @@ class FakeNode:
         if account not in self.people:
             raise NotFound(f"no account {account} is known here")
         return self.people[account]
+
+    def account_of(self, who: str) -> Cid:
+        named = (person.account for person in self.people.values() if who in (person.name, person.petname))
+        return next(named, None) or parse_cid(who)
 
     def activity(self, limit: int = 30, before: str | None = None) -> Activity:
         start = int(before) if before else 0

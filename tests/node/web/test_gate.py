@@ -17,6 +17,7 @@ POST_ID = cid_of(b"a post")
 READS = (
     "/", "/write", "/people", "/network", "/profile", "/events?since=0", f"/post/{POST_ID}", f"/person/{ME}",
     "/activity", "/tag?name=x", f"/person/{ME}/followers", f"/person/{ME}/follows",
+    "/lists", "/list?name=x",
     *(f"/post/{POST_ID}/{page}" for page in ("edit", "delete", "quote", "history")),
     f"/sigil/{ME}.svg", f"/banner/{ME}.svg", f"/portrait/{ME}", f"/media/{POST_ID}", f"/media/{POST_ID}/small",
     "/static/nothing.css", "/nothing",
