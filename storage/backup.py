@@ -40,7 +40,7 @@ MANIFEST: Final = "manifest.json"
 _BLOBS: Final = "blobs"
 _BLOB_NAME: Final = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{62}")
 # A blob and its line in the manifest: 120 bytes; this many are more than any home has.
-_MAX_MANIFEST_BYTES: Final = 1 << 30
+_MAX_MANIFEST_BYTES: Final = 1 << 28
 _MAX_MEMBERS: Final = 5_000_000
 _CHUNK_BYTES: Final = 1 << 20
 

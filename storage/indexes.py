@@ -11,7 +11,8 @@ Showing what is shown already, and hiding what is hidden, changes nothing: a
 batch may touch a record by itself and by what names it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, TypeAlias, assert_never
 
 from unhush.identity.cid import Cid
@@ -181,7 +182,7 @@ def _hide(txn: Txn, account: Account, record: Record, body: Body) -> None:
         activity.drop_acts(txn, timeline.pack_position(record))
     match body:
         case Post():
-            _hide_post(txn, account, record, body)
+            _hide_post(txn, account, record, _version(txn, record, body))
             _put_text_due(txn, record)
         case Edit():
             _hide_edit(txn, account, record, body)
@@ -225,10 +226,17 @@ def _show_again(txn: Txn, account: Account, record: Record) -> None:
 
 
 def _show_post(txn: Txn, account: Account, record: Record, original: Post, named: tuple[int, ...] | None) -> None:
-    tail, at = tail_of(record.cid), timeline.pack_position(record)
     post = _version(txn, record, original) if named is not None and named[Relation.EDITS] else original
-    is_home = _is_home(txn, account)
     is_new = named is None and record.aid not in txn.memo.get(_AGAIN_MEMO, ())
+    _show_words(txn, account, record, post, is_new=is_new)
+    if named is not None and named[Relation.ANSWERS]:
+        tail = tail_of(record.cid)
+        threads.gather_answers(txn, tail, _root_of(post, tail))
+
+
+def _show_words(txn: Txn, account: Account, record: Record, post: Post, *, is_new: bool) -> None:
+    """Everything that follows from a version of a post; what answers it does not."""
+    at, is_home = timeline.pack_position(record), _is_home(txn, account)
     timeline.put_on_shelf(txn, account.number, timeline.shelf_of(post), at, is_home=is_home, is_new=is_new)
     if post.media:
         timeline.put_on_shelf(txn, account.number, Shelf.MEDIA, at, is_home=False, is_new=is_new)
@@ -240,13 +248,11 @@ def _show_post(txn: Txn, account: Account, record: Record, original: Post, named
         quotes.put_quote(txn, post.quote.entry, at)
     if post.mentions or post.reply is not None or post.quote is not None:
         _put_acts(txn, account, post, at)
-    if named is not None and named[Relation.ANSWERS]:
-        threads.gather_answers(txn, tail, _root_of(post, tail))
 
 
-def _hide_post(txn: Txn, account: Account, record: Record, original: Post) -> None:
+def _hide_post(txn: Txn, account: Account, record: Record, post: Post, *, with_answers: bool = True) -> None:
+    """``post``: the version that is shown; ``with_answers``: the post goes, and is not only shown in other words."""
     tail, at = tail_of(record.cid), timeline.pack_position(record)
-    post = _version(txn, record, original)
     timeline.drop_from_shelf(txn, account.number, timeline.shelf_of(post), at)
     if post.media:
         timeline.drop_from_shelf(txn, account.number, Shelf.MEDIA, at)
@@ -256,7 +262,8 @@ def _hide_post(txn: Txn, account: Account, record: Record, original: Post) -> No
     if post.quote is not None:
         quotes.drop_quote(txn, post.quote.entry, at)
     activity.drop_acts(txn, at)
-    threads.let_answers_go(txn, tail, _root_of(post, tail))
+    if with_answers:
+        threads.let_answers_go(txn, tail, _root_of(post, tail))
 
 
 def _root_of(post: Post, tail: bytes) -> bytes:
@@ -277,31 +284,34 @@ def _put_acts(txn: Txn, account: Account, post: Post, at: bytes) -> None:
 
 
 def _show_edit(txn: Txn, account: Account, record: Record, edit: Edit) -> None:
-    post = _begin_change(txn, account, edit)
-    edits.put_edit(txn, edit.of, record)
-    _end_change(txn, account, post)
+    with _changing(txn, account, edit):
+        edits.put_edit(txn, edit.of, record)
 
 
 def _hide_edit(txn: Txn, account: Account, record: Record, edit: Edit) -> None:
-    post = _begin_change(txn, account, edit)
-    edits.drop_edit(txn, edit.of, record)
-    _end_change(txn, account, post)
+    with _changing(txn, account, edit):
+        edits.drop_edit(txn, edit.of, record)
 
 
-def _begin_change(txn: Txn, account: Account, edit: Edit) -> Record | None:
-    """Take up the version of a post that was shown until now, before its edits change; returns the post."""
+@contextmanager
+def _changing(txn: Txn, account: Account, edit: Edit) -> Iterator[None]:
+    """While the edits of a post change: show it in other words afterwards, if others are in force then.
+
+    An edit cannot change what a post answers, so whatever answers the post stays where it is: a post may have thousands
+    of answers, and its author write thousands of edits.
+    """
     target = _find_target(txn, account, edit.of)
     original = find_body(target) if target is not None and target.kind == POST else None
     if target is None or not isinstance(original, Post):
-        return None
-    _hide_post(txn, account, target, original)
-    return target
-
-
-def _end_change(txn: Txn, account: Account, post: Record | None) -> None:
-    if post is not None:
-        _show_again(txn, account, post)
-        _put_text_due(txn, post)
+        yield
+        return
+    before = _version(txn, target, original)
+    yield
+    after = _version(txn, target, original)
+    if after != before and standing.is_shown(txn, account, target) and not deletes.is_deleted(txn, target):
+        _hide_post(txn, account, target, before, with_answers=False)
+        _show_words(txn, account, target, after, is_new=False)
+        _put_text_due(txn, target)
 
 
 def _put_text_due(txn: Txn, post: Record) -> None:

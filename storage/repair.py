@@ -30,6 +30,7 @@ from unhush.storage.exclusive import alone_with, sync_file, sync_folder
 from unhush.storage.pages import PageFile, Walk, is_readable_here
 from unhush.storage.rebuilding import rebuild
 from unhush.storage.records import AID_BYTES, BodyState, Record, unpack_record
+from unhush.storage.room.tiers import BOUNDLESS
 from unhush.storage.schema import Table
 from unhush.storage.store import Store
 from unhush.storage.transaction import Txn
@@ -163,7 +164,8 @@ def _fill(staging: Path, salvage: _Salvage, network: str, on_progress: Callable[
         environment.run(lambda txn: journal.skip_aids(txn, salvage.last_aid))
     finally:
         environment.close()
-    with Store(staging, network=network, clock_ms=clock) as store:
+    # What was kept is kept, whoever's it is: quotas are for what comes, and gc.
+    with Store(staging, network=network, clock_ms=clock, limits=BOUNDLESS) as store:
         for batch in _batches(salvage.records(), clock):
             statuses = [outcome.status for outcome in store.ingest(batch)]
             kept += sum(status in (Status.STORED, Status.FILLED) for status in statuses)

@@ -38,6 +38,7 @@ from unhush.storage.runtime import runtime_dir
 from unhush.storage.schema import Table
 from unhush.storage.shunned import Shun
 from unhush.storage.snapshot import Snapshot
+from unhush.storage.transaction import Txn
 from unhush.storage.verifying import Verifier
 
 if TYPE_CHECKING:
@@ -174,7 +175,8 @@ class Store:
 
     def adopt_account(self, account: Cid, device: PublicKey) -> None:
         """Make an account the home's own before its device is listed; raises ``WritingRefused``."""
-        with self._environment.write() as txn:
+
+        def adopt(txn: Txn) -> None:
             own = settings.find_own_account(txn)
             known = accounts.find_account(txn, own) if own is not None else None
             if own != account and known is not None and known.state.cut_of(device) is not None:
@@ -183,12 +185,13 @@ class Store:
             clones.begin_device(txn, device)
             if own != account:
                 rebuild(txn)  # of records held already some are in the home timeline now, and some concern us
+
+        self._environment.run(adopt)
         self._news.announce()
 
     def renew_device(self, publisher: Publisher, added: SignedOperation) -> list[Record]:
         """Go over to another device key, which ``added`` lists; what never left is signed again under it."""
-        with self._environment.write() as txn:
-            records = publisher.take_over(txn, added)
+        records = self._environment.run(lambda txn: publisher.take_over(txn, added))
         self._news.announce()
         return records
 

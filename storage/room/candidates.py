@@ -38,10 +38,14 @@ class Candidate(NamedTuple):
 
 
 def find_candidates(txn: Txn) -> Iterator[Candidate]:
-    """Everything that is to go, now or in its time."""
+    """Everything that is to go, now or in its time; what the own account deleted comes first."""
     own = settings.find_own_account(txn)
+    if own is not None:
+        for record in _iter_deleted(txn, own.digest):
+            yield _candidate(txn, record, Reason.DELETED, len(record.body or b""), is_own=True)
     for record in _iter_deleted(txn):
-        yield _candidate(txn, record, Reason.DELETED, len(record.body or b""), is_own=record.account == own)
+        if record.account != own:
+            yield _candidate(txn, record, Reason.DELETED, len(record.body or b""), is_own=False)
     for record in _iter_void(txn, own):
         yield _candidate(txn, record, Reason.VOID, usage.size_of(record), is_own=False)
 
@@ -62,10 +66,10 @@ def why(txn: Txn, record: Record) -> Reason | None:
     return Reason.DELETED if is_taken_back else None
 
 
-def _iter_deleted(txn: Txn) -> Iterator[Record]:
-    """Records whose body is here though their account took them, or the post they edit, back."""
+def _iter_deleted(txn: Txn, account: bytes = b"") -> Iterator[Record]:
+    """Records whose body is here though their account took them, or the post they edit, back; all, or one account's."""
     before = b""
-    for key, _ in txn.scan(Table.DELETED):
+    for key, _ in txn.scan(Table.DELETED, account):
         named = key[:64]
         if named == before:
             continue

@@ -227,9 +227,11 @@ def _scrub_free(environment: Environment, cursor: int) -> tuple[int, int, int | 
     goes_on: int | None = None
     try:
         with environment.write():
-            until_s = time.monotonic() + SLICE_S
+            began_s = time.monotonic()
             with _Writable(environment.folder) as file:
                 free, held_back = file.free_now(environment.oldest_reader())
+                # To read a long list takes a while; at least as long is for the pages on it.
+                until_s = time.monotonic() + max(SLICE_S, time.monotonic() - began_s)
                 for number in free:
                     if number < cursor:
                         continue
