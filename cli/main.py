@@ -65,6 +65,10 @@ COMMANDS: Final = {
 }
 
 
+# Options for all commands, which people look for among those of one. --json is taken there too.
+_BEFORE_THE_COMMAND: Final = frozenset({"--home", "--passphrase-file"})
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name and imports one when it is called."""
 
@@ -140,6 +144,9 @@ def run(arguments: list[str]) -> int:
     except click.Abort:
         click.echo("stopped", err=True)
         return 1
+    except click.NoSuchOption as exc:
+        _with_place(exc).show()
+        return exc.exit_code
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
@@ -149,6 +156,14 @@ def run(arguments: list[str]) -> int:
     except Exception as exc:  # noqa: BLE001  # what is not ours is raised again
         return _report(exc)
     return result if isinstance(result, int) else 0
+
+
+def _with_place(error: click.NoSuchOption) -> click.NoSuchOption:
+    """For an option that only stands before the command, where that is."""
+    name = error.option_name
+    if name not in _BEFORE_THE_COMMAND:
+        return error
+    return click.NoSuchOption(name, f"{name} stands before the command: unhush {name} … COMMAND", ctx=error.ctx)
 
 
 def _report(error: Exception) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from unhush.cli.context import FILE, Context, OurGroup, expanded, pass_context
+from unhush.cli.context import FILE, Context, OurGroup, WrongUse, expanded, pass_context
 
 
 @click.group(cls=OurGroup, name="media")
@@ -30,7 +30,11 @@ def save_command(context: Context, record: str, number: int, output: Path) -> No
         size, mime = node.media.size(item.cid), node.media.type(item.cid)
         path = expanded(output)
         # Exclusively: nothing of the person's is written over.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb") as file:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileExistsError as exc:
+            raise WrongUse(f"{path} exists, and nothing was written over it: choose another name.") from exc
+        with os.fdopen(descriptor, "wb") as file:
             try:
                 for part in node.media.iter_range(item.cid, 0, size):
                     file.write(part)

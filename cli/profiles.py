@@ -40,11 +40,11 @@ def set_command(context: Context, name: str | None, bio: str | None, avatar: Pat
 @click.argument("account", required=False)
 @pass_context
 def show_command(context: Context, account: str | None) -> None:
-    """Show the profile of ACCOUNT, or your own."""
+    """Show the profile of ACCOUNT (an id, or what you call them), or your own."""
     from unhush.node.names import clean_name, clean_text
 
     with context.open() as node:
-        person = node.person(account or node.account())
+        person = node.person(node.account_of(account) if account else node.account())
     lines = [
         display_name(person.name, person.account)
         + (f" (you call them {clean_name(person.petname)})" if person.petname else ""),

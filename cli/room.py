@@ -69,8 +69,7 @@ def _limit_text(report: "RoomReport", tier: "Tier") -> str:
     each, together = report.limits.each(tier), report.limits.together(tier)
     if each is None:
         return "no limit"
-    media = f" and {size(report.limits.followed_media_bytes)} of media" if tier.name == "FOLLOWED" else ""
-    return f"at most {size(each)}{media} each" + (f", {size(together)} together" if together is not None else "")
+    return f"at most {size(each)} each" + (f", {size(together)} together" if together is not None else "")
 
 
 def _lines_of_collected(done: "Collected") -> list[str]:

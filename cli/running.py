@@ -68,7 +68,8 @@ def run_command(
     settings: dict[str, Any] = {"listen": listen} if listen else {}
     with context.open(peers=peers, verify_workers=workers, **settings) as node:
         node.account()
-        node.unlock()  # a passphrase is asked for now, not when somebody posts on the page
+        if node.has_key():
+            node.unlock()  # a passphrase is asked for now, not when somebody posts on the page
         page = _make_page(node, web_at) if web_at else None  # refused, if it is, before anything serves
         node.start_network()
         gc.freeze()  # what the program itself is made of need not be looked through again whenever garbage is
@@ -95,7 +96,11 @@ def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None
     lines += [f"  listening on  {listen}" for listen in status.listen]
     if node.config.listen == DEFAULT_LISTEN and f"/tcp/{DEFAULT_PORT}/" not in "".join(status.listen):
         lines.append(f"  port {DEFAULT_PORT} is taken: these addresses are good until this node ends, no longer")
-    if status.problem:
+    if not node.has_key():
+        lines.append(
+            "  this home has no key: it reads and carries; to write again: unhush restore, or unhush device join"
+        )
+    elif status.problem:
         lines.append(f"  nothing is published from here: {status.problem}")
     if status.words_waiting:
         lines.append(f"  recovery words wait in {status.words_waiting}: once they are on paper: unhush id check")

@@ -1,6 +1,7 @@
 """``search``: posts by their words."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 import click
 
@@ -19,10 +20,15 @@ Any part of a text in Chinese, Japanese, Korean or Thai is found. --best compare
 words are; without it, all posts are looked through.
 """
 
+_NO_WORDS: Final = (
+    "Say at least one word to look for. All posts with a tag: unhush tag NAME; all of one account: "
+    "unhush timeline --of WHO"
+)
+
 
 @click.command(cls=OurCommand, name="search", help=_HELP)
-@click.argument("words", nargs=-1, required=True)
-@click.option("--by", metavar="ACCOUNT", help="Only posts of this account.")
+@click.argument("words", metavar="WORDS...", nargs=-1)
+@click.option("--by", metavar="WHO", help="Only what one account posted: an id, or what you call them.")
 @click.option("--tag", help="Only posts with this tag.")
 @click.option("--since", metavar="TIME", help="Not before this day or time, as 2026-05-31 or 2026-05-31T18:00.")
 @click.option("--until", metavar="TIME", help="Before this day or time.")
@@ -44,6 +50,8 @@ def search_command(
 ) -> None:
     from unhush.node.errors import NothingToSearch
 
+    if not words:
+        raise WrongUse(_NO_WORDS)
     since_ms, until_ms = _time_ms("--since", since), _time_ms("--until", until)
     with context.open() as node:
         try:

@@ -97,7 +97,7 @@ def reply_command(context: Context, record: str, text: str | None, warning: str 
 def follow_command(context: Context, account: str, petname: str | None) -> None:
     """Follow ACCOUNT: their posts come to your timeline, and your node carries them for others."""
     with context.open() as node:
-        person = node.follow(account, petname)
+        person = node.follow(node.account_of(account), petname)
     value = {"account": str(person.account), "name": person.name, "petname": person.petname, "followed": True}
     context.emit(value, f"You follow {display_name(person.petname or person.name, person.account)}.")
 
@@ -106,10 +106,11 @@ def follow_command(context: Context, account: str, petname: str | None) -> None:
 @click.argument("account")
 @pass_context
 def unfollow_command(context: Context, account: str) -> None:
-    """End following ACCOUNT; what was received stays on this machine."""
+    """End following ACCOUNT, an id or what you call them; what was received stays on this machine."""
     with context.open() as node:
-        node.unfollow(account)
-    context.emit({"account": account, "followed": False}, "You no longer follow this account.")
+        who = node.account_of(account)
+        node.unfollow(who)
+    context.emit({"account": str(who), "followed": False}, "You no longer follow this account.")
 
 
 def new_heading(*, title: str | None = None, warning: str | None = None, lang: str | None = None) -> "Heading":

@@ -132,7 +132,7 @@ class Acting(Writing):
         change = heading.above(change)
         if media is not None:
             change = replace(change, media=tuple(media))
-        if not (change.text.strip() or change.title or change.media):
+        if _is_empty(change):
             raise MalformedRecord(f"nothing would be left of {target.id}; to take it back, delete it")
         if change != replace(now, reply=None, quote=None):
             self.media.hold([item.cid for item in change.media if item not in now.media])
@@ -147,6 +147,8 @@ class Acting(Writing):
             marks = find_marks(post, people)
             post = Post(post, tags=marks.tags, mentions=tuple(who for who in marks.mentions if who != own))
         whole = heading.above(replace(post, media=(*post.media, *media)))
+        if _is_empty(whole):
+            raise MalformedRecord("there is nothing to post: no text, no title, no picture")
         self.media.hold([item.cid for item in whole.media])
         return whole
 
@@ -271,6 +273,11 @@ def _checked_emoji(emoji: str) -> str:
 def _people(snapshot: Snapshot, text: str | Post) -> dict[str, Cid]:
     """Who may be mentioned by name."""
     return Reader(snapshot).named() if isinstance(text, str) and "@" in text else {}
+
+
+def _is_empty(post: Post) -> bool:
+    """Whether there is nothing in a post to be seen; a warning or a tag alone is nothing."""
+    return not (post.text.strip() or (post.title or "").strip() or post.media)
 
 
 def _changed(now: Post, text: str, people: dict[str, Cid]) -> Post:

@@ -72,6 +72,7 @@ __all__ = [
     "NetworkFailed",
     "NewerSchema",
     "NoAccount",
+    "NoKey",
     "NodeError",
     "NotFound",
     "NotRunning",
@@ -120,6 +121,13 @@ class AccountExists(NodeError):
 
 class WordsNeeded(NodeError):
     """Only the 24 words can sign this here: the root key is not kept on this machine."""
+
+
+class NoKey(KeyFileError):
+    """This home has no device key, as one made of a backup: it reads and carries, and writes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("this home has no key; to write again: unhush restore, or unhush device join")
 
 
 class DeviceRefused(NodeError):

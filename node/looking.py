@@ -2,7 +2,7 @@
 
 from unhush.identity.cid import Cid
 from unhush.node.errors import MalformedCid
-from unhush.node.ids import as_cid
+from unhush.node.ids import WHAT_AN_ID_IS, as_cid, looks_like_id
 from unhush.node.marks import fold_name
 from unhush.node.reading import MAX_THREAD, Reader
 from unhush.node.views import Activity, Page, People, Person, Shown, Thread
@@ -84,12 +84,14 @@ class Looking:
         """
         try:
             return as_cid(who)
-        except MalformedCid:
+        except MalformedCid as exc:
             with self._store.snapshot() as snapshot:
                 found = Reader(snapshot).named().get(fold_name(str(who)))
-            if found is None:
+            if found is not None:
+                return found
+            if looks_like_id(str(who)):
                 raise
-            return found
+            raise MalformedCid(f"nobody here is called {str(who)[:80]!r}, and it is no id: {WHAT_AN_ID_IS}") from exc
 
     def follows(self) -> tuple[Person, ...]:
         """Everybody you follow."""

@@ -10,7 +10,7 @@ from unhush.identity.cid import Cid
 from unhush.node.errors import BlobMissing, BlobsUnusable, BlobTooLarge, ImageRefused, StoreFull
 from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.blobs.formats import MARK_BYTES, find_image_type
-from unhush.storage.blobs.images import MAX_IMAGE_BYTES, draw_small, remake_image
+from unhush.storage.blobs.images import MAX_IMAGE_BYTES, Picture, draw_small, remake_image
 from unhush.storage.blobs.thumbs import Thumbs
 from unhush.storage.kinds import Media
 
@@ -31,7 +31,7 @@ class MediaFiles:
         It is written anew, without anything the camera or a program noted in it. ``alt`` says what it shows to those
         who do not see it. Raises ``ImageRefused``, ``BlobTooLarge``, ``MalformedRecord``, ``StoreFull``.
         """
-        made = remake_image(picture if isinstance(picture, bytes) else _read_file(Path(picture)))
+        made = remake_image(picture) if isinstance(picture, bytes) else _remake_file(Path(picture))
         Media(_ANY, made.mime, len(made.data), alt)  # an alt text that will not do is refused before anything is kept
         cid, size = self._blobs.put(io.BytesIO(made.data), max_bytes=MAX_IMAGE_BYTES)
         self._keep_thumb(cid, made.thumb)
@@ -81,6 +81,15 @@ class MediaFiles:
     def _keep_thumb(self, cid: Cid, thumb: bytes) -> None:
         with contextlib.suppress(StoreFull, BlobsUnusable):  # made again when somebody looks
             self._thumbs.put(cid, thumb)
+
+
+def _remake_file(path: Path) -> Picture:
+    """Raises as ``remake_image``, with the name of the file: it may be one of eight."""
+    data = _read_file(path)
+    try:
+        return remake_image(data)
+    except (ImageRefused, BlobTooLarge) as exc:
+        raise type(exc)(f"{path}: {exc}") from exc
 
 
 def _read_file(path: Path) -> bytes:

@@ -27,6 +27,7 @@ from unhush.node.errors import (
     BlobMissing,
     ImageRefused,
     NoAccount,
+    NoKey,
     NotFound,
     NotRunning,
     NotSynced,
@@ -181,15 +182,17 @@ class Node(Acting, Circle, Looking):
     ) -> "SearchPage":
         """Posts in which every word is found: ``word``, ``"a phrase"``, ``begin*``, ``-without``; newest first.
 
+        ``by``: an account, as ``account_of`` takes it.
         ``since`` (included) and ``until`` (not) are Unix milliseconds. With ``ranked`` the best of the newest 1,000
-        matches come first. Raises ``NothingToSearch`` if there is no word in ``text``, ``NotFound`` for a bad cursor.
+        matches come first. Raises ``NothingToSearch`` if there is no word in ``text`` or only too short a beginning,
+        ``MalformedCid`` for nobody, ``NotFound`` for a bad cursor.
         """
         from unhush.node.searching import search  # lazy, as the engine
 
         return search(
             self._store,
             text,
-            by=as_cid(by) if by is not None else None,
+            by=self.account_of(by) if by is not None else None,
             tag=tag,
             since_ms=since,
             until_ms=until,
@@ -289,7 +292,7 @@ class Node(Acting, Circle, Looking):
                 listen=view.listen if view is not None else (),
                 peer=view.peer if view is not None else None,
                 identity=describe(snapshot, me) if me is not None else None,
-                problem=snapshot.why_not_to_write(),
+                problem=str(NoKey()) if own is not None and not self.has_key() else snapshot.why_not_to_write(),
                 local_only=snapshot.count_local(),
                 keeps_root=not self._keys.root_problem() and self._keys.keeps_root() is not None,
             )
@@ -378,16 +381,17 @@ class Node(Acting, Circle, Looking):
     ) -> "Restored":
         """Bring the account of these words into this home, from any peer of ``config.peers`` that has it.
 
+        A home that holds it already, as one made of a backup, needs no peer; those it knows are asked what is newer.
         This device gets a key of its own, called ``name``, and is added. ``account`` chooses, should the words have
         founded several. Raises ``BadWords``, ``AccountExists``, ``NetworkFailed``, ``NotFound``, ``NotSynced`` and
         ``DeviceRefused``; whatever it raises, the same call goes on where it ended.
         """
-        from unhush.node.restoring import check_home  # lazy, as the network
+        from unhush.node.restoring import check_home, needs_peers  # lazy, as the network
 
         chosen = as_cid(account) if account is not None else None
         check_home(self._store, words)
-        restoring = self._restoring()
-        self._lingers = True
+        restoring = self._restoring(with_network=bool(self.config.peers) or needs_peers(self._store, words, chosen))
+        self._lingers = self._running is not None
         return restoring.restore(words, account=chosen, name=name, on_progress=on_progress)
 
     def join(self, account: Cid | str, on_progress: "Progress" = lambda _what, _count: None) -> DeviceInfo:
@@ -396,13 +400,16 @@ class Node(Acting, Circle, Looking):
         Raises ``AccountExists``, ``NetworkFailed``, ``NotSynced``. Until this device is listed, nothing can be
         signed; what was fetched stays.
         """
+        from unhush.node.restoring import begins_here  # lazy, as the network
+
         chosen = as_cid(account)
         key = self._keys.make_device(sealed=self.config.passphrase is not None).public
         with self._store.snapshot() as snapshot:
             own = snapshot.own_account()
             known = snapshot.account(own) if own is not None else None
-        if own != chosen:
-            if known is not None and known.state.cut_of(key) is not None:
+            is_new_here = begins_here(snapshot, chosen, key)
+        if own != chosen or is_new_here:
+            if own != chosen and known is not None and known.state.cut_of(key) is not None:
                 raise AccountExists(f"{self.config.home} has an account already: {own}")
             self._store.adopt_account(chosen, key)
         self._restoring().fetch(chosen, on_progress)
@@ -415,11 +422,11 @@ class Node(Acting, Circle, Looking):
             "with the code that unhush device request prints, and run this again"
         )
 
-    def _restoring(self) -> "Restoring":
+    def _restoring(self, *, with_network: bool = True) -> "Restoring":
         from unhush.node.restoring import Restoring  # lazy, as the network
 
         with self._starting:
-            if self._running is None:
+            if self._running is None and with_network:
                 self._running = self._start()
             running = self._running
         return Restoring(self._store, self.config, keys=self._keys, devices=self.devices, running=running)
@@ -457,8 +464,12 @@ class Node(Acting, Circle, Looking):
         return self._store.publish(self._publisher, *bodies)[-1]
 
     def unlock(self) -> None:
-        """Open the sealed keys now, asking for the passphrase if there are any; raises ``KeyFileError``."""
+        """Open the sealed keys now, asking for the passphrase if there are any; raises ``KeyFileError``: ``NoKey``."""
         self._keys.unlock()
+
+    def has_key(self) -> bool:
+        """Whether this home can sign at all: one made of a backup reads and carries only."""
+        return self._keys.has_device()
 
     def device(self) -> PublicKey:
         """The key this device signs with; raises ``KeyFileError``."""

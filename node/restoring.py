@@ -6,6 +6,9 @@ any other, a new device key is made, and the root key of the standing table
 adds it. The order is such that a crash anywhere leaves a home in which the
 same command goes on: the account is adopted before it is fetched, the key is
 on disk before it is listed.
+
+A home that holds the account already, as one made of a backup, needs nobody:
+whoever can be asked is asked what is newer, and then it goes on with what is here.
 """
 
 import time
@@ -31,6 +34,7 @@ from unhush.node.running import Running
 from unhush.node.secrets import Keys
 from unhush.node.views import DeviceInfo, DeviceState
 from unhush.storage.arrivals import Arrival, Batch, Status
+from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
 
 CONNECT_S: Final = 20.0  # a peer that is there answers within one; the first dial may have to be made again
@@ -74,10 +78,28 @@ def check_home(store: Store, words: Words) -> None:
             raise BadWords(f"these are not the words of the account of this home: {own}")
 
 
-class Restoring:
-    """One home into which an account comes; its network runs meanwhile."""
+def needs_peers(store: Store, words: Words, account: Cid | None) -> bool:
+    """Whether a peer should be asked: the account is not held, or there is an address to ask at."""
+    with store.snapshot() as snapshot:
+        held = {record.account for record in snapshot.inceptions(words.root(0).public)}
+        return bool(snapshot.contacts()) or (account not in held if account is not None else not held)
 
-    def __init__(self, store: Store, config: Config, *, keys: Keys, devices: Devices, running: Running) -> None:
+
+def begins_here(snapshot: Snapshot, account: Cid, key: PublicKey) -> bool:
+    """Whether this home is to begin to write with a key: it writes with none or another, and the key wrote nothing.
+
+    A key that has a log is not taken up so: somebody put it back, and the log may have gone on elsewhere. Nor is any,
+    while a copy was found: ``Devices.renew`` knows what is to be signed again.
+    """
+    if snapshot.own_device() == key or snapshot.clone_found():
+        return False
+    return all(device != key for _, device, _ in snapshot.logs(account))
+
+
+class Restoring:
+    """One home into which an account comes; its network runs meanwhile, if there is anybody to ask."""
+
+    def __init__(self, store: Store, config: Config, *, keys: Keys, devices: Devices, running: Running | None) -> None:
         self._store = store
         self._config = config
         self._keys = keys
@@ -87,11 +109,17 @@ class Restoring:
 
     def restore(self, words: Words, *, account: Cid | None, name: str, on_progress: Progress) -> Restored:
         """Bring the account of these words here and add this device; see ``Node.restore``."""
-        found = self._choose(self._find(words, on_progress), account)
+        with self._store.snapshot() as snapshot:
+            own = snapshot.own_account()
+            held = self._proven(_operations(snapshot, words), words)
+            alone = {each.account for each in held if self._running is None or any(snapshot.logs(each.account))}
+        if account is None and any(each.account == own for each in held):
+            account = own  # another has no place here
+        found = self._choose(self._look(words, held, on_progress, goes_alone=bool(alone)), account)
         chosen, others = found[0], tuple(each.account for each in found[1:])
         key = self._keys.make_device(sealed=self._config.passphrase is not None).public
         self._adopt(chosen, key)
-        is_complete = self.fetch(chosen.account, on_progress)
+        is_complete = self._complete(chosen.account, on_progress, goes_alone=chosen.account in alone)
         with self._store.snapshot() as snapshot:
             state = snapshot.account(chosen.account)
             is_listed = state is not None and state.state.cut_of(key) == OPEN
@@ -104,6 +132,29 @@ class Restoring:
             raise NotSynced("the account changed while this device was added; run this again")
         return Restored(chosen.account, device, self._store.count_records(), is_complete, others)
 
+    def _look(self, words: Words, held: list[Found], on_progress: Progress, *, goes_alone: bool) -> list[Found]:
+        """What peers know and what is held, the highest generation first."""
+        found = {each.account: each for each in held}
+        if self._running is not None:
+            try:
+                for each in self._find(words, on_progress):
+                    if each.account not in found or each.generation > found[each.account].generation:
+                        found[each.account] = each
+            except (NetworkFailed, NotFound):
+                if not goes_alone:
+                    raise
+        return sorted(found.values(), key=lambda each: (-each.generation, -each.time_ms, each.account))
+
+    def _complete(self, account: Cid, on_progress: Progress, *, goes_alone: bool) -> bool:
+        """Fetch what peers have beyond what is held; whether anything is still missing."""
+        if account in self._holders or not goes_alone:
+            try:
+                return self.fetch(account, on_progress)
+            except (NetworkFailed, NotSynced):
+                if not goes_alone:
+                    raise
+        return self._is_whole(account)
+
     def fetch(self, account: Cid, on_progress: Progress) -> bool:
         """Wait until a peer has given all it has of the home's account; whether anything is still missing.
 
@@ -114,7 +165,7 @@ class Restoring:
         since = time.monotonic()
         seen = self._store.count_records()
         on_progress("fetching", seen)
-        while (checked := self._running.own_checked()) < holders:
+        while (checked := self._network.own_checked()) < holders:
             count = self._store.count_records()
             if count != seen:
                 seen, since = count, time.monotonic()
@@ -122,9 +173,12 @@ class Restoring:
             if checked and time.monotonic() > since + OTHERS_S:
                 break
             if time.monotonic() > since + CONNECT_S:
-                raise NotSynced("no peer gave the account; it comes when one does: unhush run --peer ADDRESS")
+                raise NotSynced("no peer gave the account; run this again with the address of one that has it")
             time.sleep(LOOK_EVERY_S)
         on_progress("fetched", self._store.count_records())
+        return self._is_whole(account)
+
+    def _is_whole(self, account: Cid) -> bool:
         with self._store.snapshot() as snapshot:
             found = snapshot.account(account)
             return found is not None and snapshot.is_whole(found)
@@ -135,7 +189,7 @@ class Restoring:
         """Every account of these words that a peer knows, highest generation first; raises ``NotFound``."""
         root = words.root(0).public
         answers: SimpleQueue[tuple[tuple[Operation, ...], str]] = SimpleQueue()
-        self._running.find(root, lambda operations, peer: answers.put((operations, peer)))
+        self._network.find(root, lambda operations, peer: answers.put((operations, peer)))
         try:
             self._wait_for_peer(on_progress)
             on_progress("asking for the account of these words", 0)
@@ -153,7 +207,7 @@ class Restoring:
                     self._holders.setdefault(each.account, set()).add(peer)
                     due = min(due, time.monotonic() + GRACE_S)
         finally:
-            self._running.stop_finding(root)
+            self._network.stop_finding(root)
         if not found:
             raise NotFound("no peer that was asked knows an account of these words; try the address of a follower")
         return sorted(found.values(), key=lambda each: (-each.generation, -each.time_ms, each.account))
@@ -200,20 +254,35 @@ class Restoring:
     def _adopt(self, found: Found, key: PublicKey) -> None:
         with self._store.snapshot() as snapshot:
             own = snapshot.own_account()
+            is_new_here = begins_here(snapshot, found.account, key)
         if own not in (None, found.account):
             raise AccountExists(f"this home has an account already: {own}")
-        if own is None:
+        if own is None or is_new_here:
             self._store.adopt_account(found.account, key)
         outcome = self._store.ingest(Batch((Arrival(found.entry, found.body),), "restore", wanted_only=False))[0]
         assert outcome.status in (Status.STORED, Status.KNOWN), "an inception that proved itself is stored"
 
+    @property
+    def _network(self) -> Running:
+        assert self._running is not None, "a peer was to be asked without a network"
+        return self._running
+
     def _wait_for_peer(self, on_progress: Progress) -> None:
         on_progress("connecting", self._store.count_records())
         due = time.monotonic() + CONNECT_S
-        while not self._running.view().peers:
+        while not self._network.view().peers:
             if time.monotonic() > due:
                 raise NetworkFailed("no peer could be reached; give the address of one that runs: --peer MULTIADDR")
             time.sleep(LOOK_EVERY_S)
+
+
+def _operations(snapshot: Snapshot, words: Words) -> tuple[Operation, ...]:
+    """What is held of the accounts of these words, as a peer would give it."""
+    return tuple(
+        Operation(record.block, record.body)
+        for record in snapshot.inceptions(words.root(0).public)
+        if record.body is not None
+    )
 
 
 def _device_name(name: str) -> str:

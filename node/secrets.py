@@ -17,7 +17,7 @@ from unhush.identity.operations import Table
 from unhush.identity.trunk import State
 from unhush.identity.words import Words, parse_words
 from unhush.node.config import Config, Home
-from unhush.node.errors import BadPassphrase, KeyFileError, KeySealed, WordsNeeded, WrongPassphrase
+from unhush.node.errors import BadPassphrase, KeyFileError, KeySealed, NoKey, WordsNeeded, WrongPassphrase
 from unhush.storage.hygiene import forbid_core_dumps
 from unhush.storage.keyfile import (
     MAX_PASSPHRASE_BYTES,
@@ -66,15 +66,22 @@ class Keys:
 
     # -- the device key
 
+    def has_device(self) -> bool:
+        """Whether there is a device key, usable or not: a home made of a backup has none."""
+        return self._home.device_key.exists()
+
     def device_facts(self) -> KeyFileFacts:
-        """Whose key it is and whether it is sealed, without opening it; raises ``KeyFileError``."""
+        """Whose key it is and whether it is sealed, without opening it; raises ``KeyFileError``: ``NoKey`` if none."""
+        if not self.has_device():
+            raise NoKey
         return read_public(self._home.device_key, DEVICE)
 
     def device(self) -> SigningKey:
         """The key this device signs with; asks for the passphrase if it is sealed."""
         with self._lock:
             # Another process may have renewed the key of this home.
-            if self._device is None or self._device.public != self.device_facts().public:
+            facts = self.device_facts()
+            if self._device is None or self._device.public != facts.public:
                 self._device = self._read(self._home.device_key, DEVICE)
             return self._device
 

@@ -201,7 +201,7 @@ class Environment:
         except lmdb.Error as exc:
             if _says(exc, *_NO_ROOM):
                 raise StoreFull(f"the disk refused a write; nothing of this was stored: {exc}") from exc
-            raise
+            raise StoreUnreadable(f"the database cannot be written; nothing of this was stored: {exc}") from exc
 
     def run(self, work: Callable[[Txn], T]) -> T:
         """Do ``work`` in one transaction of any size: if the map is too small, it grows, and all begins again."""

@@ -1,8 +1,10 @@
 """Looking after an open database: its pages, its indexes, and whether those are what the journal gives."""
 
+import contextlib
 import hashlib
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,8 @@ Progress = Callable[[int], None]
 
 # Two commits between the beginning of a snapshot and our look at its root; more often than this nobody writes.
 _TRIES: Final = 20
+_CHECK: Final = ".check-"
+_OLD_CHECK_S: Final = 24 * 60 * 60.0
 
 
 def check_database(folder: Path, on_progress: Progress = lambda _: None) -> Walk:
@@ -83,8 +87,9 @@ def _retried(look: Callable[[], Walk]) -> Walk:
 def find_stale(environment: Environment, home: Path, network: str, on_progress: Progress = lambda _: None) -> list[str]:
     """The indexes that are not what the journal gives, by name: a copy is folded anew and compared."""
     place = home if not environment.is_read_only else None
+    _sweep_old_checks(home)
     try:
-        staging = Path(tempfile.mkdtemp(prefix=".check-", dir=place))
+        staging = Path(tempfile.mkdtemp(prefix=_CHECK, dir=place))
     except OSError as exc:
         raise StoreFull(f"there is no place for a copy to check: {exc.strerror}") from exc
     try:
@@ -100,6 +105,14 @@ def find_stale(environment: Environment, home: Path, network: str, on_progress: 
             copy.close()
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sweep_old_checks(home: Path) -> None:
+    """A check that was killed leaves its copy of the database; one under way is younger than this."""
+    for left in home.glob(_CHECK + "*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _OLD_CHECK_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _digest(txn: Txn, fold: Fold) -> bytes:

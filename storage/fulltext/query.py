@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from unhush.storage.errors import NothingToSearch
-from unhush.storage.fulltext.words import words_of
+from unhush.storage.fulltext.words import stands_alone, words_of
 
 # Nobody types as much; it bounds what a hostile query costs. What is beyond is left out, and the query says so.
 MAX_CHARS: Final = 2_000
@@ -53,11 +53,12 @@ class Query:
 
 
 def parse_query(text: str) -> Query:
-    """Read what was typed; raises ``NothingToSearch`` if there is nothing in it to look for."""
+    """Read what was typed; raises ``NothingToSearch`` if there is nothing in it but beginnings that are too short."""
     wanted: list[Part] = []
     unwanted: list[Part] = []
     is_cut = len(text) > MAX_CHARS
     left = MAX_WORDS
+    are_too_short = True
     for found in _PART.finditer(text[:MAX_CHARS].translate(_QUOTES)):
         typed = found["phrase"] if found["phrase"] is not None else found["word"]
         words = words_of(typed)
@@ -70,11 +71,19 @@ def parse_query(text: str) -> Query:
         is_prefix = is_whole and found["word"] is not None and typed.endswith("*") and len(words[-1]) >= MIN_PREFIX
         part = Part(tuple(words[:left]), is_prefix)
         (unwanted if found["no"] else wanted).append(part)
+        are_too_short &= bool(found["no"]) or (found["word"] is not None and _is_too_short(typed, words))
         is_cut |= not is_whole
         left -= len(part.words)
     if not wanted:
         raise NothingToSearch("there is nothing to look for: give at least one word with a letter or a digit")
+    if are_too_short:
+        raise NothingToSearch(f"a beginning has at least {MIN_PREFIX} letters: type more of the word before the *")
     return Query(_once(wanted), _once(unwanted), is_cut)
+
+
+def _is_too_short(typed: str, words: list[str]) -> bool:
+    """Whether the beginning of a word was typed, and too little of it; 東* is a word, and found in any."""
+    return typed.endswith("*") and len(words) == 1 and len(words[0]) < MIN_PREFIX and not stands_alone(words[0])
 
 
 def _once(parts: list[Part]) -> tuple[Part, ...]:

@@ -246,7 +246,8 @@ def test_following_and_unfollowing_are_told_and_done(ann: Cli, found: Callable[[
     }
     assert ann("follow", bob).out == "You follow Bobby.\n"
     assert ann.json("status").one()["follows"] == 1
-    assert ann.json("unfollow", bob).one() == {"account": bob, "followed": False}
+    assert ann.json("profile", "show", "bobby").one()["account"] == bob
+    assert ann.json("unfollow", "Bobby").one() == {"account": bob, "followed": False}
     assert ann.json("unfollow", bob).code == 3
     assert ann.json("status").one()["follows"] == 0
 
@@ -441,6 +442,16 @@ def test_a_bad_id_is_a_usage_error(ann: Cli, record: str) -> None:
         assert "\x1b" not in said.err
 
 
+@pytest.mark.parametrize("command", ["show", "follow", "mute", "unfollow"])
+def test_an_id_with_a_wrong_letter_is_told_from_what_never_was_one(ann: Cli, command: str) -> None:
+    wrong = ann(command, f"{NOBODY[:-1]}1")  # 1 is no letter of an id
+    assert (wrong.code, wrong.err.strip().endswith("a letter is wrong; was it copied whole?")) == (2, True)
+
+    short = ann(command, "mara")
+    assert (short.code, "an id has 59 letters and digits and begins with b" in short.err) == (2, True)
+    assert ("nobody here is called 'mara'" in short.err) == (command != "show")
+
+
 def test_an_id_that_is_not_here_is_not_found(ann: Cli) -> None:
     for arguments in (["show"], ["thread"], ["show", "--raw"], ["unfollow"], ["profile", "show"]):
         said = ann.json(*arguments, NOBODY)
@@ -466,6 +477,13 @@ def test_the_home_is_named_by_option_or_environment_or_is_the_users(
     monkeypatch.setenv("UNHUSH_HOME", "")
     assert ann.bare("--json", "init", "--name", "Zoe").code == 0
     assert ann.bare("--json", "status").one()["home"] == str(tmp_path / "data" / "unhush")
+
+
+@pytest.mark.parametrize("arguments", [["status", "--home", "x"], ["media", "save", "--home=x"]])
+def test_an_option_for_all_commands_that_stands_after_one_is_told_its_place(cli: Cli, arguments: list[str]) -> None:
+    said = cli.bare(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert "--home stands before the command: unhush --home … COMMAND" in said.err
 
 
 def test_an_unknown_command_is_a_usage_error_with_a_hint(cli: Cli) -> None:

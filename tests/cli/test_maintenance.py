@@ -4,10 +4,15 @@ import random
 from pathlib import Path
 
 from tests.cli.conftest import Cli
+from tests.support.commands import serving
 from tests.support.mounts import read_only
 
-from unhush.node import Node
+from unhush.identity.words import Words
+from unhush.node import Config, Node, found_account
+from unhush.storage.keyfile import write_private
 from unhush.storage.pages import PageFile, Walk
+
+WORDS = Words(bytes(range(32)))
 
 
 def post_many(cli: Cli, count: int) -> None:
@@ -59,10 +64,31 @@ def test_a_backup_makes_a_home_that_reads_and_has_no_key(ann: Cli, tmp_path: Pat
     assert other("verify", "--deep").code == 0
     refused = other("post", "x")
     assert refused.code == 4
-    assert "no key file" in refused.err
+    assert "this home has no key; to write again: unhush restore, or unhush device join" in refused.err
+    assert "this home has no key" in str(other.json("status").one()["problem"])
     assert other("import", "backup", str(file)).code == 1
     (tmp_path / "bad.tar").write_bytes(file.read_bytes()[:5_000])
     assert ann.at(tmp_path / "third")("import", "backup", str(tmp_path / "bad.tar")).code == 6
+
+
+def test_a_home_without_a_key_runs_and_the_words_alone_give_it_one(ann: Cli, tmp_path: Path) -> None:
+    words = tmp_path / "words"
+    made = found_account(Config(tmp_path / "ben"), "Ben", words=WORDS)
+    write_private(words, WORDS.text().encode())
+    ben = ann.at(tmp_path / "ben")
+    post_many(ben, 3)
+    ben("backup", str(tmp_path / "ben.tar"))
+    other = ann.at(tmp_path / "other")
+    other("import", "backup", str(tmp_path / "ben.tar"))
+
+    with serving(other.home) as running:
+        assert "/tcp/" in running.address
+    restored = other.json("restore", "--words-from", str(words), "--no-passphrase").one()
+
+    assert (restored["account"], restored["complete"]) == (str(made.account), True)
+    assert other("post", "with a new key").code == 0
+    assert other.json("status").one()["problem"] is None
+    assert other("verify", "--deep").code == 0
 
 
 def test_what_needs_a_home_to_itself_is_refused_while_it_is_open(ann: Cli) -> None:

@@ -23,6 +23,7 @@ def test_storage_says_who_takes_what_for_people_and_programs(ann: Cli) -> None:
     assert people.code == 0
     assert "Ann · you" in people.out
     assert "at most 256 KiB each, 512 MiB together" in people.out
+    assert "at most 200 MiB each" in people.out  # and no limit of media, which nothing holds anybody to
     assert "gc would find nothing to do." in people.out
 
 

@@ -1,7 +1,12 @@
 """``unhush search``: what it prints, and what it makes of odd words, times and cursors."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from tests.cli.conftest import Cli
+
+from unhush.node import Config, Created, Node
 
 
 def said(cli: Cli, *arguments: str) -> list[str]:
@@ -51,6 +56,19 @@ def test_only_an_account_or_a_time(ann: Cli) -> None:
     assert said(ann, "word", "--tag", "x") == []
 
 
+def test_an_account_may_be_named_as_people_name_it(ann: Cli, found: Callable[[str], Created], tmp_path: Path) -> None:
+    ben = str(found("Ben").account)
+    with Node(Config(tmp_path / "ben")) as node:
+        node.post("word by ben")
+        node.export_car(tmp_path / "ben.car")
+    assert ann("import", "car", str(tmp_path / "ben.car")).code == 0
+    assert ann("follow", ben, "--petname", "Benno").code == 0
+    ann.json("post", "word by ann").one()
+
+    for name in ("Benno", "ben", ben):
+        assert said(ann, "word", "--by", name) == ["word by ben"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
@@ -60,9 +78,11 @@ def test_only_an_account_or_a_time(ann: Cli) -> None:
         (["word", "--tag", "#"], 2, "has no letter"),
         (["word", "--since", "yesterday"], 2, "is no day or time"),
         (["word", "--until", "0001-01-01"], 2, "is no day or time"),
-        (["word", "--by", "me"], 2, "is no id"),
+        (["word", "--by", "me"], 2, "nobody here is called 'me', and it is no id: an id has 59"),
+        (["se*"], 2, "at least 3 letters"),
         (["word", "--before", "x"], 3, "not a place in a search"),
-        ([], 2, "Missing argument"),
+        ([], 2, "at least one word"),
+        (["--tag", "sea"], 2, "unhush tag NAME"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_one_line(

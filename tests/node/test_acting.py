@@ -8,7 +8,7 @@ from tests.support.people import Person as Stranger
 from tests.support.people import ingest
 
 from unhush.identity.cid import Cid
-from unhush.node import Node, Post, Shown
+from unhush.node import Heading, Node, Post, Shown
 from unhush.node.errors import (
     MalformedCid,
     MalformedRecord,
@@ -273,6 +273,11 @@ def test_what_means_nothing_is_refused_by_name_and_nothing_is_written(ann: Node,
         (WrongKind, lambda: ann.edit(own_profile.id, "x")),
         (WrongKind, lambda: ann.react(follow, "🌊")),
         (WrongKind, lambda: ann.reply(ann.account(), "x")),
+        (MalformedRecord, lambda: ann.post("")),
+        (MalformedRecord, lambda: ann.post(" \n\t", heading=Heading(warning="wet"))),
+        (MalformedRecord, lambda: ann.post(Post(" ", title=" ", tags=("sea",)))),
+        (MalformedRecord, lambda: ann.reply(his, "\n")),
+        (MalformedRecord, lambda: ann.quote(his, " ")),
         (MalformedRecord, lambda: ann.edit(mine.id, "")),
         (MalformedRecord, lambda: ann.edit(mine.id, " \n")),
         (MalformedRecord, lambda: ann.edit(mine.id, "x" * 49_153)),

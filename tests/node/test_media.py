@@ -91,6 +91,9 @@ def test_what_is_no_picture_is_refused_and_leaves_nothing(ann: Node, data: bytes
 def test_a_file_that_cannot_be_read_is_named(ann: Node, tmp_path: Path) -> None:
     with pytest.raises(ImageRefused, match=r"nothing\.png"):
         ann.attach(tmp_path / "nothing.png")
+    (tmp_path / "words.png").write_bytes(b"no picture")
+    with pytest.raises(ImageRefused, match=r"words\.png: this file is no JPEG"):
+        ann.attach(tmp_path / "words.png")
 
 
 def test_an_alt_text_that_will_not_do_is_refused_before_anything_is_kept(ann: Node) -> None:
@@ -286,7 +289,11 @@ def test_the_command_line_posts_shows_and_saves_pictures(tmp_path: Path, capfd: 
     out = tmp_path / "saved.png"
     assert run([*home, "media", "save", record, "2", "-o", str(out)]) == 0
     assert Image.open(out).size == (30, 20)
-    assert run([*home, "media", "save", record, "2", "-o", str(out)]) != 0  # nothing is written over
+    before = out.read_bytes()
+    capfd.readouterr()
+    assert run([*home, "media", "save", record, "1", "-o", str(out)]) == 2
+    assert f"{out} exists, and nothing was written over it: choose another name" in capfd.readouterr().err
+    assert out.read_bytes() == before
     assert run([*home, "media", "save", record, "3", "-o", str(tmp_path / "more")]) == 3
     assert run([*home, "profile", "set", "--avatar", plan]) == 0
     assert run([*home, "profile", "set", "--no-avatar"]) == 0

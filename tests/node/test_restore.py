@@ -23,7 +23,8 @@ from unhush.identity.keys import SigningKey
 from unhush.identity.words import Words
 from unhush.node import Config, Node, found_account
 from unhush.node.config import Home, wall_clock_ms
-from unhush.node.errors import BadWords, DeviceRefused, NetworkFailed, NotFound, SeveralAccounts
+from unhush.node.errors import BadWords, DeviceRefused, NetworkFailed, NoKey, NotFound, SeveralAccounts
+from unhush.node.maintenance import restore_backup
 from unhush.node.views import DeviceState
 
 WORDS = Words(bytes(range(32)))
@@ -437,3 +438,88 @@ def test_of_two_peers_that_have_the_account_the_one_that_knows_more_is_waited_fo
             assert (identity.generation, restored.device.state) == (1, DeviceState.OPEN)
             node.post("back")
             await_until(lambda: "back" in posts_of(follower.node, follower.account), "the follower hears of it")
+
+
+# -- the home holds the account already
+
+
+@pytest.fixture
+def kept(follower: Follower) -> Config:
+    """A home made of a backup of the lost one."""
+    follower.write(["one", "two"])
+    follower.lost.backup(follower.root / "backup.tar")
+    config = config_of(follower.root / "new")
+    restore_backup(config, follower.root / "backup.tar")
+    return config
+
+
+def test_a_home_made_of_a_backup_gets_a_new_device_from_the_words_alone(follower: Follower, kept: Config) -> None:
+    (old,) = follower.lost.devices.identity(follower.account).devices
+    with Node.open(kept) as node:
+        with pytest.raises(NoKey, match="unhush restore"):
+            node.post("not yet")
+        assert "no key" in node.status().problem
+
+        restored = node.restore(WORDS, name="from a backup")
+
+        assert not node.status().network_running
+        assert (restored.account, restored.is_complete, restored.device.name) == (
+            follower.account,
+            True,
+            "from a backup",
+        )
+        assert restored.device.key == node.device() != old.key
+        node.post("back")
+        assert node.status().problem == ""
+        assert posts_of(node, follower.account) == ["one", "two", "back"]
+        before = next(each for each in node.devices.identity(follower.account).devices if each.key == old.key)
+        assert (before.state, before.in_force, before.fork) == (DeviceState.OPEN, old.in_force, None)
+        report = node.verify(deep=True)
+        assert (report.is_clean, report.forks) == (True, 0)
+        assert node.restore(WORDS).device.key == restored.device.key
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_home_made_of_a_backup_goes_on_although_no_peer_answers(follower: Follower, kept: Config) -> None:
+    follower.node.stop_network()
+    with Node.open(replace(kept, peers=(follower.address,))) as node:
+        assert node.restore(WORDS).is_complete
+        assert node.post("back").is_own
+
+
+def test_a_home_made_of_a_backup_takes_what_is_newer_before_it_adds_a_device(follower: Follower, kept: Config) -> None:
+    """On the table of the backup an add would count no more."""
+    follower.lost.devices.rotate(follower.lost.devices.plan_rotation(), WORDS)
+    follower.write(["three"])
+    with Node.open(replace(kept, peers=(follower.address,))) as node:
+        restored = node.restore(WORDS)
+        assert restored.device.state is DeviceState.OPEN
+        assert node.devices.identity(follower.account).generation == 1
+        node.post("back")
+        await_until(lambda: "back" in posts_of(follower.node, follower.account), "the follower hears of it")
+        assert posts_of(follower.node, follower.account) == ["one", "two", "three", "back"]
+        assert (node.verify().is_clean, node.verify().forks) == (True, 0)
+
+
+def test_a_home_made_of_a_backup_joins_as_a_new_device(follower: Follower, kept: Config) -> None:
+    with Node.open(replace(kept, peers=(follower.address,))) as node:
+        follower.lost.devices.add(node.devices.request("joined"), WORDS)
+        follower.take(follower.lost)
+        assert node.join(follower.account).name == "joined"
+        assert node.post("back").is_own
+
+
+def test_an_account_that_was_read_from_a_file_becomes_the_home_s_own(follower: Follower) -> None:
+    follower.write(["one"])
+    follower.lost.export_car(follower.root / "ann.car")
+    with Node.open(config_of(follower.root / "new")) as node:
+        node.import_car(follower.root / "ann.car")
+        assert node.restore(WORDS).account == node.account() == follower.account
+        node.post("back")
+        assert posts_of(node, follower.account) == ["one", "back"]
+
+
+def test_words_of_another_account_make_no_key_in_a_home_made_of_a_backup(kept: Config) -> None:
+    with Node.open(kept) as node, pytest.raises(BadWords):
+        node.restore(OTHER_WORDS)
+    assert not Home(kept.home).device_key.exists()

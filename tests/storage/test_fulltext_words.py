@@ -79,6 +79,17 @@ def test_what_asks_for_nothing_is_refused_with_a_reason(typed: str) -> None:
         parse_query(typed)
 
 
+@pytest.mark.parametrize("typed", ["se*", "a* be*", "é*", "se* -other"])
+def test_beginnings_that_are_too_short_and_nothing_else_are_refused_with_what_they_need(typed: str) -> None:
+    with pytest.raises(NothingToSearch, match="at least 3 letters"):
+        parse_query(typed)
+
+
+@pytest.mark.parametrize("typed", ["sea*", "se* word", "東*", "東京*", '"se*"', "e-m*"])
+def test_a_short_beginning_beside_a_word_and_a_character_that_is_a_word_are_looked_for(typed: str) -> None:
+    assert parse_query(typed).wanted
+
+
 @given(st.text(alphabet=st.sampled_from("ab東京é\"“”*-+^:(){}[]'\\/\x00\n\ud800 \ue000😀"), max_size=40))
 @example('"' * 5_000)
 @example("-" * 5_000)
