@@ -309,6 +309,7 @@ def _changing(txn: Txn, account: Account, edit: Edit) -> Iterator[None]:
     yield
     after = _version(txn, target, original)
     if after != before and standing.is_shown(txn, account, target) and not deletes.is_deleted(txn, target):
+        txn.memo.setdefault(_AGAIN_MEMO, set()).add(target.aid)
         _hide_post(txn, account, target, before, with_answers=False)
         _show_words(txn, account, target, after, is_new=False)
         _put_text_due(txn, target)

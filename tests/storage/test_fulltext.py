@@ -38,7 +38,6 @@ FOUND = {
     '"hello world"': ["Hello, world"],
     '"world hello"': [],
     "wor*": ["Hello, world"],
-    "wo*": [],
     "hello -world": ["Hello again, hello"],
     "hell": [],
     "creme": ["Crème brûlée"],
