@@ -10,7 +10,9 @@ from tests.support.people import Clock, Home, Person, open_home
 from tests.support.searching import catch_up, find, naive_matches
 
 from unhush.identity.cid import Cid
+from unhush.storage.errors import NothingToSearch
 from unhush.storage.fulltext.fulltext import Checked
+from unhush.storage.fulltext.query import parse_query
 from unhush.storage.fulltext.words import words_of
 from unhush.storage.kinds import Delete, Edit, Post
 from unhush.storage.records import Record
@@ -91,6 +93,15 @@ def do(home: Home, model: Model, step: tuple[object, ...]) -> None:
             assert home.store.fulltext.purge()
 
 
+def is_taken(typed: str) -> bool:
+    """Whether there is anything to look for; a beginning that is too short is refused by itself."""
+    try:
+        parse_query(typed)
+    except NothingToSearch:
+        return False
+    return True
+
+
 def compare(
     history: list[tuple[object, ...]], wanted: list[str], unwanted: list[str], is_prefix: bool, is_ranked: bool
 ) -> None:
@@ -104,7 +115,7 @@ def compare(
         asked_for = [phrase for phrase in wanted if words_of(phrase)]
         asked_for += [word for post in model.shown().values() for word in words_of(post.text)[:3]]
         for text in asked_for:
-            has_star = is_prefix and not any(char.isspace() for char in text)
+            has_star = is_prefix and not any(char.isspace() for char in text) and is_taken(f"{text}*")
             typed = f"{text}*" if has_star else f'"{text}"'
             away = [phrase for phrase in unwanted if words_of(phrase)]
             hits = find(store, typed + "".join(f' -"{phrase}"' for phrase in away), ranked=is_ranked)

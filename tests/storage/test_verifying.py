@@ -36,6 +36,8 @@ def test_workers_judge_as_this_process_does(verifier: Verifier) -> None:
     assert [alone.is_signed(entry) for entry in parsed] == expected
 
 
+# The pool's own thread may stumble over the workers it is losing (CPython 3.11); what waits on it is told before.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_is_killed_costs_no_verdict(verifier: Verifier) -> None:
     parsed, expected = entries(Person("bob", seed=1), 300)
     assert verifier.begin(parsed[:2]).is_signed(parsed[0])  # they run
