@@ -13,7 +13,7 @@ from unhush.storage.kinds import Body
 from unhush.storage.records import BodyState, Record
 
 # What a sender may say about a body it does not give. That bytes are no body is for us to find.
-_HEARSAY: Final = {state: state for state in (BodyState.UNKNOWN, BodyState.WITHHELD, BodyState.DELETED)}
+_HEARSAY: Final = frozenset((BodyState.UNKNOWN, BodyState.WITHHELD, BodyState.DELETED))
 
 
 class Item:
@@ -26,7 +26,7 @@ class Item:
         self.entry = entry
         self.may_be_vouched = arrival.may_be_vouched
         self.body: bytes | None = None
-        self.state = _HEARSAY.get(arrival.reason, BodyState.UNKNOWN)
+        self.state = arrival.reason if arrival.reason in _HEARSAY else BodyState.UNKNOWN
         self.fields: dict[str, Value] | None = None  # of the body
         self.value: Body | None = None  # what they mean, for a kind we know
         self.signed: Entry | None = None  # once it is authentic

@@ -231,19 +231,10 @@ def remove(txn: Txn, account: Account, device: PublicKey, unsent: list[Record]) 
     for record in unsent:
         if standing.is_shown(txn, account, record):
             indexes.unindex(txn, account, record)
-        _remove(txn, log, record)
+        logs.drop_entry(txn, log, record.entry.header.seq, record.cid)
+        journal.drop_record(txn, record)
     if account.state.cut_of(device) == OPEN:
         _promote(txn, account, log)
-
-
-def _remove(txn: Txn, log: bytes, record: Record) -> None:
-    seq = record.entry.header.seq
-    slot = logs.find_slot(txn, log, seq)
-    if slot is not None and slot.cid == record.cid:
-        logs.drop_slot(txn, log, seq)
-    else:
-        logs.drop_beside(txn, log, seq, record.cid)
-    journal.drop_record(txn, record)
 
 
 def _promote(txn: Txn, account: Account, log: bytes) -> None:

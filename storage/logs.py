@@ -144,16 +144,10 @@ def put_slot(txn: Txn, log: bytes, seq: int, aid: int, cid: Cid) -> None:
 
 
 def _join_runs(txn: Txn, log: bytes, seq: int) -> None:
-    low = high = seq
-    above = txn.get(Table.RUNS, log + pack_u64(seq + 1))
-    if above is not None:
-        high = int.from_bytes(above, "big")
-        txn.delete(Table.RUNS, log + pack_u64(seq + 1))
-    for key, value in txn.scan_down(Table.RUNS, log, before=log + pack_u64(seq)):
-        if int.from_bytes(value, "big") == seq - 1:
-            low = int.from_bytes(key[4:], "big")
-        break
-    txn.put(Table.RUNS, log + pack_u64(low), pack_u64(high))
+    below, above = find_neighbours(txn, log, seq)
+    low = below[0] if below is not None and below[1] == seq - 1 else seq
+    high = above[1] if above is not None and above[0] == seq + 1 else seq
+    put_run(txn, log, low, high, replaces=seq + 1)
 
 
 def put_run(txn: Txn, log: bytes, low: int, high: int, *, replaces: int) -> None:
@@ -190,9 +184,19 @@ def drop_slot(txn: Txn, log: bytes, seq: int) -> None:
 
 def find_run_low(txn: Txn, log: bytes, seq: int) -> int:
     """The lowest seq of the run that a filled slot is in."""
-    for key, _ in txn.scan_down(Table.RUNS, log, before=log + pack_u64(seq + 1)):
-        return int.from_bytes(key[4:], "big")
-    raise StoreUnreadable(f"slot {seq} of a log is in no run")
+    below, _ = find_neighbours(txn, log, seq)
+    if below is None or below[1] < seq:
+        raise StoreUnreadable(f"slot {seq} of a log is in no run")
+    return below[0]
+
+
+def drop_entry(txn: Txn, log: bytes, seq: int, cid: Cid) -> None:
+    """Take an entry out of its log, from its slot or from beside."""
+    slot = find_slot(txn, log, seq)
+    if slot is not None and slot.cid == cid:
+        drop_slot(txn, log, seq)
+    else:
+        drop_beside(txn, log, seq, cid)
 
 
 def put_beside(txn: Txn, log: bytes, seq: int, aid: int, cid: Cid) -> None:

@@ -27,10 +27,5 @@ def put_shun(txn: Txn, who: Cid, shun: Shun) -> None:
         txn.delete(Table.SHUNNED, who.digest)
 
 
-def find_shun(txn: Txn, who: Cid) -> Shun:
-    found = txn.get(Table.SHUNNED, who.digest)
-    return Shun(found[0]) if found is not None else Shun.NOT
-
-
 def iter_shunned(txn: Txn) -> dict[Cid, Shun]:
     return {cid_of_digest(digest): Shun(value[0]) for digest, value in txn.scan(Table.SHUNNED)}

@@ -19,12 +19,7 @@ def drop(txn: Txn, account: Account, log: bytes, record: Record) -> None:
     """Drop one entry of a log, of whichever branch."""
     if standing.is_shown(txn, account, record):
         indexes.unindex(txn, account, record)
-    seq = record.entry.header.seq
-    slot = logs.find_slot(txn, log, seq)
-    if slot is not None and slot.cid == record.cid:
-        logs.drop_slot(txn, log, seq)
-    else:
-        logs.drop_beside(txn, log, seq, record.cid)
+    logs.drop_entry(txn, log, record.entry.header.seq, record.cid)
     journal.drop_record(txn, record)
     erasing.forget_erased(txn, record)
     txn.delete(Table.GRACE, record.cid.digest)

@@ -47,7 +47,6 @@ class Limits:
 
     # A person who writes 500 bytes every ten minutes takes 200 MiB in eight years.
     followed_bytes: int = 200 * MIB
-    followed_media_bytes: int = GIB
     near_bytes: int = 10 * MIB
     # One followed account could follow as many as it can make up.
     near_together_bytes: int = 2 * GIB
@@ -85,7 +84,6 @@ USUAL: Final = Limits()
 # For a home that is to take whatever comes, as far as its disk goes: an archive, a measurement.
 BOUNDLESS: Final = Limits(
     followed_bytes=2**62,
-    followed_media_bytes=2**62,
     near_bytes=2**62,
     near_together_bytes=2**62,
     stranger_bytes=2**62,
