@@ -169,13 +169,14 @@ def queries_by_sort() -> dict[str, list[str]]:
     dice = Random(3)
     words, _ = vocabulary()
     often, usual, seldom = words[5:60], words[200:2_000], words[5_000:]
+    long = [word for word in usual if len(word) >= 4]
     each = SEARCHES // 5
     return {
         "a word used often": [dice.choice(often) for _ in range(each)],
         "a word used seldom": [dice.choice(seldom) for _ in range(each)],
         "two words": [f"{dice.choice(often)} {dice.choice(usual)}" for _ in range(each)],
         "a phrase": [f'"{dice.choice(often)} {dice.choice(often)}"' for _ in range(each)],
-        "the beginning of a word": [f"{dice.choice(usual)[:4]}*" for _ in range(each)],
+        "the beginning of a word": [f"{dice.choice(long)[:4]}*" for _ in range(each)],
     }
 
 

@@ -34,6 +34,9 @@ class PublicKey:
         if len(self.bytes) != KEY_BYTES:
             raise MalformedKey(f"a key has {KEY_BYTES} bytes, this one {len(self.bytes)}")
 
+    def __hash__(self) -> int:
+        return hash(self.bytes)
+
     def __str__(self) -> str:
         return "k" + b32encode(self.bytes).decode().rstrip("=").lower()
 

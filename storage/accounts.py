@@ -184,7 +184,7 @@ def _pack_cut(cut: Cut) -> list[Value]:
     return [None] if cut == NOTHING else [cut[0], cut[1]]
 
 
-@lru_cache(maxsize=1024)  # a burst of records is mostly of few accounts; keyed by the bytes, so never stale
+@lru_cache(maxsize=4096)  # what comes is mostly of accounts that came before; keyed by the bytes, so never stale
 def _unpack_state(value: bytes) -> State:
     match decode_map(value):
         case {

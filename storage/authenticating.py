@@ -75,7 +75,7 @@ def authenticate_group(
 
 def _verify_alone(txn: Txn, entry: UnverifiedEntry, verification: Verification, network: str) -> Entry:
     log = logs.find_log(txn, entry.account, entry.header.key)
-    for aid in logs.iter_aids(txn, log, entry.header.seq + 1) if log is not None else ():
+    for aid in logs.find_aids(txn, log, entry.header.seq + 1) if log is not None else ():
         held = journal.find_record(txn, aid)
         if held is not None and does_vouch(held.entry.header, held.account, entry):
             return vouch(entry, by=held.entry)

@@ -112,7 +112,7 @@ def has_left(seq: int, runs: Runs) -> bool:
 def is_coming_back(txn: Txn, account: Cid, device: PublicKey, seq: int) -> bool:
     """Whether an entry of the own log left this home and is not here any more: a repair forgot it, no copy wrote it."""
     log = logs.find_log(txn, account, device)
-    return has_left(seq, find_handed_on(txn)) and (log is None or next(logs.iter_aids(txn, log, seq), None) is None)
+    return has_left(seq, find_handed_on(txn)) and (log is None or not logs.find_aids(txn, log, seq))
 
 
 def clip(held: Runs, runs: Runs) -> Runs:

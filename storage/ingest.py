@@ -120,7 +120,7 @@ class Door:
             f"entry {seq} of {entry.header.key} bears a signature that is not its own on network {self._network}"
         )
         log = logs.find_log(txn, entry.account, entry.header.key)
-        is_hole = log is not None and logs.find_slot(txn, log, seq) is None and any(logs.iter_aids(txn, log, seq + 1))
+        is_hole = log is not None and logs.find_slot(txn, log, seq) is None and bool(logs.find_aids(txn, log, seq + 1))
         if item.may_be_vouched or is_hole:
             return Outcome(Status.IGNORED, entry.cid, error=f"{type(mismatch).__name__}: {mismatch}")
         account = accounts.find_account(txn, entry.account)

@@ -84,14 +84,19 @@ def find_slot(txn: Txn, log: bytes, seq: int) -> Slot | None:
     return _slot(seq, value) if value is not None else None
 
 
-def iter_aids(txn: Txn, log: bytes, seq: int) -> Iterator[int]:
+def find_digest(txn: Txn, log: bytes, seq: int) -> bytes | None:
+    """As ``find_slot``, for the digest of the shown entry alone."""
+    value = txn.get(Table.SLOTS, log + pack_u64(seq)) if seq >= 0 else None
+    return value[AID_BYTES:] if value is not None else None
+
+
+def find_aids(txn: Txn, log: bytes, seq: int) -> list[int]:
     """Every entry held at a seq, of whichever branch."""
-    shown = find_slot(txn, log, seq)
-    if shown is not None:
-        yield shown.aid
+    shown = txn.get(Table.SLOTS, log + pack_u64(seq))
+    aids = [int.from_bytes(shown[:AID_BYTES], "big")] if shown is not None else []
     if has_beside(txn, log):
-        for _, aid in txn.scan(Table.FORKS, log + pack_u64(seq)):
-            yield int.from_bytes(aid, "big")
+        aids += (int.from_bytes(aid, "big") for _, aid in txn.scan(Table.FORKS, log + pack_u64(seq)))
+    return aids
 
 
 def find_head(txn: Txn, log: bytes) -> Slot | None:

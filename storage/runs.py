@@ -42,14 +42,14 @@ def find_gap(txn: Txn, account: Account, first: Entry, last: Entry) -> Gap | Non
     if logs.has_beside(txn, log):
         return None
     below, above = logs.find_neighbours(txn, log, high)
-    if below is not None and below[1] >= low:
-        return None
     run_low, run_high, seen = low, high, None
-    if below is not None and below[1] == low - 1:
-        slot = logs.find_slot(txn, log, low - 1)
-        if slot is None or slot.cid != header.prev:
+    if below is not None:
+        if below[1] >= low:
             return None
-        run_low = below[0]
+        if below[1] == low - 1:
+            if header.prev is None or logs.find_digest(txn, log, low - 1) != header.prev.digest:
+                return None
+            run_low = below[0]
     if above is not None:
         slot = logs.find_slot(txn, log, above[0])
         record = journal.find_record(txn, slot.aid) if slot is not None else None

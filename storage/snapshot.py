@@ -330,7 +330,7 @@ class Snapshot(Reading):
 
     def records_at(self, log: bytes, seq: int) -> Iterator[Record]:
         """What is held at a place of a log, of whichever branch."""
-        for aid in logs.iter_aids(self._txn, log, seq):
+        for aid in logs.find_aids(self._txn, log, seq):
             record = serving.find_record(self._txn, aid)
             if record is not None:
                 yield record

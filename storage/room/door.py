@@ -42,6 +42,10 @@ class Doorkeeper:
         self._environment = environment
         self._limits = limits
         self._pools = Pools(limits)
+        # What fits here fits wherever an account stands.
+        self._least_each = min(limits.stranger_bytes, limits.near_bytes, limits.followed_bytes)
+        pool = min(limits.strangers_together_bytes, limits.near_together_bytes)
+        self._least_together = pool - pool // _POOL_PART
 
     def why_nearly_full(self, txn: Txn) -> str:
         """Why nothing but own records is stored now; empty if there is room."""
@@ -123,12 +127,9 @@ class Doorkeeper:
 
     def _has_plenty(self, txn: Txn, account: Cid, size: int) -> bool:
         """Cheap, and true for most: it would fit even if the account, and all others, were strangers."""
-        limits = self._limits
-        least = min(limits.stranger_bytes, limits.near_bytes, limits.followed_bytes)
-        pool = min(limits.strangers_together_bytes, limits.near_together_bytes)
         return (
-            usage.usage_of(txn, account).size_bytes + size <= least
-            and usage.usage_of_all(txn).size_bytes + size <= pool - pool // _POOL_PART
+            usage.usage_of(txn, account).size_bytes + size <= self._least_each
+            and usage.usage_of_all(txn).size_bytes + size <= self._least_together
         )
 
     def _room_for(self, txn: Txn, account: Cid) -> tuple[int | None, str]:

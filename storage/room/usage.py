@@ -35,12 +35,13 @@ def size_of(record: Record) -> int:
 
 def add(txn: Txn, account: bytes, bytes_delta: int, records_delta: int) -> None:
     """Count more, or with minus less, of an account (its digest)."""
+    known = _known(txn)
     for key in (account, _ALL):
-        size, records = _find(txn, key)
-        size, records = size + bytes_delta, records + records_delta
-        _known(txn)[key] = Usage(max(size, 0), records)
+        size, records = known.get(key) or _find(txn, key)
+        size, records = max(size + bytes_delta, 0), records + records_delta
+        known[key] = Usage(size, records)
         if records > 0:
-            txn.put(Table.USAGE, key, _ROW.pack(max(size, 0), records))
+            txn.put(Table.USAGE, key, _ROW.pack(size, records))
         elif txn.get(Table.USAGE, key) is not None:
             txn.delete(Table.USAGE, key)
 
