@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from living import bench_home
+from meeting import bench_meeting
+from mesh import bench_mesh, parse_options
 from report import RESULTS
 from rule import bench_identity
 from store import bench_store
@@ -42,6 +44,10 @@ def run_store() -> None:
     print(bench_store().write())
 
 
+def run_mesh() -> None:
+    print(bench_mesh(parse_options([])).write())
+
+
 def run_plain(name: str, bench: Callable[[], dict[str, Any]]) -> None:
     rows = "\n".join(f"| {what} | {figure} |" for what, figure in bench().items())
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
@@ -54,6 +60,8 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "identity": partial(run_plain, "identity", bench_identity),
     "home": partial(run_plain, "home", bench_home),
     "store": run_store,  # a million records: python benchmarks/store.py --long
+    "meeting": lambda: print(bench_meeting().write()),
+    "mesh": run_mesh,  # some of it: python benchmarks/mesh.py --only live,idle
     "first-voice": partial(run_plain, "first-voice", bench_story),
 }
 

@@ -73,7 +73,7 @@ def show_command(context: Context, qr: bool) -> None:
         *(f"alarm        {line}" for line in alarm_lines(identity.alarms, is_own=True)),
     ]
     text = "\n".join(line for line in lines if line)
-    context.emit(value, f"{text}\n\n{_qr(str(account))}" if qr else text)
+    context.emit(value, f"{text}\n\n{draw_qr(str(account))}" if qr else text)
 
 
 def _root_text(problem: str, *, is_kept: bool) -> str:
@@ -82,7 +82,7 @@ def _root_text(problem: str, *, is_kept: bool) -> str:
     return "kept here, sealed" if is_kept else "not kept here: the 24 words sign for devices"
 
 
-def _qr(text: str) -> str:
+def draw_qr(text: str) -> str:
     import segno
 
     drawn = StringIO()

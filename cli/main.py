@@ -41,6 +41,8 @@ COMMANDS: Final = {
     "history": ("reading", "Read every version of a post."),
     "show": ("reading", "Show one record."),
     "search": ("searching", "Find posts by their words."),
+    "invite": ("invites", "Make an invite: who accepts it follows you, and your node follows back."),
+    "accept": ("invites", "Accept an invite: follow whoever gave it, and be followed back."),
     "follow": ("writing", "Follow an account."),
     "unfollow": ("writing", "End following an account."),
     "follows": ("circle", "List whom you follow, or whom somebody else does."),
@@ -52,7 +54,9 @@ COMMANDS: Final = {
     "list": ("lists", "Lists of people to read by themselves; they stay on this machine."),
     "media": ("media", "Save a picture of a post to a file."),
     "profile": ("profiles", "Show a profile, or set your own."),
-    "peers": ("peers", "List the machines you know, or add one."),
+    "peers": ("peers", "The machines you know: list, add, remove, ping."),
+    "sync": ("syncing", "Look now for what the people you follow wrote."),
+    "doctor": ("doctor", "Say whether others reach this node, and what to do about what is not well."),
     "status": ("reading", "Say how this home is, with or without a running node."),
     "storage": ("room", "Say who takes what of this disk."),
     "gc": ("room", "Drop what has had its time, and make room."),
@@ -178,7 +182,7 @@ def _report(error: Exception) -> int:
             return 3
         case errors.KeyFileError() | errors.BadWords() | errors.WordsNeeded():
             return 4
-        case errors.NotRunning():
+        case errors.NotRunning() | errors.NobodyAnswered():
             return 5
         case (
             errors.VerificationError()
@@ -190,6 +194,8 @@ def _report(error: Exception) -> int:
             | errors.StoreDamaged()
         ):
             return 6
+        case errors.MalformedInvite():
+            return 2
         case errors.MalformedCid() | errors.BadConfig() | errors.BadListName() | errors.NotYours() | errors.WrongKind():
             return 2
         case _:

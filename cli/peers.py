@@ -1,14 +1,19 @@
-"""``peers list`` and ``peers add``: the machines this node knows."""
+"""``peers list``, ``add``, ``remove`` and ``ping``: the machines this node knows."""
+
+from typing import TYPE_CHECKING
 
 import click
 
 from unhush.cli.context import Context, OurGroup, pass_context
 
+if TYPE_CHECKING:
+    from unhush.node.views import PeerInfo
+
 
 @click.group(cls=OurGroup, name="peers", invoke_without_command=True)
 @click.pass_context
 def peers_command(ctx: click.Context) -> None:
-    """List the machines you know, or add one."""
+    """List the machines you know; add, remove or ping one."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_command)
 
@@ -16,7 +21,10 @@ def peers_command(ctx: click.Context) -> None:
 @peers_command.command(name="list")
 @pass_context
 def list_command(context: Context) -> None:
-    """List connections and remembered addresses."""
+    """List connections and remembered addresses.
+
+    Of a machine that is connected: how many of the people you follow it carries, and how many records it brought.
+    """
     with context.open() as node:
         peers = node.peers()
         is_running = node.status().network_running
@@ -26,14 +34,24 @@ def list_command(context: Context) -> None:
             "peer": peer.peer,
             "connected": peer.connected,
             "inbound": peer.inbound,
+            "covers": peer.covers,
+            "gave": peer.gave,
         }
         state = "connected" if peer.connected else "remembered"
-        context.emit(value, f"{state:<11}{'in  ' if peer.inbound else 'out '}{peer.address}")
+        context.emit(value, f"{state:<11}{'in  ' if peer.inbound else 'out '}{peer.address}{_worth(peer)}")
     if not context.is_json:
         if not peers:
             context.say("No machine is known yet; add one: unhush peers add MULTIADDR")
         if not is_running:
             context.say("The node is not running, so nobody is connected.")
+
+
+def _worth(peer: "PeerInfo") -> str:
+    if not peer.connected:
+        return ""
+    people = "1 person" if peer.covers == 1 else f"{peer.covers:,} people"
+    records = "1 record" if peer.gave == 1 else f"{peer.gave:,} records"
+    return f"  carries {people} you follow, brought {records}"
 
 
 @peers_command.command(name="add")
@@ -48,3 +66,31 @@ def add_command(context: Context, address: str) -> None:
         {"address": address, "remembered": True},
         "Remembered; the running node dials it now." if is_running else "Remembered; it is dialled when the node runs.",
     )
+
+
+@peers_command.command(name="remove")
+@click.argument("peer", metavar="MULTIADDR|PEER")
+@pass_context
+def remove_command(context: Context, peer: str) -> None:
+    """Forget an address, or all addresses of a machine, and end the connection with it.
+
+    It may be met again, if others tell of it. The exit code is 3 if it is not known.
+    """
+    with context.open() as node:
+        forgotten = node.forget_peer(peer)
+    lines = [f"forgotten  {address}" for address in forgotten]
+    context.emit({"peer": peer, "forgotten": list(forgotten)}, "\n".join(lines) or "Not connected with it any more.")
+
+
+@peers_command.command(name="ping")
+@click.argument("peer", metavar="MULTIADDR|PEER")
+@pass_context
+def ping_command(context: Context, peer: str) -> None:
+    """Say how long a machine takes to answer, with or without a running node.
+
+    The exit code is 5 if it does not answer.
+    """
+    with context.open() as node:
+        ping = node.ping_peer(peer)
+    value = {"peer": ping.peer, "address": ping.address, "ms": round(ping.ms, 2)}
+    context.emit(value, f"{ping.peer} answered in {ping.ms:.1f} ms")

@@ -4,7 +4,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import click
@@ -12,6 +12,7 @@ import click
 from unhush.cli.context import Context, OurCommand, WrongUse, pass_context
 from unhush.cli.shown import display_name, json_of, name_of, text_of, time_text
 from unhush.cli.standing import alarm_lines, count_cut, health_lines, records_are
+from unhush.cli.wire import limit_lines, outage_line
 from unhush.node.names import clean_name, clean_text
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def status_command(context: Context) -> None:
     """Say how this home is, with or without a running node."""
     with context.open() as node:
         status = node.status()
-        home, root_problem = node.config.home, node.root_problem()
+        home, root_problem, now_ms = node.config.home, node.root_problem(), node.config.clock_ms()
     identity = status.identity
     alarms = identity.alarms if identity is not None else ()
     contested = identity.contested if identity is not None else 0
@@ -257,6 +258,8 @@ def status_command(context: Context) -> None:
         "unproven": unproven,
         "cut_devices": cut,
         "local_only": status.local_only,
+        "outage": asdict(status.outage) if status.outage is not None else None,
+        "limits_met": {met.name: met.count for met in status.limits_met},
         "keeps_root": status.keeps_root,
         "root_problem": root_problem or None,
     }
@@ -268,7 +271,9 @@ def status_command(context: Context) -> None:
         f"node      running, {status.peers_connected} peers connected"
         if status.network_running
         else "node      not running (offline: everything but the network works)",
+        outage_line(status.outage, now_ms) if status.outage is not None else "",
         *(f"listens   {address}" for address in status.listen),
+        *limit_lines(status.limits_met),
         f"unsent    {records_are(status.local_only)} on this device only" if status.local_only else "",
         *(f"account   {line}" for line in health_lines(contested, unproven, cut)),
         f"problem   {status.problem}" if status.problem else "",

@@ -42,16 +42,38 @@ SWITCH_S = 0.0005
     metavar="N",
     help="Check signatures in N processes of their own; helps who takes in very many single records (default 0).",
 )
-# Accepted from the start, so that scripts stay true when nodes begin to find each other on the local network.
 @click.option(
-    "--no-lan",
+    "--ingest-process",
     is_flag=True,
-    expose_value=False,
-    help="Reserved: nodes do not look for each other on the local network yet.",
+    help="Take in what comes in bulk in a process of its own; faster on a machine with idle cores, for 50 MB more.",
+)
+@click.option(
+    "--relay", is_flag=True, help="Also bring others to nodes that cannot be reached, within bounds (for an open port)."
+)
+@click.option(
+    "--dht", is_flag=True, help="Also look for people in the DHT; it tells strangers that your account is here."
+)
+@click.option(
+    "--metrics", is_flag=True, help="Show figures for Prometheus at /metrics of the local page, without a session."
+)
+@click.option("--no-lan", is_flag=True, help="Do not announce this node on the local network, nor look for others.")
+@click.option(
+    "--bootstrap", multiple=True, metavar="MULTIADDR", help="A machine to call while nobody else is connected."
 )
 @pass_context
 def run_command(
-    context: Context, listen: tuple[str, ...], web: str | None, peers: tuple[str, ...], workers: int
+    context: Context,
+    *,
+    listen: tuple[str, ...],
+    web: str | None,
+    peers: tuple[str, ...],
+    workers: int,
+    ingest_process: bool,
+    relay: bool,
+    dht: bool,
+    metrics: bool,
+    no_lan: bool,
+    bootstrap: tuple[str, ...],
 ) -> None:
     """Run the node: connect, sync, and serve the local page.
 
@@ -66,7 +88,8 @@ def run_command(
     # Network and ingest hand records to each other across threads; the usual 5 ms would be most of a record's delay.
     sys.setswitchinterval(SWITCH_S)
     settings: dict[str, Any] = {"listen": listen} if listen else {}
-    with context.open(peers=peers, verify_workers=workers, **settings) as node:
+    settings |= {"lan": not no_lan, **({"bootstrap": bootstrap} if bootstrap else {}), "ingest_process": ingest_process}
+    with context.open(peers=peers, verify_workers=workers, relay=relay, dht=dht, metrics=metrics, **settings) as node:
         node.account()
         if node.has_key():
             node.unlock()  # a passphrase is asked for now, not when somebody posts on the page
@@ -115,7 +138,7 @@ def _say_ready(context: Context, node: "Node", page: "WebServer | None") -> None
 def _make_page(node: "Node", at: tuple[str, int]) -> "WebServer":
     from unhush.node.web.server import WebServer
 
-    return WebServer(node, *at)
+    return WebServer(node, *at, metrics=node.metrics if node.config.metrics else None)
 
 
 def _start_page(node: "Node", page: "WebServer", at: tuple[str, int], *, may_move: bool) -> "WebServer":

@@ -49,9 +49,40 @@ class StreamRefused(GossipError):
         self.protocol = protocol
 
 
+class PeerSilent(GossipError):
+    """A peer that should answer does not, or not what was asked."""
+
+    def __init__(self, peer_id: str, reason: str) -> None:
+        super().__init__(f"{peer_id} does not answer: {reason}")
+        self.peer_id = peer_id
+
+
+class CircuitRefused(GossipError):
+    """A relay does not bring us where we want to go, or keeps no place for us."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the relay refused: {reason}")
+
+
 class ListenFailed(GossipError):
     """Not all of the addresses we were told to listen on could be opened."""
 
 
 class MalformedAddress(GossipError):
     """Text that is not an address we can dial: /ip4|ip6|dns…/tcp/<port>/p2p/<peer id>."""
+
+
+class MalformedInvite(GossipError):
+    """Text that is no invite, or says what no invite may."""
+
+
+class InviteMistyped(MalformedInvite):
+    """An invite that was changed or cut on the way: its checksum does not fit."""
+
+    def __init__(self, digits: int = 0, wanted: int = 0) -> None:
+        cut = f" ({digits:,} of {wanted:,} characters are here)" if digits < wanted else ""
+        super().__init__(f"this invite was mistyped, or changed or cut short on the way{cut}: copy it again, all of it")
+
+
+class Unproven(RemoteProtocolError):
+    """Somebody speaks for an account and does not show that they may."""

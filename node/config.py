@@ -4,7 +4,7 @@ import ipaddress
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from unhush.storage.room.tiers import USUAL, Limits
 DEFAULT_PORT: Final = 4470
 DEFAULT_LISTEN: Final = (f"/ip4/0.0.0.0/tcp/{DEFAULT_PORT}",)
 DEFAULT_WEB: Final = ("127.0.0.1", 4480)
+# Who is called to begin with, by network. Of "main" there is nobody yet: whoever runs one for everybody is listed here.
+BOOTSTRAP: Final[Mapping[str, tuple[str, ...]]] = {"main": ()}
 MAX_WORKERS: Final = 64  # more than any machine has use for: one thread stores what they check
 _NETWORK: Final = re.compile(r"[a-z0-9-]{1,32}")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
@@ -44,11 +46,21 @@ class Config:
     network: str = "main"
     listen: tuple[str, ...] = DEFAULT_LISTEN
     peers: tuple[str, ...] = ()  # addresses to remember and dial
+    relay: bool = False  # bring others to nodes that cannot be reached, within bounds
+    # Look for carriers in the DHT. Off unless asked for: it tells strangers which account is at this address, and
+    # without peers that use it too there is nobody to ask.
+    dht: bool = False
+    lan: bool = True  # be found on the local network, and find others there
+    exchange: bool = True  # ask peers for others, and tell them of others
+    exempt_loopback: bool = False  # the limits per address do not count this machine and its network
+    bootstrap: tuple[str, ...] | None = None  # called while nobody is connected; None: those of the network
     clock_ms: Callable[[], int] = wall_clock_ms
     random_bytes: Callable[[int], bytes] = os.urandom
     passphrase: Callable[[], str] | None = None  # asked once, when a sealed key must be opened
     sealing: Sealing = DEFAULT_SEALING
     limits: Limits = USUAL  # how much is kept of whom
+    metrics: bool = False  # the local web server tells programs on this machine the node's figures
+    ingest_process: bool = False  # bulk is taken in by a process of its own; guard the main module, as below
     verify_workers: int = 0  # processes that check signatures; a program that asks for them guards its main module
 
     def __post_init__(self) -> None:
@@ -58,8 +70,13 @@ class Config:
             raise BadConfig(f"from 0 to {MAX_WORKERS} processes check signatures, not {self.verify_workers}")
         for address in self.listen:
             _check_listen(address)
-        for address in self.peers:
+        for address in (*self.peers, *(self.bootstrap or ())):
             check_address(address)
+
+
+def bootstrap_of(config: Config) -> tuple[str, ...]:
+    """Whom a node calls while nobody is connected."""
+    return BOOTSTRAP.get(config.network, ()) if config.bootstrap is None else config.bootstrap
 
 
 def check_address(address: str) -> str:

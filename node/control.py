@@ -13,10 +13,11 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from unhush.node.errors import NotRunning
-from unhush.node.views import NetworkView, PeerInfo
+from unhush.node.views import LimitMet, NetworkView, OutageInfo, PeerInfo, SyncInfo
 from unhush.storage.runtime import bind_in, leave, runtime_dir, short_name
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,15 @@ Answer = Mapping[str, Any]  # JSON, made and read by this module's two ends
 class ControlServer:
     """Answers questions by name while the node runs."""
 
-    def __init__(self, home: Path, answers: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        answers: Mapping[str, Callable[[], Answer]],
+        requests: Mapping[str, Callable[[Answer], Answer]] = MappingProxyType({}),
+    ) -> None:
+        """``requests`` take what was asked; they raise ``ValueError`` for what they cannot read."""
         self._answers = answers
+        self._requests = requests
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path = bind_in(runtime_dir(home), _NAME, self._socket)
         self._socket.listen(16)
@@ -62,18 +70,24 @@ class ControlServer:
     def _answer(self, asker: socket.socket) -> None:
         asker.settimeout(TIMEOUT_S)
         question = json.loads(_read_line(asker))
-        answer = self._answers.get(str(question.get("ask"))) if isinstance(question, dict) else None
-        reply: Answer = answer() if answer is not None else {"error": "unknown question"}
+        reply: Answer = self._reply(question) if isinstance(question, dict) else {"error": "no question"}
         asker.sendall(json.dumps(reply).encode() + b"\n")
 
+    def _reply(self, question: Answer) -> Answer:
+        name = str(question.get("ask"))
+        if (answer := self._answers.get(name)) is not None:
+            return answer()
+        request = self._requests.get(name)
+        return request(question) if request is not None else {"error": "unknown question"}
 
-def ask(home: Path, question: str) -> Answer:
+
+def ask(home: Path, question: str, **arguments: Any) -> Answer:
     """Ask the node that runs on a home; raises ``NotRunning``."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker, short_name(runtime_dir(home)) as folder:
             asker.settimeout(TIMEOUT_S)
             asker.connect(f"{folder}/{_NAME}")
-            asker.sendall(json.dumps({"ask": question}).encode() + b"\n")
+            asker.sendall(json.dumps({"ask": question, **arguments}).encode() + b"\n")
             answer = json.loads(_read_line(asker))
     except (OSError, ValueError) as exc:
         raise NotRunning(f"no node is running on {home}") from exc
@@ -86,11 +100,31 @@ def parse_network_view(answer: Answer) -> NetworkView:
     """Read an answer to "network"; raises ``NotRunning`` for one of another version."""
     try:
         peers = tuple(
-            PeerInfo(str(peer["address"]), str(peer["peer"]), bool(peer["connected"]), bool(peer["inbound"]))
+            PeerInfo(
+                str(peer["address"]),
+                str(peer["peer"]),
+                bool(peer["connected"]),
+                bool(peer["inbound"]),
+                int(peer["covers"]),
+                int(peer["gave"]),
+            )
             for peer in answer["peers"]
         )
-        return NetworkView(str(answer["peer"]), tuple(map(str, answer["listen"])), peers, int(answer["own_checked"]))
-    except (KeyError, TypeError, ValueError) as exc:
+        outage = answer["outage"]
+        return NetworkView(
+            str(answer["peer"]),
+            tuple(map(str, answer["listen"])),
+            peers,
+            int(answer["own_checked"]),
+            OutageInfo(str(outage["reason"]), float(outage["for_s"]), int(outage["starts"])) if outage else None,
+            tuple(
+                LimitMet(str(met["name"]), str(met["words"]), int(met["count"]), float(met["s_ago"]))
+                for met in answer["limits_met"]
+            ),
+            {str(name): int(value) for name, value in answer["figures"].items()},
+            SyncInfo(**{str(name): int(value) for name, value in answer["sync"].items()}),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise NotRunning("the node on this home is of another version") from exc
 
 

@@ -1,5 +1,6 @@
 """The errors a caller of the node may meet, in one place: the node's own, and those it passes on."""
 
+from unhush.gossip.errors import InviteMistyped, MalformedInvite
 from unhush.identity.cid import Cid
 from unhush.identity.errors import (
     BadWords,
@@ -23,6 +24,7 @@ from unhush.storage.errors import (
     HomeInUse,
     HomeReadOnly,
     ImageRefused,
+    InvitesFull,
     KeyFileDamaged,
     KeyFileError,
     KeySealed,
@@ -59,6 +61,9 @@ __all__ = [
     "HomeReadOnly",
     "IdentityError",
     "ImageRefused",
+    "InviteEnded",
+    "InviteMistyped",
+    "InvitesFull",
     "KeyFileDamaged",
     "KeyFileError",
     "KeySealed",
@@ -66,6 +71,7 @@ __all__ = [
     "MalformedBackup",
     "MalformedCar",
     "MalformedCid",
+    "MalformedInvite",
     "MalformedOperation",
     "MalformedRecord",
     "MalformedRequest",
@@ -73,6 +79,7 @@ __all__ = [
     "NewerSchema",
     "NoAccount",
     "NoKey",
+    "NobodyAnswered",
     "NodeError",
     "NotFound",
     "NotRunning",
@@ -149,6 +156,14 @@ class NotSynced(NodeError):
 
 class NotRunning(NodeError):
     """No node runs on this home, and what was asked needs one."""
+
+
+class NobodyAnswered(NodeError):
+    """No peer answered, or not the one that was asked."""
+
+
+class InviteEnded(NodeError):
+    """An invite whose time is over."""
 
 
 class NetworkFailed(NodeError):

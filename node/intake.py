@@ -1,18 +1,24 @@
 """The ingest thread: the one place in a running node that takes in what the network brings.
 
-Live records go before bulk. When only bulk waits, deliveries are joined until
-a commit is worth its price; when somebody watches, commits are small. Whoever
-delivered is told after the commit, and only then grants its peer new credit,
-so what waits here is bounded by credit.
+Whose turn it is stands in ``waiting.py``. When only bulk waits, deliveries are
+joined until a commit is worth its price; while live records come, commits are
+small. Whoever delivered is told after the commit, and only then grants its
+peer new credit, so what waits here is bounded by credit.
+
+With a process for bulk (``bulk.py``) a second thread leads it, and live
+records are stored beside it. When that process dies, the same thread goes on
+with the store of this one.
 """
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
+from unhush.node.bulk import BulkProcess, ProcessGone
+from unhush.node.waiting import Delivery, Waiting
 from unhush.storage.arrivals import Batch, Outcome, Status
 from unhush.storage.errors import StorageError
 from unhush.storage.ingest import Begun
@@ -20,52 +26,54 @@ from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-# LMDB costs 5 µs a record at 1 MiB per commit and 30 at 128 KiB; more would keep own posts waiting longer.
-GROUP_BYTES: Final = 1_048_576
-# A second bound on what waits here, for senders without credit (gossip): beyond it deliveries are turned away.
-MAX_WAITING_BYTES: Final = 64 * 1_048_576
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    batch: Batch
-    size_bytes: int
-    done: Callable[[tuple[Outcome, ...]], None]
-
 
 class Intake:
-    """Start it, submit from any thread, stop it; ``done`` is called on the ingest thread."""
+    """Start it, submit from any thread, stop it; ``done`` is called on a thread of ingest.
 
-    def __init__(self, store: Store) -> None:
+    ``bulk`` is started by whoever gives it, and closed here.
+    """
+
+    def __init__(self, store: Store, bulk: BulkProcess | None = None) -> None:
         self._store = store
+        self._bulk = bulk
         self._changed = threading.Condition()
-        self._live: deque[_Waiting] = deque()
-        self._bulk: deque[_Waiting] = deque()
-        self._waiting_bytes = 0
+        self._waiting = Waiting()
         self._is_stopping = False
         self._ahead = 1 if store.has_workers else 0  # groups that are looked at before the one before them is stored
-        self._thread = threading.Thread(target=self._run, name="unhush-ingest", daemon=True)
+        self._threads = [threading.Thread(target=self._run, name="unhush-ingest", daemon=True)]
+        self._is_shared = bulk is not None
+        if self._is_shared:
+            self._threads.append(threading.Thread(target=self._run_bulk, name="unhush-bulk", daemon=True))
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Finish what is under way; what only waits is forgotten, its senders were promised nothing."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+        if self._bulk is not None:
+            self._bulk.close()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was queued and is not begun; callable from any thread."""
+        return self._waiting.size_bytes
 
     def submit(self, batch: Batch, *, is_live: bool, done: Callable[[tuple[Outcome, ...]], None]) -> bool:
         """Queue a batch; False (and ``done`` is never called) if too much waits already."""
         size = sum(len(item.entry) + len(item.body or b"") for item in batch.items)
         with self._changed:
-            if self._is_stopping or self._waiting_bytes + size > MAX_WAITING_BYTES:
-                return False
-            self._waiting_bytes += size
-            (self._live if is_live else self._bulk).append(_Waiting(batch, size, done))
-            self._changed.notify()
-        return True
+            is_taken = not self._is_stopping and self._waiting.put(
+                Delivery(batch, size, done), is_live=is_live, now=time.monotonic()
+            )
+            if is_taken:
+                self._changed.notify_all()
+        return is_taken
 
     def _run(self) -> None:
         """One group after the other; with processes that check signatures, the next is looked at meanwhile."""
@@ -79,30 +87,65 @@ class Intake:
             if len(begun) > self._ahead or not group:
                 self._finish(begun.popleft())
 
-    def _finish(self, group: "_Begun") -> None:
-        for waiting, outcomes in self._store_group(group):
-            try:
-                waiting.done(outcomes)
-            except Exception:  # whose delivery it was is gone; the thread serves all the others
-                log.exception("report not taken from=%s", waiting.batch.source)
+    def _run_bulk(self) -> None:
+        """What one process stores while another takes in what is live; the next group goes when that one is stored."""
+        while group := self._next_bulk():
+            first = group[0].batch
+            items = tuple(item for each in group for item in each.batch.items)
+            batch = Batch(items, first.source, first.wanted_only)
+            outcomes = self._bulk_ingest(self._bulk, batch) if self._bulk is not None else None
+            if outcomes is None:
+                self._finish(_Begun(group, batch, None))
+            else:
+                for each, found in _dealt(group, outcomes):
+                    self._report(each, found)
 
-    def _next_group(self, *, is_patient: bool) -> list[_Waiting]:
-        """Everything live at once, else bulk up to one commit's worth; empty when stopping, or if not patient."""
+    def _bulk_ingest(self, bulk: BulkProcess, batch: Batch) -> tuple[Outcome, ...] | None:
+        """None if it has to be tried again here, one delivery at a time if need be, and said to whoever waits."""
+        try:
+            return bulk.ingest(batch)
+        except ProcessGone as exc:
+            log.warning("the process for bulk is gone, this one goes on alone reason=%s", exc)
+            bulk.close()
+            self._bulk = None
+        except Exception:
+            log.debug("a group was not stored by the process for bulk", exc_info=True)
+        return None
+
+    def _next_bulk(self) -> list[Delivery]:
+        """Empty when stopping."""
         with self._changed:
-            if is_patient:
-                self._changed.wait_for(lambda: self._is_stopping or self._live or self._bulk)
-            if self._is_stopping or not (self._live or self._bulk):
-                return []
-            queue = self._live or self._bulk
-            group = [queue.popleft()]
-            size = group[0].size_bytes
-            while queue and size + queue[0].size_bytes <= GROUP_BYTES and _fit(group[0], queue[0]):
-                size += queue[0].size_bytes
-                group.append(queue.popleft())
-            self._waiting_bytes -= size
-            return group
+            while not self._is_stopping:
+                if group := self._waiting.take_bulk(time.monotonic()):
+                    return group
+                self._changed.wait()
+        return []
 
-    def _begin(self, group: list[_Waiting]) -> "_Begun":
+    def _finish(self, group: "_Begun") -> None:
+        for delivery, outcomes in self._store_group(group):
+            self._report(delivery, outcomes)
+
+    def _report(self, delivery: Delivery, outcomes: tuple[Outcome, ...]) -> None:
+        with self._changed:
+            self._waiting.ended(delivery)
+            if self._is_shared:
+                self._changed.notify_all()  # bulk may have waited for this one
+        try:
+            delivery.done(outcomes)
+        except Exception:  # whose delivery it was is gone; the thread serves all the others
+            log.exception("report not taken from=%s", delivery.source)
+
+    def _next_group(self, *, is_patient: bool) -> list[Delivery]:
+        """What goes into the next commit; empty when stopping, or if not patient and nothing waits."""
+        with self._changed:
+            while not self._is_stopping:
+                group = self._waiting.take_live() if self._is_shared else self._waiting.take(time.monotonic())
+                if group or not is_patient:
+                    return group
+                self._changed.wait()
+        return []
+
+    def _begin(self, group: list[Delivery]) -> "_Begun":
         items = tuple(item for waiting in group for item in waiting.batch.items)
         first = group[0].batch
         batch = Batch(items, first.source, first.wanted_only)
@@ -114,7 +157,7 @@ class Intake:
             log.debug("a group could not be begun ahead from=%s", first.source, exc_info=True)
             return _Begun(group, batch, None)
 
-    def _store_group(self, begun: "_Begun") -> Iterator[tuple[_Waiting, tuple[Outcome, ...]]]:
+    def _store_group(self, begun: "_Begun") -> Iterator[tuple[Delivery, tuple[Outcome, ...]]]:
         """One commit for the group; if that fails one for each delivery, so that nobody pays for another's."""
         group = begun.group
         try:
@@ -128,20 +171,21 @@ class Intake:
             source = group[0].batch.source
             log.log(level, "records not stored from=%s error=%s", source, exc, exc_info=level > logging.ERROR)
             outcomes = (Outcome(Status.FAILED, error=str(exc)),) * len(begun.batch.items)
-        at = 0
-        for waiting in group:
-            yield waiting, outcomes[at : at + len(waiting.batch.items)]
-            at += len(waiting.batch.items)
+        yield from _dealt(group, outcomes)
+
+
+def _dealt(group: list[Delivery], outcomes: tuple[Outcome, ...]) -> Iterator[tuple[Delivery, tuple[Outcome, ...]]]:
+    """To each delivery its own outcomes."""
+    at = 0
+    for delivery in group:
+        yield delivery, outcomes[at : at + len(delivery.batch.items)]
+        at += len(delivery.batch.items)
 
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
     """Deliveries that go into one commit, and how far it has come."""
 
-    group: list[_Waiting]
+    group: list[Delivery]
     batch: Batch
     begun: Begun | None
-
-
-def _fit(first: _Waiting, other: _Waiting) -> bool:
-    return first.batch.wanted_only == other.batch.wanted_only

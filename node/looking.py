@@ -4,6 +4,7 @@ from unhush.identity.cid import Cid
 from unhush.node.errors import MalformedCid
 from unhush.node.ids import WHAT_AN_ID_IS, as_cid, looks_like_id
 from unhush.node.marks import fold_name
+from unhush.node.missing import Missing, find_missing, find_missing_of
 from unhush.node.reading import MAX_THREAD, Reader
 from unhush.node.views import Activity, Page, People, Person, Shown, Thread
 from unhush.storage.store import Store
@@ -13,6 +14,9 @@ class Looking:
     """The part of a node that reads. Cursors (``before``, ``after``) stay good whatever comes in meanwhile."""
 
     _store: Store
+
+    def _seek(self, missing: Missing) -> None:
+        """Have peers asked for what was looked at and is not here, without waiting; here nobody is."""
 
     def timeline(
         self,
@@ -30,7 +34,10 @@ class Looking:
         """
         with self._store.snapshot() as snapshot:
             who = as_cid(of) if of is not None else None
-            return Reader(snapshot).timeline(limit, before, only=only, of=who, in_list=in_list)
+            page = Reader(snapshot).timeline(limit, before, only=only, of=who, in_list=in_list)
+            missing = find_missing(snapshot, page.items)
+        self._seek(missing)
+        return page
 
     def person_posts(
         self, account: Cid | str, limit: int = 50, before: str | None = None, *, only: str | None = None
@@ -38,14 +45,23 @@ class Looking:
         return self.timeline(limit, before, only=only, of=account)
 
     def thread(self, record: Cid | str, limit: int = MAX_THREAD, after: str | None = None) -> Thread:
-        """The conversation a record belongs to; raises ``NotFound``."""
+        """The conversation a record belongs to, as far as it is here; raises ``NotFound``.
+
+        A running node asks peers for more of it, at most once a minute; what comes is there at the next look.
+        """
         with self._store.snapshot() as snapshot:
-            return Reader(snapshot).thread(as_cid(record), limit, after)
+            thread = Reader(snapshot).thread(as_cid(record), limit, after)
+            missing = find_missing_of(snapshot, thread)
+        self._seek(missing)
+        return thread
 
     def activity(self, limit: int = 50, before: str | None = None) -> Activity:
         """What others did with you and your records: mentions, replies, reactions, reposts, quotes, follows."""
         with self._store.snapshot() as snapshot:
-            return Reader(snapshot).activity(limit, before)
+            activity = Reader(snapshot).activity(limit, before)
+            missing = find_missing(snapshot, (concern.shown for concern in activity.items))
+        self._seek(missing)
+        return activity
 
     def tagged(self, tag: str, limit: int = 50, before: str | None = None) -> Page:
         """Posts that bear a tag, with or without ``#``, however it is written."""
@@ -65,7 +81,10 @@ class Looking:
     def show(self, record: Cid | str) -> Shown:
         """One record; raises ``NotFound``."""
         with self._store.snapshot() as snapshot:
-            return Reader(snapshot).show(as_cid(record))
+            shown = Reader(snapshot).show(as_cid(record))
+            missing = find_missing(snapshot, [shown])
+        self._seek(missing)
+        return shown
 
     def raw(self, record: Cid | str) -> bytes:
         """The entry block of a record, as signed; raises ``NotFound``."""

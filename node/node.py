@@ -5,6 +5,7 @@ the home or not, because what is written is seen by whoever runs it. The
 network is a separate thing that can be started on top.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, self_test
 from unhush.identity.words import Words
 from unhush.node.acting import Acting
-from unhush.node.circle import Circle, Lists
-from unhush.node.config import Config, Home, check_address
+from unhush.node.circle import Lists
+from unhush.node.config import Config, Home
 from unhush.node.control import ask, parse_network_view
 from unhush.node.devices import Devices
 from unhush.node.errors import (
@@ -28,7 +29,6 @@ from unhush.node.errors import (
     ImageRefused,
     NoAccount,
     NoKey,
-    NotFound,
     NotRunning,
     NotSynced,
 )
@@ -36,18 +36,20 @@ from unhush.node.files import Imported, export_car, import_car
 from unhush.node.founding import publisher
 from unhush.node.identities import describe
 from unhush.node.ids import as_cid
+from unhush.node.invites import Desk, Inviting
 from unhush.node.looking import Looking
 from unhush.node.maintenance import verify
 from unhush.node.media import MediaFiles
+from unhush.node.missing import Missing, find_missing_of
+from unhush.node.peering import Peering
 from unhush.node.reading import HIDDEN, Reader
 from unhush.node.renewing import Renewing
 from unhush.node.room import Room
 from unhush.node.secrets import Keys
-from unhush.node.views import DeviceInfo, DeviceState, NetworkView, PeerInfo, Person, Shown, Status
+from unhush.node.views import DeviceInfo, DeviceState, NetworkView, Person, Shown, Status, Thread
 from unhush.storage.backup import BackedUp
 from unhush.storage.blobs.thumbs import Thumbs
 from unhush.storage.car import CarContents
-from unhush.storage.contacts import Contact
 from unhush.storage.keyfile import make_private_dir
 from unhush.storage.kinds import Body, Media, Profile
 from unhush.storage.publish import Publisher
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
 LINGER_S = 1.0  # so that what was signed last still leaves before the network ends
 
 
-class Node(Acting, Circle, Looking):
+class Node(Acting, Inviting, Looking, Peering):
     """An open home. Use it in ``with``, or call ``close``."""
 
     def __init__(self, config: Config) -> None:
@@ -147,6 +149,18 @@ class Node(Acting, Circle, Looking):
         return self.person(own)
 
     # -- reading
+
+    def fetch_media(self, cid: Cid | str, timeout_s: float = 8.0) -> bool:
+        """Whether a picture that a record names is here, after asking peers for it if the network runs."""
+        blob = as_cid(cid)
+        if self.media.has(blob):
+            return True
+        running = self._running
+        if running is None:
+            return False
+        with self._store.snapshot() as snapshot:
+            naming = next(snapshot.records_showing(blob), None)
+        return naming is not None and running.fetch_blob(blob, naming.account, timeout_s)
 
     def portrait(self, account: Cid | str) -> bytes | None:
         """A small picture (WebP) of the avatar of an account; None if it has none, or none that is here."""
@@ -243,35 +257,17 @@ class Node(Acting, Circle, Looking):
     def last_aid(self) -> int:
         return self._store.last_aid()
 
+    def count_answers(self, root: Cid | str, since_aid: int) -> int:
+        """How many answers in a conversation, by its root, came after an aid."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.count_answers(as_cid(root), since_aid)
+
     def count_new(self, since_aid: int) -> int:
         """How many records reached the home timeline after an aid."""
         with self._store.snapshot() as snapshot:
             return sum(1 for record in snapshot.journal(since_aid) if _is_at_home(snapshot, record))
 
-    # -- peers and state
-
-    def peers(self) -> tuple[PeerInfo, ...]:
-        """Addresses remembered, and connections of the node that runs on this home, here or elsewhere."""
-        with self._store.snapshot() as snapshot:
-            remembered = [contact.address for contact in snapshot.contacts()]
-        view = self._network_view()
-        connected = view.peers if view is not None else ()
-        peers = {peer.peer for peer in connected}
-        known = [
-            PeerInfo(address, _peer_of(address), connected=False, inbound=False)
-            for address in remembered
-            if _peer_of(address) not in peers
-        ]
-        return (*connected, *known)
-
-    def add_peer(self, address: str) -> None:
-        """Remember an address and dial it when a node runs; raises ``BadConfig``."""
-        self._store.put_contact(Contact(check_address(address), is_configured=True))
-
-    def forget_peer(self, address: str) -> None:
-        """Raises ``NotFound``."""
-        if not self._store.drop_contact(address):
-            raise NotFound(f"no address {address} is remembered")
+    # -- state
 
     def status(self) -> Status:
         view = self._network_view()
@@ -294,8 +290,16 @@ class Node(Acting, Circle, Looking):
                 identity=describe(snapshot, me) if me is not None else None,
                 problem=str(NoKey()) if own is not None and not self.has_key() else snapshot.why_not_to_write(),
                 local_only=snapshot.count_local(),
+                outage=view.outage if view is not None else None,
+                limits_met=view.limits_met if view is not None else (),
                 keeps_root=not self._keys.root_problem() and self._keys.keeps_root() is not None,
             )
+
+    def metrics(self) -> bytes:
+        """The figures of this home and its network, in the text format of Prometheus."""
+        from unhush.node.metrics import exposition  # lazy: hardly anybody asks
+
+        return exposition(self.status(), self._network_view())
 
     def root_problem(self) -> str:
         """Why the root key that is kept here cannot be used; empty if it can, or none is."""
@@ -349,7 +353,7 @@ class Node(Acting, Circle, Looking):
     def _start(self) -> "Running":
         from unhush.node.running import Running  # lazy: the network costs a second and 80 MB
 
-        return Running(self.config, self._home, self._store)
+        return Running(self.config, self._home, self._store, Desk(self))
 
     def sync_own(self, timeout_s: float = 10.0) -> bool:
         """Ask peers what they hold of our own account, if need be over a network that runs until ``close``.
@@ -431,6 +435,40 @@ class Node(Acting, Circle, Looking):
             running = self._running
         return Restoring(self._store, self.config, keys=self._keys, devices=self.devices, running=running)
 
+    def fetch_thread(self, record: Cid | str, timeout_s: float = 10.0) -> Thread:
+        """The conversation a record belongs to, after peers were asked for what is missing of it.
+
+        Waits until they have answered, at most ``timeout_s``; without a running network it is ``thread``. Raises
+        ``NotFound``.
+        """
+        with self._store.snapshot() as snapshot:
+            missing = find_missing_of(snapshot, Reader(snapshot).thread(as_cid(record)))
+        due = time.monotonic() + timeout_s
+        with contextlib.suppress(NotRunning):
+            is_done = self._seek_now(missing)
+            while not is_done() and time.monotonic() < due:
+                time.sleep(_SOUGHT_EVERY_S)
+        with self._store.snapshot() as snapshot:
+            return Reader(snapshot).thread(as_cid(record))
+
+    def _seek(self, missing: Missing) -> None:
+        if missing:
+            with contextlib.suppress(NotRunning):
+                running = self._running
+                if running is not None:
+                    running.seeker.seek(missing)
+                else:
+                    ask(self.config.home, "seek", **missing.to_json())
+
+    def _seek_now(self, missing: Missing) -> Callable[[], bool]:
+        """Ask, and say how to see whether all have answered; raises ``NotRunning``."""
+        running = self._running
+        if running is not None:
+            look = running.seeker.seek(missing, is_urgent=True)
+            return lambda: running.seeker.is_done(look)
+        look = ask(self.config.home, "seek", urgent=True, **missing.to_json()).get("look", 0)
+        return lambda: bool(ask(self.config.home, "sought", look=look).get("done"))
+
     def stop_network(self) -> None:
         with self._starting:
             running, self._running = self._running, None
@@ -483,10 +521,8 @@ class Node(Acting, Circle, Looking):
 # Records looked at between two snapshots, and the longest sleep without looking again.
 _STEP = 500
 _LONG_S = 3600.0
-
-
-def _peer_of(address: str) -> str:
-    return address.rpartition("/p2p/")[2]
+# How often it is looked whether peers have answered what was asked for a person who waits.
+_SOUGHT_EVERY_S = 0.02
 
 
 def _is_at_home(snapshot: Snapshot, record: Record) -> bool:

@@ -1,46 +1,81 @@
 """A running node: the lock on its home, the ingest thread, the network and the control port, as one thing."""
 
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Final
 
 import unhush
 from unhush.gossip.errors import GossipError, ListenFailed
+from unhush.gossip.net import pinging
+from unhush.gossip.net.meeting import MeetingConfig
 from unhush.gossip.net.network import Network, NetworkConfig
 from unhush.gossip.net.seeking import Report
+from unhush.gossip.proto.choosing import Standing
+from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, SigningKey
-from unhush.node.config import DEFAULT_LISTEN, Config, Home, check_address
-from unhush.node.control import ControlServer
-from unhush.node.errors import NetworkFailed
+from unhush.node.bulk import BulkProcess
+from unhush.node.config import DEFAULT_LISTEN, Config, Home, bootstrap_of, check_address
+from unhush.node.control import Answer, ControlServer
+from unhush.node.errors import NetworkFailed, NobodyAnswered
+from unhush.node.fetching import Fetching
 from unhush.node.intake import Intake
+from unhush.node.invites import Desk
 from unhush.node.lock import HomeLock
 from unhush.node.room import Housekeeping, Room
 from unhush.node.secrets import PEER
-from unhush.node.views import NetworkView, PeerInfo
+from unhush.node.seeker import Seeker
+from unhush.node.views import LimitMet, NetworkView, OutageInfo, PeerInfo, SyncInfo
 from unhush.storage.contacts import Contact
 from unhush.storage.keyfile import read_key, write_key
 from unhush.storage.store import Store
 
+_NO_STANDING: Final = Standing("", 0, 0)  # of a peer that has only just connected
 AGENT = f"unhush/{unhush.__version__}"
 
 
 class Running:
     """Starts when made; raises ``HomeInUse`` or ``NetworkFailed`` and then leaves nothing behind."""
 
-    def __init__(self, config: Config, home: Home, store: Store) -> None:
+    def __init__(self, config: Config, home: Home, store: Store, desk: Desk | None = None) -> None:
         with ExitStack() as started:
             started.callback(HomeLock(config.home, f"a node is already running on {config.home}").release)
             peer_key = _peer_key(config, home)
             for address in config.peers:
                 store.put_contact(Contact(check_address(address), is_configured=True))
-            intake = Intake(store)
+            bulk = (
+                BulkProcess(config.home, network=config.network, limits=config.limits)
+                if config.ingest_process
+                else None
+            )
+            intake = self._intake = Intake(store, bulk)
             intake.start()
             started.callback(intake.stop)
-            settings = NetworkConfig(config.network, peer_key.seed, config.listen, AGENT)
+            settings = NetworkConfig(
+                config.network,
+                peer_key.seed,
+                config.listen,
+                AGENT,
+                is_relay=config.relay,
+                exchange=config.exchange,
+                exempt_loopback=config.exempt_loopback,
+                uses_dht=config.dht,
+                meeting=MeetingConfig(desk, config.lan, bootstrap_of(config)),
+            )
             self._network = _start(store, intake, settings)
             started.callback(self._network.stop)
             started.callback(Housekeeping(Room(store)).stop)
-            started.callback(ControlServer(config.home, {"network": self._describe}).close)
+            started.callback(Fetching(store, self._network.fetch_blob, clock_ms=config.clock_ms).stop)
+            self.seeker = Seeker(store, self._network.ask)
+            answers = {"network": self._describe, "reach": self._describe_reach, "look": self._look_around}
+            answers |= {"look_now": self._answer_look_now}
+            requests: dict[str, Callable[[Answer], Answer]] = {
+                "seek": self.seeker.answer_seek,
+                "sought": self.seeker.answer_is_done,
+            }
+            requests |= {"ping": self._answer_ping, "forget": self._answer_forget}
+            started.callback(ControlServer(config.home, answers, requests).close)
             self._started = started.pop_all()
 
     def stop(self) -> None:
@@ -49,12 +84,37 @@ class Running:
 
     def view(self) -> NetworkView:
         status = self._network.status()
-        peers = tuple(PeerInfo(peer.address, peer.peer_id, True, peer.inbound) for peer in status.connected)
-        return NetworkView(status.peer_id, status.listen, peers, status.own_checked)
+        peers = tuple(
+            PeerInfo(peer.address, peer.peer_id, True, peer.inbound, standing.covers, standing.gave)
+            for peer in status.connected
+            for standing in (status.standings.get(peer.peer_id, _NO_STANDING),)
+        )
+        outage = status.outage
+        met = (LimitMet(met, met.words, status.limits_met[met], ago) for met, ago in status.met_s_ago.items())
+        return NetworkView(
+            status.peer_id,
+            status.listen,
+            peers,
+            status.own_checked,
+            OutageInfo(outage.reason, outage.for_s, outage.starts) if outage is not None else None,
+            tuple(sorted(met, key=lambda each: each.s_ago)),
+            asdict(status.figures) | {"ingest_bytes": self._intake.waiting_bytes},
+            SyncInfo(**asdict(status.sync)),
+        )
 
     def own_checked(self) -> int:
         """How many peers have given all they hold of the home's account."""
         return self._network.status().own_checked
+
+    def fetch_blob(self, blob: Cid, account: Cid, timeout_s: float) -> bool:
+        """Ask peers for a blob now; whether it came in time."""
+        ended, outcome = threading.Event(), [False]
+
+        def done(is_here: bool) -> None:
+            outcome[0] = is_here
+            ended.set()
+
+        return self._network.fetch_blob(blob, account, done) and ended.wait(timeout_s) and outcome[0]
 
     def find(self, root: PublicKey, report: Report) -> None:
         """Ask every peer whose inception this root key signed; ``report`` gets their unchecked answers."""
@@ -63,8 +123,56 @@ class Running:
     def stop_finding(self, root: PublicKey) -> None:
         self._network.stop_finding(root)
 
+    def look_now(self) -> None:
+        """Dial whoever is chosen, and look for whoever is needed, without waiting."""
+        self._network.hurry()
+
+    def forget_peer(self, peer: str) -> None:
+        self._network.forget_peer(peer)
+
+    def ping(self, peer: str) -> float:
+        """How many milliseconds a peer takes to answer, by its address or its id; raises ``NobodyAnswered``."""
+        try:
+            return self._network.ping(peer) * 1_000
+        except GossipError as exc:
+            raise NobodyAnswered(str(exc)) from exc
+
+    def _answer_look_now(self) -> dict[str, Any]:
+        self.look_now()
+        return {"looking": True}
+
+    def _answer_ping(self, question: Answer) -> dict[str, Any]:
+        try:
+            return {"ms": self.ping(str(question.get("peer")))}
+        except NobodyAnswered as exc:
+            return {"silent": str(exc)}
+
+    def _answer_forget(self, question: Answer) -> dict[str, Any]:
+        self.forget_peer(str(question.get("peer")))
+        return {"forgotten": True}
+
     def _describe(self) -> dict[str, Any]:
         return asdict(self.view())
+
+    def _describe_reach(self) -> dict[str, Any]:
+        reach = self._network.reach()
+        return {
+            "reach": asdict(reach) if reach is not None else None,
+            "met": self._network.status().limits_met,
+            "lan": asdict(self._network.lan()),
+        }
+
+    def _look_around(self) -> dict[str, Any]:
+        self._network.look_around()
+        return {"asked": True}
+
+
+def ping_alone(address: str) -> float:
+    """How many milliseconds a peer takes to answer one who runs no node; raises ``NobodyAnswered``."""
+    try:
+        return pinging.ping_alone(address, AGENT) * 1_000
+    except GossipError as exc:
+        raise NobodyAnswered(str(exc)) from exc
 
 
 def _peer_key(config: Config, home: Home) -> SigningKey:

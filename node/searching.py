@@ -29,6 +29,12 @@ AGAIN_S: Final = 10.0
 # While somebody else's search indexes.
 BUSY_S: Final = 1.0
 _NICE: Final = 10
+# While a backlog of this many grows by that many in a look, records go before words, for so long at most: the two
+# share one interpreter, and a search looks through what is not indexed yet.
+_BACKLOG: Final = 1_000
+_GROWS_BY: Final = 250
+_LOOK_S: Final = 0.5
+_LONGEST_REST_S: Final = 60.0
 # One turn of work, and the longest sleep without a look whether the node ends.
 _PIECE_S: Final = 0.2
 
@@ -115,6 +121,7 @@ class Indexing:
     def _follow(self) -> None:
         while not self._is_stopping:
             self._changed.clear()
+            self._await_calm()
             while not self._is_stopping and self._store.fulltext.behind():
                 began = time.monotonic()
                 steps: list[Step] = []
@@ -123,6 +130,15 @@ class Indexing:
                 self._rest(time.monotonic() - began if any(step.looked_at for step in steps) else BUSY_S)
             self._failure = ""
             self._changed.wait(LOOK_EVERY_S)
+
+    def _await_calm(self) -> None:
+        """Let a sync that brings very much end first."""
+        due = time.monotonic() + _LONGEST_REST_S
+        while not self._is_stopping and time.monotonic() < due and self._store.fulltext.behind() > _BACKLOG:
+            before = self._store.last_aid()
+            self._rest(_LOOK_S)
+            if self._store.last_aid() - before < _GROWS_BY:
+                return
 
     def _rest(self, seconds: float) -> None:
         due = time.monotonic() + seconds

@@ -85,6 +85,15 @@ class Keys:
                 self._device = self._read(self._home.device_key, DEVICE)
             return self._device
 
+    def is_device_open(self) -> bool:
+        """Whether the device key can sign without anybody being asked for a passphrase."""
+        try:
+            facts = self.device_facts()
+        except KeyFileError:
+            return False
+        device = self._device
+        return not facts.is_sealed or (device is not None and device.public == facts.public)
+
     def make_device(self, *, sealed: bool) -> SigningKey:
         """The key of a new device, or the one that an earlier, unfinished attempt left, as it is."""
         if self._home.device_key.exists():

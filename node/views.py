@@ -1,6 +1,7 @@
 """Records, people and states as a person sees them; the same for the page, the command line and programs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -265,6 +266,52 @@ class PeerInfo:
     peer: str | None
     connected: bool
     inbound: bool
+    covers: int = 0  # accounts this home follows or keeps, of those it says it carries
+    gave: int = 0  # records it brought that were new here, since the network started
+
+
+@dataclass(frozen=True, slots=True)
+class SyncInfo:
+    """How far what connected peers have is here."""
+
+    sessions: int = 0
+    waiting: int = 0  # peers that have something that is not here yet
+    dialling: int = 0
+    wanted: int = 0  # accounts of others followed or kept
+    covered: int = 0  # those of them that a connected peer carries
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that connected peers have is here, and nobody is about to be connected."""
+        return bool(self.sessions) and not (self.waiting or self.dialling)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A peer that answered."""
+
+    address: str
+    peer: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutageInfo:
+    """The network fell over and is being started again; all else of the node works meanwhile."""
+
+    reason: str
+    for_s: float
+    starts: int  # made in vain since
+
+
+@dataclass(frozen=True, slots=True)
+class LimitMet:
+    """A bound that held: how often since the node started, and how long ago it last did."""
+
+    name: str
+    words: str
+    count: int
+    s_ago: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +322,10 @@ class NetworkView:
     listen: tuple[str, ...]
     peers: tuple[PeerInfo, ...]
     own_checked: int = 0  # peers that have given all they hold of our account
+    outage: OutageInfo | None = None
+    limits_met: tuple[LimitMet, ...] = ()  # those that were; the rest never were
+    figures: Mapping[str, int] = field(default_factory=dict)  # what flows and waits, by name
+    sync: SyncInfo = SyncInfo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,4 +345,6 @@ class Status:
     identity: IdentityInfo | None = None
     problem: str = ""  # why this device may sign nothing now, and the command to run
     local_only: int = 0  # own records that no peer has been given yet
+    outage: OutageInfo | None = None
+    limits_met: tuple[LimitMet, ...] = ()
     keeps_root: bool = False  # the root key is kept here, sealed

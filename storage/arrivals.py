@@ -8,6 +8,16 @@ from unhush.identity.cid import Cid
 from unhush.storage.records import BodyState
 
 
+class Welcome(Enum):
+    """Why a record is taken in; all but the first also of accounts that are not carried here."""
+
+    CARRIED = "carried"  # its account is
+    CONCERNING = "concerning"  # it concerns an account that is: it was offered, or heard on the mesh
+    ANSWERING = "answering"  # it answers in a conversation that was asked for
+    ASKED = "asked"  # it was asked for itself
+    INTRODUCING = "introducing"  # it says who wrote another that is taken in
+
+
 class Arrival(NamedTuple):
     """An entry block as received, with its body or the sender's word why there is none."""
 
@@ -16,6 +26,8 @@ class Arrival(NamedTuple):
     reason: BodyState = BodyState.UNKNOWN  # read only when there is no body
     account: Cid | None = None  # whose record the sender said it is; anybody's, if it said nothing
     may_be_vouched: bool = False  # the sender gave what follows it in its log before, or shows a fork
+    welcome: Welcome = Welcome.CARRIED
+    about: Cid | None = None  # the account it concerns, or the conversation it answers in, as the sender said
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,10 @@ class Status(Enum):
 
 # Why a record is ignored whose device the operations held here do not list: one of them may be missing here.
 NOT_LISTED: Final = "its device is not listed by the account"
+# Why one is ignored whose author's clock runs ahead: it may come again.
+TOO_EARLY: Final = "its time is more than ten minutes ahead"
+# Why one is ignored whose account nobody here has heard of.
+NO_INCEPTION: Final = "the account's inception is not held"
 
 
 class Outcome(NamedTuple):

@@ -156,6 +156,10 @@ class ListFull(StorageError):
     """A list has as many members, or this home as many lists, as there may be."""
 
 
+class InvitesFull(StorageError):
+    """As many invites are open, or wait for their inviters, as there may be."""
+
+
 class NothingToSearch(StorageError):
     """What was asked for has no word in it."""
 

@@ -23,11 +23,12 @@ from unhush.identity.operations import Table as DeviceTable
 from unhush.storage import accounts, admission, clones, journal, logs, runs, settings, standing, writing
 from unhush.storage.accounts import Account
 from unhush.storage.admission import WaitingRoom
-from unhush.storage.arrivals import NOT_LISTED, Batch, Outcome, Status
+from unhush.storage.arrivals import NO_INCEPTION, NOT_LISTED, TOO_EARLY, Batch, Outcome, Status
 from unhush.storage.arriving import Item, parse_arrival, rejected, says_more
 from unhush.storage.authenticating import Group, admit_operations, authenticate_group, find_heads, group_by_log
 from unhush.storage.carried import is_carried
 from unhush.storage.environment import Environment
+from unhush.storage.guests import let_in
 from unhush.storage.records import BodyState, Record
 from unhush.storage.room import erasing
 from unhush.storage.room.door import Doorkeeper
@@ -246,8 +247,9 @@ class Door:
 
 
 def _sort_out(txn: Txn, items: list[Item], batch: Batch, outcomes: dict[int, Outcome]) -> list[Item]:
-    """What is neither known already nor of an account that is not carried here."""
+    """What is neither known already nor of an account that is not carried here, unless there is reason to take it."""
     fresh: list[Item] = []
+    guests: list[Item] = []
     wanted: dict[Cid, bool] = {}
     for item in items:
         entry = item.entry
@@ -261,10 +263,10 @@ def _sort_out(txn: Txn, items: list[Item], batch: Batch, outcomes: dict[int, Out
             if is_wanted is None:
                 is_wanted = wanted[entry.account] = is_carried(txn, entry.account)
             if not is_wanted:
-                outcomes[item.at] = Outcome(Status.IGNORED, entry.cid, error="the account is not carried here")
+                guests.append(item)
                 continue
         fresh.append(item)
-    return fresh
+    return [*fresh, *let_in(txn, guests, batch.items, outcomes)] if guests else fresh
 
 
 def _put_runs(txn: Txn, account: Account, group: Group, now: int, outcomes: dict[int, Outcome]) -> Group:
@@ -306,9 +308,9 @@ def _is_settled(txn: Txn, account: Account, header: Header) -> bool:
 
 def _why_not(account: Account | None, header: Header, cid: Cid, now: int) -> str:
     if account is None:
-        return "the account's inception is not held"
+        return NO_INCEPTION
     if header.time > now + MAX_AHEAD_MS:
-        return "its time is more than ten minutes ahead"
+        return TOO_EARLY
     cut: Cut | None = account.state.cut_of(header.key)
     if cut is None:
         return NOT_LISTED

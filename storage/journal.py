@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from unhush.identity.cid import Cid
+from unhush.storage.errors import StoreUnreadable
 from unhush.storage.records import AID_BYTES, BodyState, Record, unpack_record
 from unhush.storage.room import usage
 from unhush.storage.schema import Table
@@ -34,7 +35,11 @@ def last_aid(txn: Txn) -> int:
 
 def find_aid(txn: Txn, cid: Cid) -> int | None:
     found = txn.get(Table.IDS, cid.digest)
-    return int.from_bytes(found, "big") if found is not None else None
+    if found is None:
+        return None
+    if len(found) != AID_BYTES:
+        raise StoreUnreadable("a row that says where a record is is damaged; mend it with: unhush verify --repair")
+    return int.from_bytes(found, "big")
 
 
 def find_record(txn: Txn, aid: int) -> Record | None:

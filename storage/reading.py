@@ -17,6 +17,7 @@ from unhush.storage.accounts import Account
 from unhush.storage.folds import (
     about,
     activity,
+    blobrefs,
     deletes,
     edits,
     follows,
@@ -41,6 +42,9 @@ from unhush.storage.transaction import Txn
 
 # Rows that are read together; a page is two of these, and who looks at one record only pays for few others.
 _CHUNK: Final = 26
+
+# Records that are looked at for one that shows a blob: anybody may name any blob.
+MAX_NAMING: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,13 @@ class Reading:
             return True
         body = indexes.find_body(record) if record.kind == Edit.kind else None
         return isinstance(body, Edit) and deletes.is_taken_back(self._txn, record.account, body.of)
+
+    def records_showing(self, blob: Cid) -> Iterator[Record]:
+        """Records people can see that name a blob, among the first of all that do."""
+        for aid in islice(blobrefs.iter_ref_aids(self._txn, blob), MAX_NAMING):
+            record = serving.find_record(self._txn, aid)
+            if record is not None and self.is_visible(record) and not self.is_deleted(record):
+                yield record
 
     def versions(self, record: Record) -> list[Version]:
         """A post and all its edits, oldest first, the one shown last; none, if the post is not shown."""
@@ -169,6 +180,14 @@ class Reading:
         """As ``replies``, with positions to go on from."""
         return self._records(threads.iter_thread(self._txn, root, after))
 
+    def count_answers(self, root: Cid, since_aid: int) -> int:
+        """How many replies of a thread came after an aid."""
+        return sum(at.aid > since_aid for at in threads.iter_thread(self._txn, root, None))
+
+    def thread_newest(self, root: Cid, before: Position | None = None) -> Iterator[tuple[Position, Record]]:
+        """As ``thread``, newest first, strictly before a position."""
+        return self._records(threads.iter_thread_down(self._txn, root, before))
+
     def answers(self, parent: Cid, after: Position | None = None) -> Iterator[tuple[Position, Record]]:
         """The replies to one record."""
         return self._records(threads.iter_answers(self._txn, parent, after))
@@ -218,11 +237,15 @@ class Reading:
     # -- people
 
     def profile(self, account: Cid) -> Profile | None:
-        found = accounts.find_account(self._txn, account)
-        aid = profiles.find_profile_aid(self._txn, found.number) if found is not None else None
-        record = serving.find_record(self._txn, aid) if aid is not None else None
+        record = self.profile_record(account)
         body = indexes.find_body(record) if record is not None else None
         return body if isinstance(body, Profile) else None
+
+    def profile_record(self, account: Cid) -> Record | None:
+        """The record of the profile that is shown of an account."""
+        found = accounts.find_account(self._txn, account)
+        aid = profiles.find_profile_aid(self._txn, found.number) if found is not None else None
+        return serving.find_record(self._txn, aid) if aid is not None else None
 
     def petname(self, account: Cid) -> str | None:
         return profiles.find_petname(self._txn, account)

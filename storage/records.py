@@ -49,9 +49,11 @@ class Record:
     @cached_property
     def entry(self) -> Entry:
         try:
-            return stored_entry(self.block)
+            found = stored_entry(self.block)
         except IdentityError as exc:
             raise DamagedRow(self.aid, f"holds no entry: {exc}") from exc
+        self.__dict__["cid"] = found.cid  # it was hashed for this already
+        return found
 
     @cached_property
     def cid(self) -> Cid:

@@ -41,7 +41,16 @@ _SEARCH: Final = "search"
 # Records for one commit.
 STEP: Final = 1_000
 # What is nobody else's business has no proof, and no other copy: it is taken over as it is.
-_PRIVATE: Final = (Table.PETNAMES, Table.SHUNNED, Table.LISTS, Table.CONTACTS, Table.GRACE, Table.ERASED)
+_PRIVATE: Final = (
+    Table.PETNAMES,
+    Table.SHUNNED,
+    Table.LISTS,
+    Table.CONTACTS,
+    Table.INVITES,
+    Table.ACCEPTED,
+    Table.GRACE,
+    Table.ERASED,
+)
 # Facts of the home, taken over after the records: before, an own record would look like one that a copy wrote.
 _FACTS: Final = (b"own-account", b"own-device", b"words-at", b"device-requested", b"handed-on-runs", b"clone-found")
 

@@ -63,3 +63,5 @@ class Table(Enum):
     SHUNNED = b"shunned"  # account digest → muted, blocked or both u8
     LISTS = b"lists"  # name of a list + 0 + account digest → nothing; name + 0 alone: the list itself
     CONTACTS = b"contacts"  # multiaddr text → contact (contacts.py)
+    INVITES = b"invites"  # hash of a token → an invite this home gave (invites.py)
+    ACCEPTED = b"accepted"  # account digest of who invited → the acceptance (invites.py)

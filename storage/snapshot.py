@@ -6,7 +6,7 @@ lives, also during ingest.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,6 +18,7 @@ from unhush.storage import (
     accounts,
     carried,
     clones,
+    concerns,
     contacts,
     journal,
     logs,
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from unhush.storage.fulltext.searching import Found, Wanted
 
 MAX_INCEPTIONS: Final = 8  # anybody who has seen a root key could not sign with it, so honest accounts have one or two
+
+# Records of a run read at once: many enough that a look-up is shared, few enough that little is read for nothing.
+_RUN_STEP: Final = 64
 
 _At = TypeVar("_At")
 _Item = TypeVar("_Item")
@@ -118,10 +122,35 @@ class Snapshot(Reading):
         """What may be served of an account; with ``bodies_wanted`` what need not be given to us."""
         return summarise(self._txn, account, bodies_wanted=bodies_wanted)
 
+    @property
+    def lacks_bodies(self) -> bool:
+        """Whether the body of any entry held is not."""
+        return self._txn.count(Table.BODILESS) > 0
+
     def operations(self, account: Cid, ids: frozenset[Cid] | None = None) -> list[Record]:
         """Operations held of an account, all or those named; the inception first."""
         held = accounts.iter_operations(self._txn, account)
         return [record for record in held if (ids is None or record.cid in ids) and serving.is_sound(self._txn, record)]
+
+    def concerned(self, record: Record) -> tuple[Cid, ...]:
+        """The accounts a record concerns, by its author's word; see ``concerns.py``."""
+        return concerns.concerned_by(self._txn, record)
+
+    def concerning(self, account: Cid) -> Iterator[Record]:
+        """What others did with an account and its newest records, without mentions."""
+        return concerns.iter_concerning(self._txn, account)
+
+    def naming(self, account: Cid) -> list[Record]:
+        """Of the newest records here those that name an account."""
+        return concerns.find_naming(self._txn, account)
+
+    def change_of(self, record: Record) -> Record | None:
+        """The delete or the newest edit of a record."""
+        return concerns.find_change(self._txn, record)
+
+    def by_point(self, point: bytes) -> Record | None:
+        """The record whose digest begins with these bytes."""
+        return concerns.find_by_point(self._txn, point)
 
     def withheld(self, record: Record) -> Record:
         """A record as others get it: without its body, if its account took it back."""
@@ -134,20 +163,24 @@ class Snapshot(Reading):
         found: list[Record] = []
         size = 0
         below: int | None = None
-        for slot in logs.iter_slots_down(self._txn, log, high) if log is not None else ():
-            if slot.seq < low or below not in (None, slot.seq):
-                break
-            record = serving.find_record(self._txn, slot.aid)
-            if record is None:
-                if found:
-                    break
-                continue  # the run begins below what the disk has damaged
-            record = self.withheld(record)
-            size += len(record.block) + len(record.body or b"")
-            if found and size > max_bytes:
-                break
-            found.append(record)
-            below = slot.seq - 1
+        slots = logs.iter_slots_down(self._txn, log, high) if log is not None else iter(())
+        held = takewhile(lambda slot: slot.seq >= low, slots)
+        while part := list(islice(held, _RUN_STEP)):
+            records = serving.find_records(self._txn, [slot.aid for slot in part])
+            served = iter(erasing.withheld_all(self._txn, [record for record in records if record is not None]))
+            for slot, record in zip(part, records, strict=True):
+                if below not in (None, slot.seq):
+                    return found[::-1]
+                if record is None:
+                    if found:
+                        return found[::-1]
+                    continue  # the run begins below what the disk has damaged
+                given = next(served)
+                size += len(given.block) + len(given.body or b"")
+                if found and size > max_bytes:
+                    return found[::-1]
+                found.append(given)
+                below = slot.seq - 1
         return found[::-1]
 
     def has_hole_below(self, record: Record) -> bool:
@@ -187,6 +220,11 @@ class Snapshot(Reading):
         found = [serving.find_record(self._txn, slot.aid) for slot in (*([shown] if shown else []), *beside)]
         held = [self.withheld(record) for record in found if record is not None]
         return sorted(held, key=lambda record: (record.entry.header.seq, record.cid))
+
+    def has_beside(self, account: Cid, key: PublicKey) -> bool:
+        """Whether anything of a log stands beside its shown branch."""
+        log = logs.find_log(self._txn, account, key)
+        return log is not None and logs.has_beside(self._txn, log)
 
     def is_beside(self, record: Record) -> bool:
         """Whether a record of a log stands beside the shown branch."""

@@ -26,6 +26,7 @@ from unhush.storage.environment import MAP_BYTES, Environment
 from unhush.storage.errors import WritingRefused
 from unhush.storage.folds import profiles
 from unhush.storage.ingest import Begun, Door
+from unhush.storage.invites import Invites
 from unhush.storage.kinds import Body
 from unhush.storage.news import News
 from unhush.storage.publish import Publisher
@@ -66,6 +67,7 @@ class Store:
         self.blobs = Blobs(home)
         self._environment = Environment(home / "store", network=network, map_bytes=map_bytes)
         self._commits = Commits(self._environment)
+        self.invites = Invites(self._environment)
         self._verifier = Verifier(network, verify_workers)
         self._door = Door(self._environment, network=network, clock_ms=clock_ms, verifier=self._verifier, limits=limits)
         self._clock_ms = clock_ms
@@ -270,9 +272,16 @@ class Store:
             contacts.put_contact(txn, contact)
         self._news.announce()
 
+    def put_learned_contacts(self, learned: Iterable[Contact]) -> None:
+        """Let exactly these be the addresses that were learned from peers."""
+        with self._environment.write() as txn:
+            contacts.put_learned(txn, learned)
+
     def drop_contact(self, address: str) -> bool:
         with self._environment.write() as txn:
-            return contacts.drop_contact(txn, address)
+            was_there = contacts.drop_contact(txn, address)
+        self._news.announce()
+        return was_there
 
     # -- upkeep
 

@@ -8,6 +8,9 @@ back when it closes.
 
 import ipaddress
 from collections import Counter
+from collections.abc import Callable
+
+from unhush.gossip.proto.tally import Met, Tally
 
 # Of 96 connections in all; the other 32 are ours to dial, so that strangers cannot choose all our neighbours.
 MAX_LIVE_INBOUND = 64
@@ -19,8 +22,9 @@ MAX_PENDING_PER_ADDRESS = 8
 # Per IPv4 /24 or IPv6 /48: the cheapest unit an attacker rents.
 MAX_LIVE_PER_BLOCK = 16
 
-# Handshakes at a time from all addresses; at 5 s each even a flood from many addresses leaves room 50 times
-# a second, and each costs some 20 KiB while it lasts.
+# Handshakes at a time from all addresses, each some 20 KiB while it lasts. When they are all taken, a newcomer gets
+# the place of the oldest in the most crowded block: a flood pushes out itself, and an honest handshake takes a
+# tenth of the five seconds that a silent one is borne with.
 MAX_PENDING = 256
 
 
@@ -32,11 +36,13 @@ class Ticket:
         self.address = address
         self.block = block
         self.is_live = False
+        self.when_evicted: Callable[[], None] = _nothing
+        """Called when the place is given to somebody else; it closes the socket."""
         self._is_out = False
 
     def admit(self) -> bool:
         """The handshake is done: swap the pending place for a live one, if there is one."""
-        return self._doorman._admit(self)
+        return not self._is_out and self._doorman._admit(self)
 
     def leave(self) -> None:
         """The socket is closed."""
@@ -48,9 +54,12 @@ class Ticket:
 class Doorman:
     """Counts inbound sockets by address."""
 
-    def __init__(self, *, exempt_loopback: bool) -> None:
+    def __init__(self, *, exempt_loopback: bool, tally: Tally | None = None) -> None:
         self._exempt_loopback = exempt_loopback
+        self._tally = tally if tally is not None else Tally()
         self._pending: Counter[str] = Counter()
+        self._waiting: dict[Ticket, None] = {}  # those with a pending place, longest first
+        self._waiting_by_block: Counter[str | None] = Counter()
         self._live: Counter[str] = Counter()
         self._live_by_block: Counter[str] = Counter()
         self._pending_total = 0
@@ -68,15 +77,36 @@ class Doorman:
 
     def knock(self, host: str) -> Ticket | None:
         """A socket came in from this address: a pending place, or ``None`` when it must be closed."""
-        if self._pending_total >= MAX_PENDING or self._live_total >= MAX_LIVE_INBOUND:
+        ticket = self._find_place(*self._groups(host))
+        if ticket is None:
+            self._tally.count(Met.SOCKET_REFUSED)
+        return ticket
+
+    def _find_place(self, address: str | None, block: str | None) -> Ticket | None:
+        if self._live_total >= MAX_LIVE_INBOUND:
             return None
-        address, block = self._groups(host)
         if address is not None and (self._pending[address] >= MAX_PENDING_PER_ADDRESS or self._is_full(address, block)):
+            return None
+        if self._pending_total >= MAX_PENDING and not self._make_room(block):
             return None
         self._pending_total += 1
         if address is not None:
             self._pending[address] += 1
-        return Ticket(self, address, block)
+        ticket = Ticket(self, address, block)
+        self._waiting[ticket] = None
+        self._waiting_by_block[block] += 1
+        return ticket
+
+    def _make_room(self, newcomer: str | None) -> bool:
+        """Give up the oldest handshake of the block that has most, unless that is the newcomer's own."""
+        crowded, most = self._waiting_by_block.most_common(1)[0]
+        if most <= self._waiting_by_block[newcomer]:
+            return False
+        oldest = next(ticket for ticket in self._waiting if ticket.block == crowded)
+        self._tally.count(Met.HANDSHAKE_CUT)
+        oldest.leave()
+        oldest.when_evicted()
+        return True
 
     def _admit(self, ticket: Ticket) -> bool:
         if self._live_total >= MAX_LIVE_INBOUND or self._is_full(ticket.address, ticket.block):
@@ -100,6 +130,10 @@ class Doorman:
 
     def _release_pending(self, ticket: Ticket) -> None:
         self._pending_total -= 1
+        del self._waiting[ticket]
+        self._waiting_by_block[ticket.block] -= 1
+        if not self._waiting_by_block[ticket.block]:
+            del self._waiting_by_block[ticket.block]
         if ticket.address is not None:
             _decrement(self._pending, ticket.address)
 
@@ -120,6 +154,10 @@ class Doorman:
             str(ipaddress.ip_network((address, near), strict=False)),
             str(ipaddress.ip_network((address, far), strict=False)),
         )
+
+
+def _nothing() -> None:
+    """Until somebody sets what is to happen."""
 
 
 def _decrement(counter: Counter[str], key: str) -> None:

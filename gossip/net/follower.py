@@ -7,16 +7,17 @@ lost or doubled changes nothing.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 import trio
 
+from unhush.gossip.net.concerning import find_concerns
 from unhush.gossip.proto.config import Own
-from unhush.gossip.proto.events import Forked, Grew
+from unhush.gossip.proto.events import Concerns, Forked, Grew
 from unhush.identity.cid import Cid
 from unhush.storage.kinds import DELETE, FOLLOW
-from unhush.storage.records import Record
+from unhush.storage.records import BodyState, Record
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
 
@@ -30,6 +31,9 @@ STEP: Final = 200
 BURST_S: Final = 0.008
 GATHER_S: Final = 0.004
 
+# Somebody else may have the body.
+_LACKING: Final = (BodyState.UNKNOWN, BodyState.WITHHELD)
+
 
 @dataclass(frozen=True, slots=True)
 class News:
@@ -38,6 +42,8 @@ class News:
     grown: tuple[Grew, ...]
     holes: frozenset[Cid]  # accounts in whose logs an entry before a new one is missing
     refolded: frozenset[Cid]  # accounts whose operations changed
+    concerning: tuple[Concerns, ...]  # fresh records that concern others than their authors
+    lacking: tuple[tuple[Cid, Cid], ...]  # account and id of records whose bodies nobody has given us yet
     forked: tuple[Forked, ...]  # logs in which a record came to stand beside the shown branch
     written_here: tuple[Record, ...]  # by this device: to be announced
     own: Own | None  # this home's account and device
@@ -87,21 +93,31 @@ class JournalFollower:
             # What the home itself is may change without a record.
             if not records and home == self._home:
                 return False
-            entries = [record for record in records if not record.entry.header.is_identity]
-            holes = frozenset(record.account for record in entries if snapshot.has_hole_below(record))
+            refolded, entries = _part(records)
+            holes = frozenset(
+                log.account for log, part in entries.items() if any(map(snapshot.has_hole_below, _find_starts(part)))
+            )
             forked = _find_forked(snapshot, entries)
-        refolded = frozenset(record.account for record in records if record.entry.header.is_identity)
+            concerning = find_concerns(snapshot, chain.from_iterable(entries.values()))
+        written_here = entries.get(own, []) if own is not None else []
         self._tell(
             News(
                 grown=tuple(_grew(record) for record in records),
                 holes=holes,
                 refolded=refolded,
+                concerning=concerning,
+                lacking=tuple(
+                    (log.account, record.cid)
+                    for log, part in entries.items()
+                    for record in part
+                    if record.body_state in _LACKING
+                ),
                 forked=forked,
-                written_here=tuple(record for record in entries if own == _writer(record)),
+                written_here=tuple(written_here),
                 own=own,
                 clone_found=clone_found,
                 may_change_interests=own != self._home[0]
-                or (own is not None and (own.account in refolded or any(_is_choice(own, entry) for entry in entries))),
+                or (own is not None and (own.account in refolded or _may_choose(own, entries))),
             )
         )
         self._home = home
@@ -116,19 +132,43 @@ def find_own(snapshot: Snapshot) -> Own | None:
     return Own(account, device) if account is not None and device is not None else None
 
 
-def _find_forked(snapshot: Snapshot, entries: list[Record]) -> tuple[Forked, ...]:
-    logs = {_writer(record): None for record in entries if snapshot.is_beside(record)}
+def _part(records: list[Record]) -> tuple[frozenset[Cid], dict[Own, list[Record]]]:
+    """The accounts of operations, and the entries of each log."""
+    refolded: set[Cid] = set()
+    entries: dict[Own, list[Record]] = {}
+    for record in records:
+        header = record.entry.header
+        if header.is_identity:
+            refolded.add(record.account)
+        else:
+            entries.setdefault(Own(record.account, header.key), []).append(record)
+    return frozenset(refolded), entries
+
+
+def _find_starts(part: list[Record]) -> list[Record]:
+    """The entries of a log that do not follow upon one of the same step: only below these there may be a hole."""
+    numbers = {record.entry.header.seq for record in part}
+    return [record for record in part if record.entry.header.seq - 1 not in numbers]
+
+
+def _find_forked(snapshot: Snapshot, entries: dict[Own, list[Record]]) -> tuple[Forked, ...]:
+    logs = (
+        log
+        for log, part in entries.items()
+        if snapshot.has_beside(log.account, log.key) and any(map(snapshot.is_beside, part))
+    )
     points = ((log, snapshot.fork_point(log.account, log.key)) for log in logs)
     return tuple(Forked(log.account, log.key, seq) for log, seq in points if seq is not None)
 
 
-def _writer(record: Record) -> Own:
-    return Own(record.account, record.entry.header.key)
-
-
-def _is_choice(own: Own, record: Record) -> bool:
+def _may_choose(own: Own, entries: dict[Own, list[Record]]) -> bool:
     """Whether a record may change whom we carry."""
-    return record.account == own.account and record.kind in (FOLLOW, DELETE)
+    return any(
+        record.kind in (FOLLOW, DELETE)
+        for log, part in entries.items()
+        if log.account == own.account
+        for record in part
+    )
 
 
 def _grew(record: Record) -> Grew:

@@ -8,10 +8,10 @@ What they report as a fault ends here, in :meth:`Host.report_fault`.
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
-from libp2p.abc import INetStream
+from libp2p.abc import IMuxedConn, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
@@ -23,18 +23,21 @@ from libp2p.transport.upgrader import TransportUpgrader
 from libp2p.utils.address_validation import expand_wildcard_address
 from multiaddr import Multiaddr
 
-from unhush.gossip.errors import DialFailed, ListenFailed, NotConnected, StreamRefused
+from unhush.gossip.errors import DialFailed, ListenFailed, NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net import quirks
+from unhush.gossip.net.circuit import HOP, CircuitSocket, call
 from unhush.gossip.net.doorman import Doorman
 from unhush.gossip.net.faults import FaultLedger
 from unhush.gossip.net.gossipsub import Deliver, GuardedGossipSub, GuardedPubsub, Topic, Validate, Verdict
-from unhush.gossip.net.muxer import BoundedMuxer
+from unhush.gossip.net.metering import Meter
+from unhush.gossip.net.muxer import BoundedMuxer, UnreadLedger
 from unhush.gossip.net.negotiation import GuardedHost
 from unhush.gossip.net.roster import ConnectedPeer, Roster
 from unhush.gossip.net.rpc import MAX_MESSAGE_BYTES
 from unhush.gossip.net.services import running
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.stream import Stream, remote_address
 from unhush.gossip.net.swarm import HANDSHAKE_TIMEOUT_S, MAX_OUTBOUND, NEGOTIATION_TIMEOUT_S, GuardedSwarm
+from unhush.gossip.proto.tally import Met, Tally
 
 __all__ = ["ConnectedPeer", "Host", "HostConfig", "Stream", "Verdict", "open_host"]
 
@@ -43,10 +46,19 @@ log = logging.getLogger(__name__)
 # Name lookup, TCP and handshake together.
 DIAL_TIMEOUT_S = 10.0
 
+# Messages of our own wait so long for the slowest neighbour's queue before they are given to whoever has room.
+PUBLISH_PATIENCE_S = 2.0
+PUBLISH_PAUSE_S = 0.02
+
 # Saying goodbye to peers, all at once, before the sockets are simply closed.
 FAREWELL_S = 1.0
 
 DIALABLE = ("ip4", "ip6", "dns", "dns4", "dns6")
+WAYS = (["tcp", "p2p"], ["tcp", "p2p", "p2p-circuit", "p2p"])
+
+# After a connection over a circuit closed, the other side may take this long to close its own; then the stream
+# is given up.
+CIRCUIT_LINGER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +81,36 @@ class HostConfig:
             raise ValueError(f"a peer key's seed has 32 bytes, got {len(self.seed)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What outlives one run of a host, so that nobody is forgiven by making it fall over."""
+
+    faults: FaultLedger = field(default_factory=FaultLedger)
+    tally: Tally = field(default_factory=Tally)
+    meter: Meter = field(default_factory=Meter)
+
+
 class Host:
     """A running host. Made by :func:`open_host` only."""
 
-    def __init__(self, config: HostConfig) -> None:
+    def __init__(self, config: HostConfig, lasting: "Lasting | None" = None) -> None:
         quirks.apply(config.agent)
+        lasting = lasting if lasting is not None else Lasting()
         keys = create_new_key_pair(config.seed)
         own_id = ID.from_pubkey(keys.public_key)
         self.peer_id = str(own_id)
-        self._faults = FaultLedger()
+        self.exempt_loopback = config.exempt_loopback
+        self.tally = lasting.tally
+        self.meter = lasting.meter
+        self._faults = lasting.faults
+        self._unread = UnreadLedger(self.tally)
         self._dialling: dict[str, trio.Event] = {}
         self._roster = Roster()
         self._nursery: trio.Nursery | None = None
+        self.relays: tuple[str, ...] = ()
+        """Addresses of relays that keep a place for us; set by ``relaying.py``."""
+        self.outside: tuple[str, ...] = ()
+        """Addresses of a router that lead to us; set by ``reaching.py``."""
 
         upgrader = TransportUpgrader(
             {NOISE: NoiseTransport(keys, noise_privkey=create_noise_key_pair().private_key)},
@@ -88,7 +118,7 @@ class Host:
             negotiate_timeout=int(HANDSHAKE_TIMEOUT_S),
         )
         upgrader.muxer_multistream = BoundedMuxer(
-            report_fault=self.report_fault, negotiate_timeout=int(HANDSHAKE_TIMEOUT_S)
+            ledger=self._unread, report_fault=self.report_fault, negotiate_timeout=int(HANDSHAKE_TIMEOUT_S)
         )
         peerstore = PeerStore()
         peerstore.add_key_pair(own_id, keys)
@@ -96,24 +126,35 @@ class Host:
             own_id,
             peerstore,
             upgrader,
-            doorman=Doorman(exempt_loopback=config.exempt_loopback),
+            doorman=Doorman(exempt_loopback=config.exempt_loopback, tally=self.tally),
             is_banned=self.is_banned,
+            tally=self.tally,
+            meter=self.meter,
         )
-        self._libp2p = GuardedHost(self._swarm, report_fault=self.report_fault)
-        self._router = GuardedGossipSub()
-        self._pubsub = GuardedPubsub(self._libp2p, self._router, topics=config.topics, report_fault=self.report_fault)
+        self._libp2p = GuardedHost(self._swarm, report_fault=self.report_fault, tally=self.tally)
+        self._router = GuardedGossipSub(self.tally)
+        self._pubsub = GuardedPubsub(self._libp2p, self._router, topics=config.topics, tally=self.tally)
         self._swarm.register_notifee(self._roster)
 
     # Connections
 
     def addresses(self) -> tuple[str, ...]:
-        """Full addresses under which we listen, wildcards spelled out."""
+        """Full addresses under which we listen, those of a router before us, and last those through relays."""
+        through = tuple(f"{relay}/p2p-circuit/p2p/{self.peer_id}" for relay in self.relays)
+        return (*self.direct_addresses(), *self.outside, *through)
+
+    def direct_addresses(self) -> tuple[str, ...]:
+        """Full addresses under which we listen ourselves, wildcards spelled out."""
         return tuple(
             f"{concrete}/p2p/{self.peer_id}"
             for listener in self._swarm.listeners.values()
             for address in listener.get_addrs()
             for concrete in _concrete(address)
         )
+
+    def bound_at(self) -> tuple[str, ...]:
+        """What to listen on to have the same addresses again: as told, with the ports that were free then."""
+        return tuple(str(address) for listener in self._swarm.listeners.values() for address in listener.get_addrs())
 
     async def dial(self, address: str) -> str:
         """Connect to the peer an address names, unless we are; returns its peer id.
@@ -135,7 +176,7 @@ class Host:
         done = self._dialling[peer_id] = trio.Event()
         try:
             with trio.fail_after(DIAL_TIMEOUT_S):
-                await self._swarm.dial_addr(multiaddr, peer)
+                await self._connect(address, multiaddr, peer)
         except trio.TooSlowError as exc:
             raise DialFailed(address, f"no answer within {DIAL_TIMEOUT_S:.0f} s") from exc
         except Exception as exc:
@@ -146,9 +187,63 @@ class Host:
             del self._dialling[peer_id]
         return peer_id
 
+    async def _connect(self, address: str, multiaddr: Multiaddr, peer: ID) -> None:
+        relay, circuit, _ = address.partition("/p2p-circuit/")
+        if not circuit:
+            await self._swarm.dial_addr(multiaddr, peer)
+            return
+        relay_id = await self.dial(relay)
+        stream = await self.open_stream(relay_id, HOP)
+        try:
+            socket = await call(stream, peer)
+            muxed = await self._swarm.call_through(socket, Multiaddr(f"/p2p/{relay_id}/p2p-circuit"), peer)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await stream.reset()
+            raise
+        assert self._nursery is not None, "dialling outlived the host"
+        self._nursery.start_soon(_let_go, stream, muxed)
+
+    async def answer(self, socket: CircuitSocket) -> None:
+        """Shake hands with whoever calls over a circuit, and stay until that connection ends.
+
+        Raises whatever libp2p does for a caller who cannot.
+        """
+        relay_id = socket.stream.peer_id
+        await self._swarm.answer_through(socket, Multiaddr(f"/p2p/{relay_id}/p2p-circuit"), relay_id)
+
+    def free_places(self) -> int:
+        """How many more connections we may dial."""
+        return MAX_OUTBOUND - self._swarm.outbound_count() - len(self._dialling)
+
     def connected(self) -> tuple[ConnectedPeer, ...]:
         """Every peer with an open connection, longest first."""
         return self._roster.peers()
+
+    async def is_reached_at(self, host: str, port: int, peer_id: str) -> bool:
+        """Whether a peer shakes hands at this address; no connection comes of it."""
+        return await self._swarm.knock(host, port, ID.from_string(peer_id))
+
+    async def meet(self, address: str, source: tuple[str, int], peer_id: str, *, is_server: bool) -> bool:
+        """Dial an address from a port of ours while the peer there dials us; whether a connection came of it."""
+        match address.split("/"):
+            case ["", "ip4" | "ip6", host, "tcp", port, *_]:
+                peer = ID.from_string(peer_id)
+                return await self._swarm.meet((host, int(port)), source, peer, is_server=is_server)
+        return False
+
+    def left_from(self, peer: ConnectedPeer) -> tuple[str, int] | None:
+        """From which of our addresses we dialled a connected peer."""
+        match peer.address.split("/"):
+            case ["", "ip4" | "ip6", host, "tcp", port] if not peer.inbound:
+                return self._swarm.left_from((host, int(port)))
+        return None
+
+    async def leave_relay(self, peer_id: str) -> None:
+        """Close the connections with a peer that lead through a relay."""
+        for connection in self._swarm.get_connections(ID.from_string(peer_id)):
+            if "/p2p-circuit" in remote_address(connection.muxed_conn):
+                await connection.close()
 
     async def disconnect(self, peer_id: str) -> None:
         """Close every connection with a peer. Does nothing if there is none."""
@@ -200,20 +295,38 @@ class Host:
         """Send a message of our own to a topic's members; it is neither judged nor delivered here."""
         if len(data) > MAX_MESSAGE_BYTES:
             raise ValueError(f"a gossip message has at most {MAX_MESSAGE_BYTES} bytes, got {len(data)}")
+        with trio.move_on_after(PUBLISH_PATIENCE_S):
+            # The queues belong to libp2p and set no event.
+            while self._router.is_crowded(topic):  # noqa: ASYNC110
+                await trio.sleep(PUBLISH_PAUSE_S)
         await self._pubsub.publish(topic, data)
+
+    def mesh_peers(self) -> int:
+        """Neighbours with whom we share the mesh of a topic or more; callable from any thread."""
+        return len({peer for peers in list(self._router.mesh.values()) for peer in list(peers)})
+
+    def unread_bytes(self) -> int:
+        """What has arrived and was not read yet, over all connections."""
+        return self._unread.total()
 
     def topic_peers(self, topic: str) -> tuple[str, ...]:
         """Connected peers known to take part in a topic."""
         return tuple(str(peer) for peer in self._pubsub.peer_topics.get(topic, ()))
+
+    def mesh_count(self) -> int:
+        """Peers with whom we exchange whole messages on at least one topic."""
+        return len(set[ID]().union(*self._router.mesh.values()))
 
     # Faults
 
     def report_fault(self, peer_id: str, why: str) -> None:
         """Note that a peer broke the rules; the third time within ten minutes shuts it out for an hour."""
         log.info("peer at fault peer=%s why=%s", peer_id, why)
+        self.tally.count(Met.PEER_FAULT)
         if not self._faults.record(peer_id, trio.current_time()):
             return
         log.warning("peer shut out for an hour peer=%s", peer_id)
+        self.tally.count(Met.PEER_BANNED)
         if self._nursery is not None:
             self._nursery.start_soon(self._drop, peer_id)
 
@@ -229,13 +342,13 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(config: HostConfig) -> AsyncIterator[Host]:
-    """Run a host while the block lasts.
+async def open_host(config: HostConfig, lasting: Lasting | None = None) -> AsyncIterator[Host]:
+    """Run a host while the block lasts. Give it what outlives it, or it begins with a clean sheet.
 
     Raises :class:`ListenFailed`. An exception that climbs through every guard cancels the block and comes
     out of it; ``supervisor.py`` knows what to do then.
     """
-    host = Host(config)
+    host = Host(config, lasting)
     is_listening = True
     async with (
         running(host._swarm),
@@ -267,13 +380,26 @@ def _parse(address: str) -> tuple[Multiaddr, ID]:
     try:
         multiaddr = Multiaddr(address)
         names = [protocol.name for protocol in multiaddr.protocols()]
-        peer_id = ID.from_string(multiaddr.value_for_protocol("p2p"))
+        # The last one: before it may stand that of a relay.
+        peer_id = ID.from_string(address.rpartition("/p2p/")[2])
     except Exception as exc:
         # The parser raises a dozen kinds, some of them only ValueError or KeyError.
         raise DialFailed(address, "malformed address") from exc
-    if len(names) != 3 or names[0] not in DIALABLE or names[1:] != ["tcp", "p2p"]:
-        raise DialFailed(address, "only /ip4|ip6|dns/…/tcp/…/p2p/… can be dialled")
+    if not names or names[0] not in DIALABLE or names[1:] not in WAYS:
+        raise DialFailed(address, "only /ip4|ip6|dns/…/tcp/…/p2p/… can be dialled, also through a relay")
     return multiaddr, peer_id
+
+
+async def _let_go(stream: Stream, muxed: IMuxedConn) -> None:
+    """Give up the stream under a connection over a circuit once that has closed."""
+    await muxed.event_closed.wait()  # type: ignore[attr-defined]  # ours is always a BoundedYamux
+    try:
+        with trio.move_on_after(CIRCUIT_LINGER_S):
+            while await stream.read():
+                pass
+    except StreamBroken:
+        return
+    await stream.reset()
 
 
 def _concrete(address: Multiaddr) -> list[Multiaddr]:

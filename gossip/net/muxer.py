@@ -17,6 +17,9 @@ from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID, Yamux, YamuxStream
 
 from unhush.gossip.errors import RemoteProtocolError
+from unhush.gossip.net.memory import Trimmer
+from unhush.gossip.net.patience import REQUEST_S
+from unhush.gossip.proto.tally import Met, Tally
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +29,16 @@ MAX_UNREAD_PER_CONNECTION_BYTES = 8 * 1024 * 1024
 # Over all connections: 96 of them at 8 MiB each would be more than a small machine has.
 MAX_UNREAD_BYTES = 128 * 1024 * 1024
 
+# What a connection that ends must have held unread to be worth giving memory back for.
+MUCH_BYTES = 1024 * 1024
+
 # Streams a peer may have open towards us at a time; our own protocols need fewer than ten.
 MAX_INBOUND_STREAMS = 64
 
 # One frame is at most 64 KiB: whoever takes longer than this for it reads slower than 5 KiB/s.
 WRITE_TIMEOUT_S = 12.0
+# And whoever has announced one has this long to send it.
+READ_TIMEOUT_S = REQUEST_S
 
 NegotiateTimeout = int
 
@@ -46,18 +54,33 @@ class WindowOverrun(trio.TooSlowError):
 class UnreadLedger:
     """Unread bytes over all connections of a host."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.trimmer = Trimmer()
         self._connections: dict[BoundedYamux, int] = {}
         self._total = 0
 
-    def update(self, connection: "BoundedYamux", unread: int) -> int:
-        """Note what one connection holds; returns the total, counted afresh when it looks too high."""
+    def total(self) -> int:
+        """What is unread now; callable from any thread."""
+        buffers = [buffer for each in list(self._connections) for buffer in list(each.stream_buffers.values())]
+        return sum(map(len, buffers))
+
+    def _count_afresh(self) -> int:
+        self._connections = {each: each.unread_bytes() for each in self._connections}
+        self._total = sum(self._connections.values())
+        return self._total
+
+    def update(self, connection: "BoundedYamux", unread: int) -> "BoundedYamux | None":
+        """Note what one connection holds; which one must go, if all of them together hold too much.
+
+        That is whoever holds most, so that an honest peer is not cut for what others pile up.
+        """
         self._total += unread - self._connections.get(connection, 0)
         self._connections[connection] = unread
-        if self._total > MAX_UNREAD_BYTES:
-            self._connections = {each: each.unread_bytes() for each in self._connections}
-            self._total = sum(self._connections.values())
-        return self._total
+        # Reading is not noted, so the sum may look too high.
+        if self._total <= MAX_UNREAD_BYTES or self._count_afresh() <= MAX_UNREAD_BYTES:
+            return None
+        return max(self._connections, key=lambda each: self._connections[each])
 
     def forget(self, connection: "BoundedYamux") -> None:
         self._total -= self._connections.pop(connection, 0)
@@ -77,13 +100,15 @@ class BoundedYamux(Yamux):
         super().__init__(secured_conn, peer_id, is_initiator=secured_conn.is_initiator, on_close=_nothing)
         self._ledger = ledger
         self._report_fault = report_fault
+        self._scope = trio.CancelScope()
 
     def unread_bytes(self) -> int:
         return sum(len(buffer) for buffer in self.stream_buffers.values())
 
     async def start(self) -> None:
         try:
-            await super().start()
+            with self._scope:
+                await super().start()
         except Exception as exc:  # noqa: BLE001  # a guard: nothing of one connection may reach the others
             log.debug("connection failed peer=%s reason=%r", self.peer_id, exc)
         finally:
@@ -94,6 +119,15 @@ class BoundedYamux(Yamux):
                     await self.secured_conn.close()
                 self.event_shutting_down.set()
                 self.event_closed.set()
+            self._drop_unread()
+
+    def _drop_unread(self) -> None:
+        """Nobody is given it any more once the connection has ended, but whoever holds a stream would keep it."""
+        is_much = self.unread_bytes() >= MUCH_BYTES
+        for buffer in self.stream_buffers.values():
+            buffer.clear()
+        if is_much:
+            self._ledger.trimmer.give_back()
 
     async def accept_stream(self) -> IMuxedStream:
         while True:
@@ -101,6 +135,7 @@ class BoundedYamux(Yamux):
             inbound = sum(not each.is_initiator for each in self.streams.values())
             if inbound <= MAX_INBOUND_STREAMS:
                 return stream
+            self._ledger.tally.count(Met.STREAM_REFUSED)
             await stream.reset()
 
     def _finalize_stream_locked(self, stream: YamuxStream, *, fully_closed: bool) -> None:
@@ -115,11 +150,24 @@ class BoundedYamux(Yamux):
         unread = self.unread_bytes()
         longest = max(map(len, self.stream_buffers.values()), default=0)
         if longest > MAX_UNREAD_PER_STREAM_BYTES or unread > MAX_UNREAD_PER_CONNECTION_BYTES:
+            self._ledger.tally.count(Met.WINDOW_OVERRUN)
             self._report_fault(str(self.peer_id), f"{unread} bytes beyond its receive window")
             raise WindowOverrun(f"{self.peer_id} sent beyond its receive window")
-        if self._ledger.update(self, unread) > MAX_UNREAD_BYTES:
-            raise WindowOverrun("too many unread bytes in all")
-        return await super()._read_data_body(length)
+        if (fullest := self._ledger.update(self, unread)) is not None:
+            fullest.cut("too many unread bytes in all")
+        try:
+            with trio.fail_after(READ_TIMEOUT_S):
+                return await super()._read_data_body(length)
+        except trio.TooSlowError:
+            self._ledger.tally.count(Met.SLOW_PEER_CUT)
+            raise
+
+    def cut(self, why: str) -> None:
+        """End the connection, from whichever task."""
+        log.info("connection cut peer=%s why=%s", self.peer_id, why)
+        self._ledger.tally.count(Met.UNREAD_CUT)
+        self._ledger.forget(self)
+        self._scope.cancel()
 
     async def _write_frame(self, data: bytes) -> None:
         with trio.move_on_after(WRITE_TIMEOUT_S) as limit:
@@ -138,11 +186,11 @@ class BoundedMuxer(MuxerMultistream):
     The stock class is asked for a muxer class and then ignores it for yamux.
     """
 
-    def __init__(self, *, report_fault: Callable[[str, str], None], negotiate_timeout: NegotiateTimeout) -> None:
+    def __init__(
+        self, *, ledger: UnreadLedger, report_fault: Callable[[str, str], None], negotiate_timeout: NegotiateTimeout
+    ) -> None:
         super().__init__({PROTOCOL_ID: BoundedYamux}, negotiate_timeout)  # type: ignore[dict-item]  # a TProtocol
-        self._make: Callable[..., BoundedYamux] = partial(
-            BoundedYamux, ledger=UnreadLedger(), report_fault=report_fault
-        )
+        self._make: Callable[..., BoundedYamux] = partial(BoundedYamux, ledger=ledger, report_fault=report_fault)
 
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)

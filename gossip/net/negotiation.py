@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import trio
 from libp2p.abc import INetStream, INetworkService
+from libp2p.custom_types import StreamHandlerFn
+from libp2p.exceptions import ParseError
 from libp2p.host.basic_host import BasicHost
 from libp2p.io.exceptions import IncompleteReadError, IOException
 from libp2p.network.connection.exceptions import RawConnError
@@ -22,8 +24,10 @@ from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicat
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from unhush.gossip.errors import LocalProtocolError, NotConnected, StreamBroken, StreamRefused
+from unhush.gossip.net.requests import LASTING, Requests
 from unhush.gossip.net.stream import MAX_READ_BYTES
 from unhush.gossip.net.swarm import NEGOTIATION_TIMEOUT_S
+from unhush.gossip.proto.tally import Met, Tally
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +56,7 @@ GONE = (
 class GuardedHost(BasicHost):
     """libp2p's host with the guard around everything a peer can start."""
 
-    def __init__(self, network: INetworkService, *, report_fault: Callable[[str, str], None]) -> None:
+    def __init__(self, network: INetworkService, *, report_fault: Callable[[str, str], None], tally: Tally) -> None:
         # No observed addresses: we do not advertise what strangers tell us our address is.
         super().__init__(
             network,
@@ -60,6 +64,8 @@ class GuardedHost(BasicHost):
             disable_identify_address_discovery=True,
         )
         self._report_fault = report_fault
+        self._tally = tally
+        self._requests = Requests(tally)
         self._open: Counter[tuple[ID, str]] = Counter()
 
     async def _swarm_stream_handler(self, net_stream: INetStream) -> None:
@@ -85,7 +91,9 @@ class GuardedHost(BasicHost):
             )
         except MultiselectError as exc:
             # The time limit is only in the context: libp2p raises anew without saying from what.
-            is_gone = isinstance(exc.__cause__, MultiselectCommunicatorError)
+            # A line that is none, or is longer than any, is no going away.
+            cause = exc.__cause__
+            is_gone = isinstance(cause, MultiselectCommunicatorError) and not isinstance(cause.__cause__, ParseError)
             if is_gone or isinstance(exc.__context__, trio.TooSlowError):
                 raise StreamBroken("ended while negotiating") from exc
             raise
@@ -93,15 +101,31 @@ class GuardedHost(BasicHost):
             raise StreamBroken("no protocol chosen")
         key = (peer_id, str(protocol))
         if self._open[key] >= MAX_STREAMS_PER_PROTOCOL:
+            self._tally.count(Met.STREAM_REFUSED)
             raise StreamBroken(f"more than {MAX_STREAMS_PER_PROTOCOL} streams of {protocol}")
         net_stream.set_protocol(protocol)
         self._open[key] += 1
         try:
-            await handler(net_stream)
+            await self._handle(handler, net_stream, str(protocol))
         finally:
             self._open[key] -= 1
             if not self._open[key]:
                 del self._open[key]
+
+    async def _handle(self, handler: StreamHandlerFn, net_stream: INetStream, protocol: str) -> None:
+        if protocol.startswith(LASTING):
+            await handler(net_stream)
+            return
+        place = self._requests.begin(net_stream.muxed_conn.peer_id)
+        if place is None:
+            raise StreamBroken("too many requests at a time")
+        try:
+            with place.scope:
+                await handler(net_stream)
+        finally:
+            self._requests.end(place)
+        if place.scope.cancelled_caught:
+            raise StreamBroken("gave its place to another peer")
 
     async def _identify_task_entry(self, peer_id: ID, reason: str) -> None:
         # A trio system task: whatever it raises is the end of the process.

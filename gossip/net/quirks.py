@@ -13,19 +13,31 @@ from collections.abc import Callable
 from typing import Any
 
 from libp2p.abc import IHost
+from libp2p.exceptions import ParseError
+from libp2p.host import basic_host
 from libp2p.identity.identify import identify
+from libp2p.identity.identify_push import identify_push
+from libp2p.io.abc import Reader
+from libp2p.io.exceptions import MessageTooLarge
 from libp2p.peer.peerstore import env_to_send_in_RPC
-from libp2p.pubsub import gossipsub, pubsub, rpc_queue
+from libp2p.protocol_muxer import multiselect_communicator
+from libp2p.pubsub import gossipsub, pubsub
 from libp2p.stream_muxer.yamux import yamux
+from libp2p.utils.varint import read_length_prefixed_protobuf, read_varint_prefixed_bytes_limited
+
+from unhush.gossip.net.sendqueue import SendQueue
 
 # The receive window a stream may grow to. Stock 16 MiB is also the largest frame body it will buffer in one
 # piece. 512 KiB keeps an honest sender's unread data (window + half a window + one 256 KiB read, the most
 # the stock bookkeeping can promise) inside the 1 MiB cap of ``muxer.py`` and still fills 100 MB/s on a LAN.
 MAX_RECEIVE_WINDOW_BYTES = 512 * 1024
 
-# Outbound gossip messages waiting for one peer. Stock 32 drops a burst of one full page of posts
-# without a word; 256 messages of the usual 1 KiB are a quarter of a megabyte.
-MAX_QUEUED_RPCS = 256
+# A line of negotiation names one protocol, or lists them all. Stock reads whatever length a stranger claims, before
+# the handshake too.
+MAX_LINE_BYTES = 1024
+
+# What identify says: a key, a few addresses and protocols. go-libp2p sends at most 8 KiB.
+MAX_IDENTIFY_BYTES = 16 * 1024
 
 _records: "weakref.WeakKeyDictionary[IHost, tuple[tuple[str, ...], bytes]]" = weakref.WeakKeyDictionary()
 
@@ -43,9 +55,20 @@ def apply(agent: str) -> None:
 
     # ``rpc_queue.OutBoundQueueSize`` is bound as a default argument when the class is made, so changing the
     # constant does nothing; the name ``RpcQueue`` that ``Pubsub`` looks up is what can be changed.
-    # ``Any``: a partial stands in for the class, which libp2p only ever calls.
+    # ``Any``: names of a module that libp2p only ever calls.
     module: Any = pubsub
-    module.RpcQueue = functools.partial(rpc_queue.RpcQueue, max_size=MAX_QUEUED_RPCS)
+    module.RpcQueue = SendQueue
+
+    # Read by whoever negotiates: before and after the handshake, and on each stream.
+    communicator: Any = multiselect_communicator
+    communicator.read_delim = _read_line
+
+    # Stock takes a megabyte from each, and keeps the addresses in it.
+    for reader in (basic_host, identify_push):
+        identified: Any = reader
+        identified.read_length_prefixed_protobuf = functools.partial(
+            read_length_prefixed_protobuf, max_length=MAX_IDENTIFY_BYTES
+        )
 
     # Our own signed record is compared address by address and marshalled for every single message.
     for user in (pubsub, gossipsub):
@@ -57,6 +80,17 @@ def apply(agent: str) -> None:
     logger = logging.getLogger("libp2p")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
+
+
+async def _read_line(reader: Reader) -> bytes:
+    """libp2p's ``read_delim``, with a bound that is looked at before a byte is read."""
+    try:
+        line = await read_varint_prefixed_bytes_limited(reader, MAX_LINE_BYTES)
+    except MessageTooLarge as exc:
+        raise ParseError("a line of negotiation is too long") from exc
+    if not line.endswith(b"\n"):
+        raise ParseError("a line of negotiation does not end")
+    return line[:-1]
 
 
 def _signed_record(host: IHost, make: Callable[[IHost], tuple[bytes, bool]] = env_to_send_in_RPC) -> tuple[bytes, bool]:

@@ -5,12 +5,14 @@ libp2p speaks of connections, of which a peer may have two; above this file ther
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.rcmgr import Direction
 from multiaddr import Multiaddr
+
+from unhush.gossip.net.stream import remote_address
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +49,25 @@ class Roster(INotifee):
         if peer_id in self._peers or conn.is_closed:
             return
         assert isinstance(conn, SwarmConn)
-        peer = ConnectedPeer(peer_id, _remote_address(conn), conn.direction is Direction.INBOUND)
+        peer = ConnectedPeer(peer_id, remote_address(conn.muxed_conn), conn.direction is Direction.INBOUND)
         self._peers[peer_id] = peer
         _tell(self.when_connected, peer)
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
         peer = conn.muxed_conn.peer_id
-        if any(not other.is_closed for other in network.get_connections(peer)):
-            return
+        for other in network.get_connections(peer):
+            if not other.is_closed:
+                self._moved(str(peer), other)
+                return
         known = self._peers.pop(str(peer), None)
         if known is not None:
             _tell(self.when_disconnected, known)
+
+    def _moved(self, peer_id: str, connection: INetConn) -> None:
+        """The peer is still connected; where, may be new."""
+        known = self._peers.get(peer_id)
+        if known is not None:
+            self._peers[peer_id] = replace(known, address=remote_address(connection.muxed_conn))
 
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
         return
@@ -70,15 +80,6 @@ class Roster(INotifee):
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
         return
-
-
-def _remote_address(connection: SwarmConn) -> str:
-    # Every muxer has it; the interface forgets to say so.
-    remote = connection.muxed_conn.get_remote_address()  # type: ignore[attr-defined]
-    if remote is None:
-        return ""
-    host, port = remote
-    return f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}"
 
 
 def _tell(callbacks: list[Callback], peer: ConnectedPeer) -> None:

@@ -36,6 +36,10 @@ class SeenMessages:
         self._forget_old()
         return key in self._until
 
+    def forget(self, key: bytes) -> None:
+        """As if it had not come."""
+        self._until.pop(key, None)
+
     def length(self) -> int:
         return len(self._until)
 

@@ -40,7 +40,7 @@ class GuardedManager(TrioManager):
         elif daemon:
             self._task_nursery.start_soon(_keep_alive, functools.partial(async_fn, *args), name=name)
         else:
-            self._task_nursery.start_soon(_contain, functools.partial(async_fn, *args), name=name)
+            self._task_nursery.start_soon(contain, functools.partial(async_fn, *args), name=name)
 
 
 @asynccontextmanager
@@ -59,7 +59,8 @@ async def running(service: Service) -> AsyncIterator[None]:
                 await manager.wait_finished()
 
 
-async def _contain(task: Callable[[], Awaitable[Any]]) -> None:
+async def contain(task: Callable[[], Awaitable[Any]]) -> None:
+    """Do something for which the network shall not fall: what it raises is logged as our mistake, and left."""
     try:
         await task()
     except Exception:
@@ -68,5 +69,5 @@ async def _contain(task: Callable[[], Awaitable[Any]]) -> None:
 
 async def _keep_alive(task: Callable[[], Awaitable[Any]]) -> None:
     while True:
-        await _contain(task)
+        await contain(task)
         await trio.sleep(DAEMON_RESTART_S)

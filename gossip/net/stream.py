@@ -2,7 +2,7 @@
 
 from types import TracebackType
 
-from libp2p.abc import INetStream
+from libp2p.abc import IMuxedConn, INetStream
 from libp2p.io.exceptions import IOException
 from libp2p.network.stream.exceptions import StreamClosed, StreamEOF, StreamError
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
@@ -21,6 +21,11 @@ class Stream:
     def __init__(self, inner: INetStream) -> None:
         self._inner = inner
         self.peer_id = str(inner.muxed_conn.peer_id)
+
+    @property
+    def address(self) -> str:
+        """Where the connection it runs on leads, without a peer id; see :func:`remote_address`."""
+        return remote_address(self._inner.muxed_conn)
 
     async def read(self, max_bytes: int = MAX_READ_BYTES) -> bytes:
         """Whatever has arrived, at least one byte; ``b""`` once the peer has closed its side.
@@ -75,3 +80,16 @@ class Stream:
             await self.close()
         else:
             await self.reset()
+
+
+def remote_address(connection: IMuxedConn) -> str:
+    """The far end of a connection: ``/ip4|ip6/…/tcp/…``, or ``/p2p/<relay>/p2p-circuit``; empty if it is gone."""
+    for through in connection.get_transport_addresses():
+        if "/p2p-circuit" in str(through):
+            return str(through)
+    # Every muxer has it; the interface forgets to say so.
+    remote = connection.get_remote_address()  # type: ignore[attr-defined]
+    if remote is None:
+        return ""
+    host, port = remote
+    return f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}"

@@ -9,38 +9,54 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, TypeAlias, assert_never
 
 import trio
 
 from unhush.gossip.errors import StreamBroken
+from unhush.gossip.net.concerning import find_own_concerns
+from unhush.gossip.net.giving import find_given, find_ours
 from unhush.gossip.net.intake import Submit
-from unhush.gossip.net.soundness import find_sound_branches, find_sound_inceptions, find_sound_run
+from unhush.gossip.net.patience import Patience
+from unhush.gossip.net.slices import read_run
+from unhush.gossip.net.soundness import find_sound_branches, find_sound_inceptions
 from unhush.gossip.net.stream import Stream
 from unhush.gossip.proto.actions import (
     Action,
+    Answered,
+    AskForOurs,
     CaughtUp,
     Close,
     Deliver,
+    DeliverGiven,
     Found,
+    Greeted,
     HandedOn,
+    Noted,
+    PeersAsked,
+    PeersTold,
     Purpose,
-    Read,
+    ReadAsked,
     ReadBranches,
     ReadFound,
     ReadOps,
     ReadPoints,
     ReadRun,
     ReadSummary,
+    Reconciled,
     Send,
 )
 from unhush.gossip.proto.config import SessionConfig
+from unhush.gossip.proto.early import Early
 from unhush.gossip.proto.events import (
+    Ask,
     BranchesRead,
     Closed,
     Committed,
     Event,
     FoundRead,
+    Grew,
+    HoleSeen,
     InterestsChanged,
     Misframed,
     Opened,
@@ -55,13 +71,15 @@ from unhush.gossip.proto.events import (
     Written,
 )
 from unhush.gossip.proto.faults import SyncFault
-from unhush.gossip.proto.frames import Item, Operation, Reason
+from unhush.gossip.proto.frames import Concerning, Item, Need, Operation, Question, Reason, ThreadFrame
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.ranges import Ranges
 from unhush.gossip.proto.session import Session
+from unhush.gossip.proto.tally import Met
+from unhush.gossip.proto.untold import Untold
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
+from unhush.storage.arrivals import TOO_EARLY, Arrival, Batch, Outcome, Status, Welcome
 from unhush.storage.records import STATE_OF_REASON, BodyState, Record
 from unhush.storage.store import Store
 
@@ -72,11 +90,21 @@ TICK_S = 1.0
 # Frames read ahead of the machine: with 1 MiB a frame this bounds a peer that sends faster than we think.
 READ_AHEAD = 4
 
+# Frames that wait are written together until there is so much.
+WRITE_BYTES = 64 * 1024
+
 # A delivery this small is somebody writing now, not history: it goes before bulk.
 LIVE_RECORDS = 8
 
+# Records that the node gained and the machine is told of before others get their turn: some 100 µs.
+GROWTH_PER_TURN = 64
+
 # How long to wait before offering a delivery again that ingest had no room for.
 FULL_PAUSE_S = 0.05
+
+
+# All but runs, which are read in slices.
+_ShortRead: TypeAlias = ReadSummary | ReadOps | ReadBranches | ReadPoints | ReadFound | ReadAsked
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +114,10 @@ class Reports:
     own_checked: Callable[["SyncSession", bool], None]  # the peer has shown what it holds of our log: is it clean?
     handed_on: Callable[[PublicKey, int, int], None]  # entries of our log by this key, from here to there, left
     found: Callable[[PublicKey, tuple[Operation, ...], str], None]  # what the peer holds of a root key sought
+    of_peers: Callable[["SyncSession", Greeted | PeersAsked | PeersTold], None]  # where it listens, whom it knows
+    carries: Callable[["SyncSession", frozenset[Cid]], None]  # the accounts the peer says it carries now
+    gave: Callable[["SyncSession", Cid, int], None]  # so many records of an account were new to us
+    met: Callable[[Met], None] = lambda _: None  # a bound
 
 
 class SyncSession:
@@ -100,21 +132,45 @@ class SyncSession:
         self._submit = submit
         self._own = config.own
         self._has_given_own = False
+        self._asked: dict[int, Callable[[bool], None]] = {}
+        self._last_tag = 0
         self._reports = reports
         self._machine = Session(config)
-        # Ours are few and small: growth, commits, ticks. What the peer sends is bounded by its own channel.
-        self._tell, self._told = trio.open_memory_channel[Event](math.inf)
+        self._carriage_changes = 0
+        self._untold = Untold()
+        self._was_told = trio.Event()
+        self._early = Early()
         self._write, self._writes = trio.open_memory_channel[bytes | HandedOn](math.inf)
         self._ahead = trio.Semaphore(READ_AHEAD)
         self._written_all = trio.Event()
         self._fault: str | None = None
+        self._is_over = False  # nothing that happens concerns it any more
 
     def tell(self, event: Event) -> None:
         """Something happened that the machine should know."""
-        try:
-            self._tell.send_nowait(event)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            log.debug("session is over peer=%s", self.peer_id)
+        if self._is_over:
+            return
+        self._untold.put(event)
+        if self._untold.is_too_much:
+            # What it missed a new session finds by comparing.
+            log.warning("session cannot keep up and begins anew peer=%s", self.peer_id)
+            self._reports.met(Met.SESSION_BEHIND)
+            self._untold = Untold()
+            self._untold.put(Closed())
+            self._is_over = True
+        self._was_told.set()
+
+    def ask(self, question: Question, done: Callable[[bool], None]) -> None:
+        """Ask the peer; ``done`` is called once, on the network's loop, when what it answered is stored (True), or
+        when nothing more is waited for."""
+        self._last_tag += 1
+        self._asked[self._last_tag] = done
+        self.tell(Ask(self._last_tag, question))
+
+    def _end_questions(self) -> None:
+        asked, self._asked = self._asked, {}
+        for done in asked.values():
+            done(False)
 
     def end(self) -> None:
         """Let the session end: another has taken its place."""
@@ -122,46 +178,81 @@ class SyncSession:
 
     async def run(self, interests: InterestsChanged) -> str | None:
         """Sync until the stream ends; returns the peer's fault, if it was one."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read_stream)
-            nursery.start_soon(self._write_stream)
-            nursery.start_soon(self._tick)
-            self.tell(Opened())
-            self.tell(interests)
-            await self._drive()
-            self._write.close()
-            with trio.move_on_after(TICK_S):  # the error frame, if there is one, still goes out
-                await self._written_all.wait()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read_stream)
+                nursery.start_soon(self._write_stream)
+                nursery.start_soon(self._tick)
+                self.tell(Opened())
+                self.tell(interests)
+                await self._drive()
+                self._write.close()
+                with trio.move_on_after(TICK_S):  # the error frame, if there is one, still goes out
+                    await self._written_all.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._is_over = True
+            self._end_questions()
         await self._stream.close()
         return self._fault
 
     async def _drive(self) -> None:
-        async for event in self._told:
+        told = 0
+        while True:
+            event = self._untold.take()
+            if event is None:
+                self._was_told = trio.Event()
+                await self._was_told.wait()
+                continue
+            told += 1
+            # The others get their turn after each, but for growth: most of that concerns this session in nothing.
+            if type(event) is not Grew or told % GROWTH_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
             if isinstance(event, Received):
                 self._ahead.release()
             for action in self._machine.receive(event, trio.current_time()):
                 if not await self._act(action):
                     return
+            if self._machine.carriage_changes != self._carriage_changes:
+                self._carriage_changes = self._machine.carriage_changes
+                self._reports.carries(self, self._machine.peer_carries)
             if isinstance(event, Closed):
                 return
 
-    async def _act(self, action: Action) -> bool:
+    async def _act(self, action: Action) -> bool:  # noqa: PLR0912  # one branch an action
         """Carry one action out; False when the session is over."""
         match action:
             case Send(payload):
                 self._write.send_nowait(payload)
-            case ReadSummary() | ReadOps() | ReadRun() | ReadBranches() | ReadPoints() | ReadFound():
+            case ReadRun(account, key):
+                run = await read_run(self._store, action)
+                self.tell(RunRead(account, key, tuple(map(_item, run))))
+            case ReadSummary() | ReadOps() | ReadBranches() | ReadPoints() | ReadFound() | ReadAsked():
                 self.tell(self._read(action))
             case Deliver(account=account):
                 self._has_given_own |= self._is_own(account)
                 await self._deliver(action)
+            case DeliverGiven():
+                await self._deliver_given(action)
+            case Answered(tag, is_complete):
+                if (done := self._asked.pop(tag, None)) is not None:
+                    done(is_complete)
+            case AskForOurs():
+                self._ask_for_ours()
+            case Noted(met):
+                self._reports.met(met)
             case CaughtUp(accounts):
                 log.info("caught up peer=%s accounts=%d", self.peer_id, len(accounts))
                 if self._own is not None and self._own.account in accounts:
                     self._check_own()
+            case Reconciled(differing):
+                log.info("compared accounts peer=%s differing=%d", self.peer_id, differing)
             case Found(root, ops):
                 self._reports.found(root, ops, self.peer_id)
+            case Greeted() | PeersAsked() | PeersTold():
+                if isinstance(action, Greeted):
+                    self._tell_own_concerns()
+                self._reports.of_peers(self, action)
             case HandedOn():
                 self._write.send_nowait(action)  # true once the frame before it is written
             case Close(reason, is_fault):
@@ -173,12 +264,41 @@ class SyncSession:
         return True
 
     @property
+    def peer_carries(self) -> frozenset[Cid]:
+        """The accounts the peer says it carries."""
+        return self._machine.peer_carries
+
+    @property
     def knows_own(self) -> bool:
         """Whether the peer has anything to say of our own account: it carries it, or has sent some of it."""
-        return self._has_given_own or any(map(self._is_own, self._machine.peer_carries))
+        return self._has_given_own or (self._own is not None and self._own.account in self._machine.peer_carries)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something the peer has and we want is not here yet."""
+        return self._machine.is_waiting
+
+    @property
+    def credit_bytes(self) -> int:
+        """What may still be sent to the peer before it has taken in some of it."""
+        return self._machine.credit_bytes
 
     def _is_own(self, account: Cid) -> bool:
         return self._own is not None and account == self._own.account
+
+    def _tell_own_concerns(self) -> None:
+        """What we wrote lately may concern whom the peer carries; nobody may have been there when we wrote it."""
+        if self._own is not None:
+            with self._store.snapshot() as snapshot:
+                concerns = find_own_concerns(snapshot, self._own)
+            for each in concerns:
+                self.tell(each)
+
+    def _ask_for_ours(self) -> None:
+        assert self._own is not None, "somebody carries the account of a home that has none"
+        with self._store.snapshot() as snapshot:
+            held = find_ours(snapshot)
+        self.ask(Concerning(0, self._own.account, held), lambda _: None)
 
     def _check_own(self) -> None:
         """All the peer had of our log is committed here by now: is there anything we did not write?"""
@@ -191,9 +311,11 @@ class SyncSession:
 
     async def _read_stream(self) -> None:
         deframer = Deframer()
+        patience = Patience()
         try:
-            while chunk := await self._stream.read():
+            while chunk := await self._read_within(patience.left_s(deframer.pending_bytes), patience):
                 for payload in deframer.feed(chunk):
+                    patience.renew()
                     await self._ahead.acquire()
                     self.tell(Received(payload))
         except StreamBroken as exc:
@@ -203,18 +325,47 @@ class SyncSession:
             return
         self.tell(Closed())
 
+    async def _read_within(self, seconds: float, patience: Patience) -> bytes:
+        """More of the stream; raises ``StreamBroken`` if a frame that has begun does not come to its end."""
+        began_at = trio.current_time()
+        chunk = b""
+        with trio.move_on_after(seconds) as limit:
+            chunk = await self._stream.read()
+        if limit.cancelled_caught:
+            self._reports.met(Met.SLOW_PEER_CUT)
+            raise StreamBroken(f"stream with {self.peer_id}: a frame does not come to its end")
+        if not math.isinf(seconds):  # the time before a frame begins is nobody's
+            patience.waited(trio.current_time() - began_at)
+        return chunk
+
     async def _write_stream(self) -> None:
         try:
-            async for written in self._writes:
-                if isinstance(written, HandedOn):
-                    self._report_handed_on(written)
-                    continue
-                await self._stream.write(frame(written))
-                self.tell(Written(len(written)))
+            async for first in self._writes:
+                due = self._with_what_waits(first)
+                payloads = [each for each in due if isinstance(each, bytes)]
+                if payloads:
+                    await self._stream.write(b"".join(map(frame, payloads)))
+                    self.tell(Written(sum(map(len, payloads))))
+                for each in due:
+                    if isinstance(each, HandedOn):
+                        self._report_handed_on(each)
         except StreamBroken as exc:
             log.debug("stream broke peer=%s reason=%s", self.peer_id, exc)
             self.tell(Closed())
         self._written_all.set()
+
+    def _with_what_waits(self, first: bytes | HandedOn) -> list[bytes | HandedOn]:
+        """Small frames go together: each write costs an encryption and a system call, whatever it holds."""
+        due = [first]
+        size = len(first) if isinstance(first, bytes) else 0
+        while size < WRITE_BYTES:
+            try:
+                written = self._writes.receive_nowait()
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+            due.append(written)
+            size += len(written) if isinstance(written, bytes) else 0
+        return due
 
     def _report_handed_on(self, left: HandedOn) -> None:
         assert self._own is not None, "a session without a log of ours handed some of it on"
@@ -224,10 +375,12 @@ class SyncSession:
         while True:
             await trio.sleep(TICK_S)
             self.tell(Tick())
+            for account in self._early.take_due(trio.current_time()):
+                self.tell(HoleSeen(account))
 
     # -- the store
 
-    def _read(self, read: Read) -> ReadAnswer:
+    def _read(self, read: _ShortRead) -> ReadAnswer:
         with self._store.snapshot() as snapshot:
             match read:
                 case ReadSummary(account, purpose):
@@ -236,16 +389,25 @@ class SyncSession:
                     return SummaryRead(account, held.operations, logs, held.tips, held.forks)
                 case ReadOps(account, ids):
                     return OpsRead(account, _operations(snapshot.operations(account, frozenset(ids))))
-                case ReadRun(account, key):
-                    return RunRead(account, key, tuple(map(_item, find_sound_run(snapshot, read))))
                 case ReadBranches(account, key):
                     return BranchesRead(account, key, tuple(map(_item, find_sound_branches(snapshot, read))))
                 case ReadPoints(account, key, seqs):
                     return PointsRead(account, key, snapshot.points(account, key, seqs))
                 case ReadFound(root):
                     return FoundRead(root, _operations(find_sound_inceptions(snapshot, root)))
+                case ReadAsked():
+                    return find_given(snapshot, read, self._store.network)
                 case _:
                     assert_never(read)
+
+    def _stored(self, event: Event, account: Cid, new: int) -> None:
+        self.tell(event)
+        if new:
+            self._reports.gave(self, account, new)
+
+    def _came_early(self, account: Cid | None) -> None:
+        if account is not None:
+            self._early.came(account, trio.current_time())
 
     async def _deliver(self, delivery: Deliver) -> None:
         account = delivery.account
@@ -253,6 +415,33 @@ class SyncSession:
         may_be_vouched = delivery.is_beside or delivery.is_continued
         entries = [_arrival(item, account, may_be_vouched=may_be_vouched) for item in delivery.items]
         batch = Batch((*operations, *entries), self.peer_id)
+        is_live = len(batch.items) <= LIVE_RECORDS and not delivery.is_beside
+
+        def stored(event: Event, new: int) -> None:
+            self._stored(event, account, new)
+
+        await self._give_to_ingest(batch, delivery.delivery_id, stored, is_live=is_live)
+
+    async def _deliver_given(self, delivery: DeliverGiven) -> None:
+        """What was asked for, or offered: ingest holds the reason against each record."""
+        account = delivery.account
+        welcome, about = _reason_of(delivery.reason)
+        operations = [Arrival(op.entry, op.body, account=account, welcome=welcome) for op in delivery.ops]
+        entries = [
+            _arrival(item, account, may_be_vouched=False)._replace(welcome=welcome, about=about)
+            for item in delivery.items
+        ]
+        if delivery.profile is not None:
+            profile = _arrival(delivery.profile, account, may_be_vouched=False)
+            entries.append(profile._replace(welcome=Welcome.INTRODUCING))
+        batch = Batch((*operations, *entries), self.peer_id)
+        is_live = len(batch.items) <= LIVE_RECORDS
+        await self._give_to_ingest(batch, delivery.delivery_id, lambda event, _: self.tell(event), is_live=is_live)
+
+    async def _give_to_ingest(
+        self, batch: Batch, delivery_id: int, stored: Callable[[Event, int], None], *, is_live: bool
+    ) -> None:
+        """``stored`` hears what to tell the machine, and how many records were new."""
         token = trio.lowlevel.current_trio_token()
 
         def done(outcomes: tuple[Outcome, ...]) -> None:
@@ -261,16 +450,26 @@ class SyncSession:
                 log.info("record rejected peer=%s error=%s", self.peer_id, rejected.error)
             is_lost = any(outcome.status is Status.FAILED for outcome in outcomes)
             # What we could not store the peer believes we hold; only a new session, with a new summary, asks again.
-            event = Closed() if is_lost else Committed(delivery.delivery_id, is_faulty=rejected is not None)
+            event = Closed() if is_lost else Committed(delivery_id, is_faulty=rejected is not None)
+            new = sum(outcome.status in _NEW for outcome in outcomes)
+            early = (item.account for item, outcome in zip(batch.items, outcomes, strict=True) if _is_early(outcome))
             try:
-                token.run_sync_soon(self.tell, event)
+                token.run_sync_soon(stored, event, new)
+                for account in dict.fromkeys(early):
+                    token.run_sync_soon(self._came_early, account)
             except trio.RunFinishedError:
                 log.debug("network has ended peer=%s", self.peer_id)
 
-        is_live = len(batch.items) <= LIVE_RECORDS and not delivery.is_beside
         # Ingest is on another thread and sets no event.
         while not self._submit(batch, is_live=is_live, done=done):  # noqa: ASYNC110
             await trio.sleep(FULL_PAUSE_S)
+
+
+_NEW: Final = (Status.STORED, Status.FILLED)
+
+
+def _is_early(outcome: Outcome) -> bool:
+    return outcome.error == TOO_EARLY
 
 
 def _operations(records: Iterable[Record]) -> tuple[Operation, ...]:
@@ -285,3 +484,18 @@ def _item(record: Record) -> Item:
 def _arrival(item: Item, account: Cid, *, may_be_vouched: bool) -> Arrival:
     reason = STATE_OF_REASON[item.reason.value] if item.reason is not None else BodyState.UNKNOWN
     return Arrival(item.entry, item.body, reason, account, may_be_vouched)
+
+
+def _reason_of(reason: Question | Cid) -> tuple[Welcome, Cid | None]:
+    """Why what came is welcome, and what that is held against."""
+    match reason:
+        case Need():
+            return Welcome.ASKED, None
+        case ThreadFrame(root=root):
+            return Welcome.ANSWERING, root
+        case Concerning(account=account):
+            return Welcome.CONCERNING, account
+        case Cid():
+            return Welcome.CONCERNING, reason
+        case _:
+            assert_never(reason)

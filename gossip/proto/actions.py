@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from unhush.gossip.proto.frames import Item, Operation
+from unhush.gossip.proto.frames import Item, KnownPeer, Operation, Question
+from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 
@@ -76,6 +77,55 @@ class ReadFound:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAsked:
+    """Answer with ``AskedRead``: what there is of a question, from where ``cursor`` says, as much as one step takes.
+
+    At most ``max_records``, and about ``max_bytes`` of them, but one at least if there is any.
+    """
+
+    question: Question
+    cursor: bytes
+    max_records: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverGiven:
+    """Give these records of one account to ingest, operations first; then report ``Committed``.
+
+    ``reason``: the question they answer, or the account that they were offered as concerning. That they do is for
+    ingest to check, with everything else. ``profile`` goes with the records, for the sake of a name.
+    """
+
+    delivery_id: int
+    account: Cid
+    ops: tuple[Operation, ...]
+    items: tuple[Item, ...]
+    reason: Question | Cid
+    profile: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The question with this tag is answered and what came is committed; or nothing more is waited for."""
+
+    tag: int
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskForOurs:
+    """The peer carries our account: ask it what concerns us, by an ``Ask`` that names what we know of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A bound was met that ends nothing: count it."""
+
+    met: Met
+
+
+@dataclass(frozen=True, slots=True)
 class Deliver:
     """Give this to ingest, deliveries of one account in order, operations first; then report ``Committed``.
 
@@ -103,11 +153,40 @@ class CaughtUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What both carry was compared; so many accounts are not in the same state. Of the others all the peer had is here.
+
+    What differs follows as ``CaughtUp``.
+    """
+
+    differing: int
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What the peer holds of the root key that was looked for; unchecked."""
 
     root: PublicKey
     ops: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """The session is open; where the peer says it can be dialled, unchecked."""
+
+    listen: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeersAsked:
+    """The peer asks whom we know; report ``TellPeers``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeersTold:
+    """Whom the peer says it knows; hearsay."""
+
+    peers: tuple[KnownPeer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +205,21 @@ class Close:
     is_fault: bool
 
 
-Read: TypeAlias = ReadSummary | ReadOps | ReadRun | ReadBranches | ReadPoints | ReadFound
-Action: TypeAlias = Send | Read | Deliver | CaughtUp | Found | HandedOn | Close
+Read: TypeAlias = ReadSummary | ReadOps | ReadRun | ReadBranches | ReadPoints | ReadFound | ReadAsked
+Action: TypeAlias = (
+    Send
+    | Read
+    | Deliver
+    | DeliverGiven
+    | CaughtUp
+    | Reconciled
+    | Found
+    | Answered
+    | AskForOurs
+    | Greeted
+    | PeersAsked
+    | PeersTold
+    | HandedOn
+    | Noted
+    | Close
+)

@@ -3,19 +3,21 @@
 Pure: time is an argument, and the little scatter in it comes from a seed. Three sources differ in how far
 they are trusted: the person's configuration, an invite the person accepted, and what peers tell. Told
 addresses may not be nearer than the teller: a machine on the Internet has no business sending us to our own
-network or to ourselves.
+network or to ourselves; and they never push out one that worked or that the person gave.
+
+Whom the person chose is dialled whenever it is due. Whom of the others, :mod:`unhush.gossip.proto.choosing` decides.
 """
 
 import hashlib
 import ipaddress
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from unhush.gossip.errors import MalformedAddress
 
-# A peer has a few interfaces; the newest are kept.
+# A peer has a few interfaces; those that worked are kept, of the others the newest.
 MAX_ADDRESSES_PER_PEER = 4
 
 # Told peers lie in buckets by network block, so that one block cannot push out all the others:
@@ -26,9 +28,8 @@ MAX_PEERS_PER_BUCKET = 64
 # What the person configured or accepted is limited only against slips (a list pasted twice).
 MAX_CHOSEN_PEERS = 1024
 
-# Peers known by hearsay we keep connections with at a time, and how many of them in one /16 or /32.
-MAX_TOLD_CONNECTIONS = 16
-MAX_TOLD_PER_BLOCK = 2
+# Failures after which it no longer counts that a peer once answered: with doubling delays some three hours.
+LONG_GONE = 8
 
 # A connection that ends sooner than this was no success: a peer that accepts and hangs up is backed off from.
 STABLE_S = 30.0
@@ -68,20 +69,36 @@ class Address:
     block: str
     """IPv4 /16, IPv6 /32, or the name."""
     is_name: bool
+    relay: str = ""
+    """The address of the peer that brings us there, if it cannot be reached itself; scope and block are its."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One address as it is kept between runs."""
+    """One address as it is kept between runs; ``is_anchor`` if its peer is to be dialled first."""
 
     address: str
     source: Source
+    is_anchor: bool = False
+
+
+@dataclass(slots=True)
+class _Way:
+    """An address of a peer, and what speaks for it."""
+
+    address: Address
+    source: Source
+    has_worked: bool = False
+
+    @property
+    def trust(self) -> tuple[Source, bool]:
+        return self.source, self.has_worked
 
 
 @dataclass(slots=True)
 class _Peer:
     source: Source
-    addresses: list[Address]
+    ways: list[_Way]
     due_at: float
     failures: int = 0
     failures_before: int = 0
@@ -89,8 +106,26 @@ class _Peer:
     turn: int = 0
     tried: set[str] = field(default_factory=set)
 
+    @property
+    def dispensability(self) -> tuple[bool, int]:
+        is_proven = any(way.has_worked for way in self.ways) and self.failures < LONG_GONE
+        return not is_proven, self.failures
+
     def next_address(self) -> Address:
-        return self.addresses[self.turn % len(self.addresses)]
+        return self.ways[self.turn % len(self.ways)].address
+
+    def add(self, new: _Way) -> bool:
+        """Take an address; of too many the least trusted goes, and among equals the oldest."""
+        for way in self.ways:
+            if way.address.text == new.address.text:
+                way.source = max(way.source, new.source)
+                return True
+        self.ways.append(new)
+        if len(self.ways) <= MAX_ADDRESSES_PER_PEER:
+            return True
+        least = min(self.ways, key=lambda way: way.trust)
+        self.ways.remove(least)
+        return least is not new
 
 
 # First delay and longest delay, doubling between.
@@ -129,11 +164,14 @@ class AddressBook:
             return False
         if source is Source.LEARNED and not _may_tell(told_by, address):
             return False
-        peer = self._chosen.get(address.peer_id) or self._told.get(address.peer_id)
+        peer = self._find(address.peer_id)
         if peer is None or source > peer.source:
             return self._enter(address, source, now, earlier=peer)
-        _add_address(peer, address)
-        return True
+        return peer.add(_Way(address, source))
+
+    def is_chosen(self, peer_id: str) -> bool:
+        """Whether the person named this peer, or an invite the person accepted."""
+        return peer_id in self._chosen
 
     def forget(self, peer_id: str) -> None:
         """Drop a peer, whoever named it."""
@@ -142,27 +180,56 @@ class AddressBook:
             for bucket in self._buckets:
                 bucket.pop(peer_id, None)
 
-    def remembered(self) -> tuple[Known, ...]:
-        """Everything worth keeping for the next run, the most trusted first."""
-        peers = (*self._chosen.values(), *self._told.values())
-        ordered = sorted(peers, key=lambda peer: (-peer.source, peer.failures))
-        return tuple(Known(address.text, peer.source) for peer in ordered for address in peer.addresses)
+    def remembered(self, most_told: int = BUCKETS * MAX_PEERS_PER_BUCKET) -> tuple[Known, ...]:
+        """Everything worth keeping for the next run, the most trusted first; of peers told of so many."""
+        chosen = sorted(self._chosen.values(), key=lambda peer: (-peer.source, peer.failures))
+        told = sorted(self._told.values(), key=lambda peer: peer.dispensability)[:most_told]
+        return tuple(Known(way.address.text, way.source) for peer in (*chosen, *told) for way in peer.ways)
 
-    def next_due(self, now: float, busy: Mapping[str, str]) -> Address | None:
-        """The address to dial now, if any. ``busy`` are peers connected or being dialled, and their addresses."""
-        due = [peer for peer_id, peer in self._waiting(busy) if peer.due_at <= now]
+    def next_due(self, now: float, busy: Container[str]) -> Address | None:
+        """Of the peers the person chose, the address to dial now, if any; ``busy`` are connected or being dialled."""
+        due = [peer for peer_id, peer in self._chosen.items() if peer_id not in busy and peer.due_at <= now]
         if not due:
             return None
         return min(due, key=lambda peer: (-peer.source, peer.due_at)).next_address()
 
-    def next_time(self, busy: Mapping[str, str]) -> float | None:
+    def next_time(self, busy: Container[str]) -> float | None:
         """When :meth:`next_due` will next have something, if ``busy`` stays as it is."""
-        return min((peer.due_at for _, peer in self._waiting(busy)), default=None)
+        return min((peer.due_at for peer_id, peer in self._chosen.items() if peer_id not in busy), default=None)
 
-    def succeeded(self, peer_id: str, now: float) -> None:
-        """A connection with this peer opened, whoever dialled."""
+    def due_told(
+        self, now: float, busy: Container[str], *, first_bucket: int = 0, enough: int = BUCKETS * MAX_PEERS_PER_BUCKET
+    ) -> list[list[Address]]:
+        """Of the peers told of, the addresses that may be dialled now, bucket by bucket, until there are ``enough``."""
+        due: list[list[Address]] = []
+        for bucket in (*self._buckets[first_bucket:], *self._buckets[:first_bucket]):
+            if enough <= 0:
+                break
+            told = ((peer_id, self._told[peer_id]) for peer_id in bucket if peer_id not in busy)
+            addresses = [peer.next_address() for _, peer in told if peer.due_at <= now]
+            if addresses:
+                due.append(addresses)
+                enough -= len(addresses)
+        return due
+
+    def find_told(self, peer_id: str, now: float) -> Address | None:
+        """The address of a peer told of, if it may be dialled now."""
+        peer = self._told.get(peer_id)
+        return peer.next_address() if peer is not None and peer.due_at <= now else None
+
+    def hurry(self, now: float) -> None:
+        """The person asks for a look now: whoever they chose is due, whatever failed before."""
+        for peer in self._chosen.values():
+            peer.due_at = min(peer.due_at, now)
+
+    def succeeded(self, peer_id: str, now: float, address: str = "") -> None:
+        """A connection with this peer opened, whoever dialled; ``address`` is what was dialled, if we did."""
         peer = self._find(peer_id)
-        if peer is None or peer.connected_at is not None:
+        if peer is None:
+            return
+        for way in peer.ways:
+            way.has_worked |= way.address.text == address
+        if peer.connected_at is not None:
             return
         peer.connected_at = now
         peer.failures_before, peer.failures = peer.failures, 0
@@ -185,7 +252,7 @@ class AddressBook:
             return
         peer.tried.add(address)
         peer.turn += 1
-        if any(other.text not in peer.tried for other in peer.addresses):
+        if any(way.address.text not in peer.tried for way in peer.ways):
             peer.due_at = now
             return
         peer.tried.clear()
@@ -195,25 +262,12 @@ class AddressBook:
     def _find(self, peer_id: str) -> _Peer | None:
         return self._chosen.get(peer_id) or self._told.get(peer_id)
 
-    def _waiting(self, busy: Mapping[str, str]) -> list[tuple[str, _Peer]]:
-        waiting = [(peer_id, peer) for peer_id, peer in self._chosen.items() if peer_id not in busy]
-        told_busy = [busy[peer_id] for peer_id in busy if peer_id not in self._chosen]
-        if len(told_busy) >= MAX_TOLD_CONNECTIONS:
-            return waiting
-        crowded = _crowded_blocks(told_busy)
-        waiting += [
-            (peer_id, peer)
-            for peer_id, peer in self._told.items()
-            if peer_id not in busy and not _is_crowded(peer.next_address(), crowded)
-        ]
-        return waiting
-
     def _enter(self, address: Address, source: Source, now: float, *, earlier: _Peer | None) -> bool:
-        peer = _Peer(source, [address], due_at=now)
+        peer = _Peer(source, [_Way(address, source)], due_at=now)
         if earlier is not None:
             peer.connected_at = earlier.connected_at
-            for other in reversed(earlier.addresses):
-                _add_address(peer, other)
+            for way in earlier.ways:
+                peer.add(way)
         if source is Source.LEARNED:
             self._put_in_bucket(address)
             self._told[address.peer_id] = peer
@@ -227,8 +281,9 @@ class AddressBook:
     def _put_in_bucket(self, address: Address) -> None:
         bucket = self._buckets[_number(self._seed, address.block) % BUCKETS]
         if len(bucket) >= MAX_PEERS_PER_BUCKET:
-            # Whoever failed most goes; among equals the one known longest, as the others are untried.
-            self.forget(max(bucket, key=lambda peer_id: self._told[peer_id].failures))
+            # Whoever failed most goes; among equals the one known longest, as the others are untried. Who answered
+            # once and is not long gone stays, or made-up addresses would push out the true ones.
+            self.forget(max(bucket, key=lambda peer_id: self._told[peer_id].dispensability))
         bucket[address.peer_id] = None
 
     def _delay(self, peer_id: str, source: Source, failures: int) -> float:
@@ -240,11 +295,15 @@ class AddressBook:
 
 
 def parse_address(text: str) -> Address:
-    """Read ``/ip4|ip6|dns|dns4|dns6/<host>/tcp/<port>/p2p/<peer id>``. Raises :class:`MalformedAddress`."""
+    """Read ``/ip4|ip6|dns|dns4|dns6/<host>/tcp/<port>/p2p/<peer id>``, after which may come ``/p2p-circuit/p2p/<peer
+    id>`` of who is reached through that peer. Raises :class:`MalformedAddress`."""
     parts = text.split("/") if len(text) <= MAX_ADDRESS_CHARS else []
     match parts:
         case ["", kind, host, "tcp", port, "p2p", peer_id] if _PEER_ID.match(peer_id) and _is_port(port):
             pass
+        case [*way, "p2p-circuit", "p2p", peer_id] if _PEER_ID.match(peer_id) and len(way) == 7:
+            relay = parse_address("/".join(way))
+            return replace(relay, text=text, peer_id=peer_id, relay=relay.text)
         case _:
             raise MalformedAddress(f"not an address: {text[:MAX_ADDRESS_CHARS]!r}")
     if kind in ("dns", "dns4", "dns6") and _DNS_NAME.match(host):
@@ -253,6 +312,14 @@ def parse_address(text: str) -> Address:
     if ip is None:
         raise MalformedAddress(f"not an address: {text!r}")
     return Address(text, peer_id, _scope(ip), _block(ip), is_name=False)
+
+
+def scope_of(address: str) -> Scope | None:
+    """The scope of ``/ip4|ip6/<host>/…``, with or without a peer id; ``None`` for a name or a way through a relay."""
+    match address.split("/"):
+        case ["", kind, host, *rest] if "p2p-circuit" not in rest and (ip := _parse_ip(kind, host)) is not None:
+            return _scope(ip)
+    return None
 
 
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -287,6 +354,11 @@ def _block(ip: _IP) -> str:
     return str(ipaddress.ip_network((ip, 16 if ip.version == 4 else 32), strict=False))
 
 
+def may_hear_of(asker: str, address: Address) -> bool:
+    """Whether an address means anything to a peer that is connected from ``asker``; else it is none of its business."""
+    return not address.is_name and address.scope >= _teller_scope(asker)
+
+
 def _may_tell(told_by: str | None, address: Address) -> bool:
     # A name may lead anywhere once it is looked up, so names are taken from the person only.
     if address.is_name:
@@ -303,26 +375,6 @@ def _teller_scope(told_by: str) -> Scope:
             return _scope(ip)
         case _:
             return Scope.PUBLIC
-
-
-def _crowded_blocks(addresses: list[str]) -> set[str]:
-    seen: dict[str, int] = {}
-    for text in addresses:
-        match text.split("/"):
-            case ["", kind, host, *_] if (ip := _parse_ip(kind, host)) is not None:
-                seen[_block(ip)] = seen.get(_block(ip), 0) + 1
-    return {block for block, count in seen.items() if count >= MAX_TOLD_PER_BLOCK}
-
-
-def _is_crowded(address: Address, crowded: set[str]) -> bool:
-    # One's own network is one block and not an attacker's choice.
-    return address.scope is Scope.PUBLIC and address.block in crowded
-
-
-def _add_address(peer: _Peer, address: Address) -> None:
-    others = [known for known in peer.addresses if known.text != address.text]
-    if len(others) == len(peer.addresses):
-        peer.addresses = [*others, address][-MAX_ADDRESSES_PER_PEER:]
 
 
 def _number(seed: bytes, text: str) -> int:

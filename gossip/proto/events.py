@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from unhush.gossip.proto.faults import SyncFault
-from unhush.gossip.proto.frames import Item, Operation
+from unhush.gossip.proto.frames import Item, KnownPeer, Operation, Question
 from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
@@ -109,7 +109,28 @@ class FoundRead:
     ops: tuple[Operation, ...] = ()
 
 
-ReadAnswer: TypeAlias = SummaryRead | OpsRead | RunRead | BranchesRead | PointsRead | FoundRead
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Records of one account that each stand by themselves, who may speak for it, and its profile."""
+
+    account: Cid
+    ops: tuple[Operation, ...]
+    items: tuple[Item, ...]
+    profile: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRead:
+    """A step of what was asked for, one bundle for each account; ``cursor`` says where the next begins, None: no more.
+
+    A step may find nothing though there is more.
+    """
+
+    bundles: tuple[Bundle, ...]
+    cursor: bytes | None
+
+
+ReadAnswer: TypeAlias = SummaryRead | OpsRead | RunRead | BranchesRead | PointsRead | FoundRead | AskedRead
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +189,36 @@ class Find:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the peer this (its number is given when it goes); ``Answered`` will name the tag."""
+
+    tag: int
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Concerns:
+    """A record that is here concerns these accounts besides its author's."""
+
+    cid: Cid
+    account: Cid
+    key: PublicKey
+    about: tuple[Cid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskForPeers:
+    """Ask the peer whom it knows, once that is not too often."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellPeers:
+    """Whom the peer may be told of, now that it has asked."""
+
+    peers: tuple[KnownPeer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed; about once a second will do."""
 
@@ -191,6 +242,10 @@ Event: TypeAlias = (
     | Forked
     | OwnChecked
     | Find
+    | Ask
+    | Concerns
+    | AskForPeers
+    | TellPeers
     | Tick
     | Closed
 )

@@ -79,6 +79,24 @@ class UnwantedAccount(SyncFault):
     code = "unwanted-account"
 
 
+class UnaskedAnswer(SyncFault):
+    """Records that answer no question of ours, or more than it asked for."""
+
+    code = "unasked"
+
+
+class TooManyQuestions(SyncFault):
+    """More questions at once than a node answers, or questions whose numbers do not grow."""
+
+    code = "too-many-questions"
+
+
+class TooManyOffers(SyncFault):
+    """Offers far faster than people write."""
+
+    code = "too-many-offers"
+
+
 class TooMuchState(SyncFault):
     """More accounts carried or wanted than we offered to remember."""
 
@@ -95,6 +113,12 @@ class CaughtUpTooFar(SyncFault):
     """Claims to have answered what was not asked, or an answer already claimed."""
 
     code = "caught-up"
+
+
+class RangesUnasked(SyncFault):
+    """Ranges that compare what was not to be compared, or a second time."""
+
+    code = "ranges"
 
 
 class RecordsRejected(SyncFault):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from unhush.gossip.proto import limits
+from unhush.gossip.proto.carriage import is_carriage
 from unhush.gossip.proto.faults import MalformedFrame, OtherVersion
 from unhush.gossip.proto.ranges import BadRanges, Ranges
 from unhush.identity.cid import Cid
@@ -22,6 +23,7 @@ from unhush.identity.keys import KEY_BYTES, PublicKey
 _MAX_INT: Final = 2**63 - 1
 _NETWORK_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _MAX_NETWORK_CHARS: Final = 32
+_LAST_NIBBLE: Final = 15
 
 
 class Reason(StrEnum):
@@ -35,20 +37,27 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who speaks, and what it can take."""
+    """Who speaks, what it can take, and where it says it can be dialled."""
 
     network: str
     agent: str
     frame_bytes: int = limits.MAX_FRAME_LIMIT_BYTES
     state_bytes: int = limits.MAX_STATE_BYTES
+    listen: tuple[str, ...] = ()
+    nonce: bytes = b""  # if it can reconcile
+    accounts: int = 0  # that it could reconcile
 
 
 @dataclass(frozen=True, slots=True)
 class Carries:
-    """Accounts the sender now carries, or no longer does."""
+    """Accounts the sender now carries, or no longer does.
+
+    ``again``: carried as before, but more was gained than is remembered, so that they should be asked for by name.
+    """
 
     add: tuple[Cid, ...] = ()
     drop: tuple[Cid, ...] = ()
+    again: tuple[Cid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +91,32 @@ class WantedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Accounts asked for (again: replaced) and no longer asked for; drops act first."""
+    """Accounts asked for (again: replaced) and no longer asked for; drops act first.
+
+    ``is_all`` asks for what the journal gains in any account that both sides were found to carry.
+    """
 
     accounts: tuple[WantedAccount, ...] = ()
     drop: tuple[Cid, ...] = ()
+    is_all: bool = False
+
+
+Rows: TypeAlias = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RangesFrame:
+    """Where two carriers compare what they hold; a row is the nibbles with which accounts begin, and of these
+
+    ``parts``: the fingerprints of the 16 parts into which the next nibble divides them; ``lists``: each, as a piece of
+    its digest and a fingerprint of its state; ``verdicts``: one byte for each that was listed. So many frames of the
+    peer's are ``answered`` in full, with this one.
+    """
+
+    answered: int
+    parts: Rows = ()
+    lists: Rows = ()
+    verdicts: Rows = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +167,90 @@ class FoundFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class PeersFrame:
+    """Whom do you know?"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeer:
+    """Where a peer may be dialled, and which accounts it may carry (``carriage.py``); hearsay."""
+
+    address: str
+    carriage: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFrame:
+    """Peers the sender is connected with, or was lately."""
+
+    peers: tuple[KnownPeer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Points:
     """On the branch the sender shows of a log, these entries stand at these numbers, ascending."""
 
     account: Cid
     key: PublicKey
     at: Mapping[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """These records of an account are asked for."""
+
+    n: int
+    account: Cid
+    ids: tuple[Cid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFrame:
+    """What answers under a root is asked for; ``account`` wrote the root.
+
+    ``held`` names what need not come, each by the start of its digest.
+    """
+
+    n: int
+    root: Cid
+    account: Cid
+    held: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concerning:
+    """What concerns an account is asked for, the newest of it; ``held`` names what need not come."""
+
+    n: int
+    account: Cid
+    held: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer to question ``n``, or a part of it: records of one account, whichever devices wrote them.
+
+    Each bears its own valid signature; ``ops`` say who may speak for the account, and ``profile`` is the record in
+    which it says who it is. Without an account it only says that there is no more.
+    """
+
+    n: int
+    account: Cid | None = None
+    ops: tuple[Operation, ...] = ()
+    items: tuple[Item, ...] = ()
+    is_more: bool = False
+    profile: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Records nobody asked for, of one account, that concern another which the peer carries."""
+
+    about: Cid
+    account: Cid
+    ops: tuple[Operation, ...]
+    items: tuple[Item, ...]
+    profile: Item | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,36 +275,75 @@ class ErrorFrame:
     text: str
 
 
-Frame: TypeAlias = Hello | Carries | Want | Entries | FindFrame | FoundFrame | Points | Credit | CaughtUp | ErrorFrame
+Question: TypeAlias = Need | ThreadFrame | Concerning
+Frame: TypeAlias = (
+    Hello
+    | Carries
+    | Want
+    | RangesFrame
+    | Entries
+    | FindFrame
+    | FoundFrame
+    | PeersFrame
+    | KnownFrame
+    | Points
+    | Question
+    | Given
+    | Offer
+    | Credit
+    | CaughtUp
+    | ErrorFrame
+)
 
 
-def encode_frame(frame: Frame) -> bytes:
+def encode_frame(frame: Frame) -> bytes:  # noqa: PLR0912  # one branch a frame
     """The payload that says ``frame``."""
     match frame:
         case Hello():
-            return encode(
-                {
-                    "type": "hello",
-                    "version": limits.PROTOCOL_VERSION,
-                    "network": frame.network,
-                    "agent": frame.agent,
-                    "limits": {"frame": frame.frame_bytes, "state": frame.state_bytes},
-                }
-            )
+            offered: dict[str, Value] = {"frame": frame.frame_bytes, "state": frame.state_bytes}
+            if frame.nonce:
+                offered["ranges"] = (frame.nonce, frame.accounts)
+            hello: dict[str, Value] = {
+                "type": "hello",
+                "version": limits.PROTOCOL_VERSION,
+                "network": frame.network,
+                "agent": frame.agent,
+                "limits": offered,
+            }
+            return encode(hello | ({"listen": frame.listen} if frame.listen else {}))
         case Carries():
-            return encode({"type": "carries", "add": frame.add, "drop": frame.drop})
+            again: dict[str, Value] = {"again": frame.again} if frame.again else {}
+            return encode({"type": "carries", "add": frame.add, "drop": frame.drop, **again})
         case Want():
             accounts = [_wanted_value(wanted) for wanted in frame.accounts]
-            return encode({"type": "want", "accounts": accounts, "drop": frame.drop})
+            all_: dict[str, Value] = {"all": True} if frame.is_all else {}
+            return encode({"type": "want", "accounts": accounts, "drop": frame.drop, **all_})
+        case RangesFrame():
+            rows = {"parts": frame.parts, "lists": frame.lists, "verdicts": frame.verdicts}
+            said: dict[str, Value] = {name: list(each) for name, each in rows.items() if each}
+            return encode({"type": "ranges", "answered": frame.answered, **said})
         case Entries():
             return encode(_entries_value(frame))
         case FindFrame():
             return encode({"type": "find", "root": frame.root.bytes})
         case FoundFrame():
             return encode({"type": "found", "root": frame.root.bytes, "ops": _operation_values(frame.ops)})
+        case PeersFrame():
+            return encode({"type": "peers"})
+        case KnownFrame():
+            return encode({"type": "known", "peers": [(peer.address, peer.carriage) for peer in frame.peers]})
         case Points():
             at = list(frame.at.items())
             return encode({"type": "points", "account": frame.account, "key": frame.key.bytes, "at": at})
+        case Need():
+            return encode({"type": "need", "n": frame.n, "account": frame.account, "ids": frame.ids})
+        case ThreadFrame():
+            named: dict[str, Value] = {"root": frame.root, "account": frame.account}
+            return encode({"type": "thread", "n": frame.n, "held": frame.held, **named})
+        case Concerning():
+            return encode({"type": "concerning", "n": frame.n, "account": frame.account, "held": frame.held})
+        case Given() | Offer():
+            return encode(_records_value(frame))
         case Credit():
             return encode({"type": "credit", "bytes": frame.bytes})
         case CaughtUp():
@@ -248,6 +396,19 @@ def _entries_value(frame: Entries) -> Value:
     return fields
 
 
+def _records_value(frame: Given | Offer) -> Value:
+    fields: dict[str, Value] = {}
+    if frame.account is not None:
+        fields |= {"account": frame.account, "items": [_item_value(item) for item in frame.items]}
+    if frame.ops:
+        fields["ops"] = _operation_values(frame.ops)
+    if frame.profile is not None:
+        fields["profile"] = _item_value(frame.profile)
+    if isinstance(frame, Given):
+        return {"type": "given", "n": frame.n, "more": frame.is_more, **fields}
+    return {"type": "offer", "about": frame.about, **fields}
+
+
 def _operation_values(ops: tuple[Operation, ...]) -> list[Value]:
     return [(op.entry, op.body) for op in ops]
 
@@ -275,14 +436,32 @@ def _parse_hello(fields: Mapping[str, Value]) -> Hello:
     frame_bytes = _int(offered, "frame")
     if frame_bytes < limits.MIN_FRAME_LIMIT_BYTES:
         raise MalformedFrame(f"hello: frames of {frame_bytes} bytes cannot carry every record")
-    return Hello(network, _text(fields, "agent", limits.MAX_AGENT_BYTES), frame_bytes, _int(offered, "state"))
+    listen = _list(fields, "listen") if "listen" in fields else []
+    if len(listen) > limits.MAX_LISTEN or not all(map(_is_address, listen)):
+        raise MalformedFrame(f"hello: not at most {limits.MAX_LISTEN} addresses")
+    agent = _text(fields, "agent", limits.MAX_AGENT_BYTES)
+    nonce, accounts = _reconciles(offered["ranges"]) if "ranges" in offered else (b"", 0)
+    return Hello(network, agent, frame_bytes, _int(offered, "state"), tuple(map(str, listen)), nonce, accounts)
+
+
+def _reconciles(value: Value) -> tuple[bytes, int]:
+    match value:
+        case [bytes() as nonce, int() as accounts] if len(nonce) == limits.NONCE_BYTES and _is_seq(accounts):
+            return nonce, accounts
+        case _:
+            raise MalformedFrame(f"hello: ranges is no pair of {limits.NONCE_BYTES} bytes and a number")
+
+
+def _is_address(value: Value) -> bool:
+    # Only that it is a short text: what it says is judged by whoever would dial it, and may be of a later version.
+    return type(value) is str and len(value.encode()) <= limits.MAX_ADDRESS_BYTES
 
 
 def _parse_carries(fields: Mapping[str, Value]) -> Carries:
     add, drop = _links(fields, "add"), _links(fields, "drop")
     if not set(add).isdisjoint(drop):
         raise MalformedFrame("carries: an account is both added and dropped")
-    return Carries(add, drop)
+    return Carries(add, drop, _links(fields, "again") if "again" in fields else ())
 
 
 def _parse_want(fields: Mapping[str, Value]) -> Want:
@@ -291,7 +470,33 @@ def _parse_want(fields: Mapping[str, Value]) -> Want:
     asked = {wanted.account for wanted in accounts}
     if len(asked) != len(accounts) or not asked.isdisjoint(drop):
         raise MalformedFrame("want: an account is named twice")
-    return Want(accounts, drop)
+    is_all = fields.get("all", False)
+    if not isinstance(is_all, bool):
+        raise MalformedFrame("want: all is neither true nor false")
+    return Want(accounts, drop, is_all)
+
+
+def _parse_ranges(fields: Mapping[str, Value]) -> RangesFrame:
+    parts = _rows(fields, "parts", lambda size: size == 16 * limits.FINGERPRINT_BYTES)
+    item_bytes = 2 * limits.PIECE_BYTES
+    lists = _rows(fields, "lists", lambda size: size % item_bytes == 0 and size <= limits.MAX_LISTED * item_bytes)
+    verdicts = _rows(fields, "verdicts", lambda size: 0 < size <= limits.MAX_LISTED)
+    if len(parts) + len(lists) + len(verdicts) > limits.RANGES_PER_FRAME:
+        raise MalformedFrame(f"ranges: more than {limits.RANGES_PER_FRAME} rows")
+    return RangesFrame(_int(fields, "answered"), parts, lists, verdicts)
+
+
+def _rows(fields: Mapping[str, Value], name: str, is_size: Callable[[int], bool]) -> Rows:
+    rows: list[tuple[bytes, bytes]] = []
+    for row in _list(fields, name) if name in fields else ():
+        match row:
+            case [bytes() as prefix, bytes() as said] if (
+                len(prefix) <= limits.MAX_PREFIX and max(prefix, default=0) <= _LAST_NIBBLE and is_size(len(said))
+            ):
+                rows.append((prefix, said))
+            case _:
+                raise MalformedFrame(f"ranges: a row of {name} is no pair of nibbles and bytes of its size")
+    return tuple(rows)
 
 
 def _parse_wanted(value: Value) -> WantedAccount:
@@ -427,6 +632,20 @@ def _parse_found(fields: Mapping[str, Value]) -> FoundFrame:
     return FoundFrame(_key(fields, "root"), ops)
 
 
+def _parse_known(fields: Mapping[str, Value]) -> KnownFrame:
+    rows = _list(fields, "peers")
+    if len(rows) > limits.MAX_PEERS_TOLD:
+        raise MalformedFrame(f"known: more than {limits.MAX_PEERS_TOLD} peers")
+    peers: list[KnownPeer] = []
+    for row in rows:
+        match row:
+            case [str() as address, bytes() as carriage] if _is_address(address) and is_carriage(carriage):
+                peers.append(KnownPeer(address, carriage))
+            case _:
+                raise MalformedFrame("known: a peer is no pair of an address and what it carries")
+    return KnownFrame(tuple(peers))
+
+
 def _parse_points(fields: Mapping[str, Value]) -> Points:
     rows = _list(fields, "at")
     if not 1 <= len(rows) <= limits.POINTS_PER_FRAME:
@@ -441,6 +660,56 @@ def _parse_points(fields: Mapping[str, Value]) -> Points:
             case _:
                 raise MalformedFrame("points: not ascending pairs of a number and the start of a digest")
     return Points(_account(fields), _key(fields, "key"), at)
+
+
+def _parse_need(fields: Mapping[str, Value]) -> Need:
+    ids = _links(fields, "ids")
+    if not 1 <= len(ids) <= limits.MAX_NEED_IDS or len(set(ids)) != len(ids):
+        raise MalformedFrame(f"need: not 1 to {limits.MAX_NEED_IDS} different records")
+    return Need(_int(fields, "n"), _account(fields), ids)
+
+
+def _parse_thread(fields: Mapping[str, Value]) -> ThreadFrame:
+    return ThreadFrame(_int(fields, "n"), _link(fields, "root"), _account(fields), _held(fields))
+
+
+def _parse_concerning(fields: Mapping[str, Value]) -> Concerning:
+    return Concerning(_int(fields, "n"), _account(fields), _held(fields))
+
+
+def _held(fields: Mapping[str, Value]) -> tuple[bytes, ...]:
+    rows = _list(fields, "held") if "held" in fields else []
+    held = tuple(row for row in rows if type(row) is bytes and len(row) == limits.TIP_BYTES)
+    if len(held) != len(rows) or len(held) > limits.MAX_HELD:
+        raise MalformedFrame(f"held: not at most {limits.MAX_HELD} times {limits.TIP_BYTES} bytes of a digest")
+    return held
+
+
+def _parse_given(fields: Mapping[str, Value]) -> Given:
+    is_more = fields.get("more")
+    if not isinstance(is_more, bool):
+        raise MalformedFrame("given: more is neither true nor false")
+    if "account" not in fields:
+        if is_more or not fields.keys().isdisjoint(("items", "ops", "profile")):
+            raise MalformedFrame("given: of no account")
+        return Given(_int(fields, "n"))
+    ops, items, profile = _parse_records(fields)
+    return Given(_int(fields, "n"), _account(fields), ops, items, is_more, profile)
+
+
+def _parse_offer(fields: Mapping[str, Value]) -> Offer:
+    ops, items, profile = _parse_records(fields)
+    return Offer(_link(fields, "about"), _account(fields), ops, items, profile)
+
+
+def _parse_records(fields: Mapping[str, Value]) -> tuple[tuple[Operation, ...], tuple[Item, ...], Item | None]:
+    ops = tuple(_parse_operation(row) for row in _list(fields, "ops")) if "ops" in fields else ()
+    items = tuple(_parse_item(row) for row in _list(fields, "items"))
+    if not items:
+        raise MalformedFrame("records: none")
+    if len(ops) > limits.MAX_GIVEN_OPS or len(items) > limits.MAX_GIVEN_ITEMS:
+        raise MalformedFrame("records: too many at once")
+    return ops, items, _parse_item(fields["profile"]) if "profile" in fields else None
 
 
 def _parse_credit(fields: Mapping[str, Value]) -> Credit:
@@ -464,10 +733,18 @@ _PARSERS: Final[dict[str, Callable[[Mapping[str, Value]], Frame]]] = {
     "hello": _parse_hello,
     "carries": _parse_carries,
     "want": _parse_want,
+    "ranges": _parse_ranges,
     "entries": _parse_entries,
     "find": _parse_find,
     "found": _parse_found,
+    "peers": lambda _: PeersFrame(),
+    "known": _parse_known,
     "points": _parse_points,
+    "need": _parse_need,
+    "thread": _parse_thread,
+    "concerning": _parse_concerning,
+    "given": _parse_given,
+    "offer": _parse_offer,
     "credit": _parse_credit,
     "caught_up": _parse_caught_up,
     "error": _parse_error,
@@ -503,9 +780,13 @@ def _key(fields: Mapping[str, Value], name: str) -> PublicKey:
 
 
 def _account(fields: Mapping[str, Value]) -> Cid:
-    value = fields.get("account")
+    return _link(fields, "account")
+
+
+def _link(fields: Mapping[str, Value], name: str) -> Cid:
+    value = fields.get(name)
     if not isinstance(value, Cid) or not value.is_dag_cbor:
-        raise MalformedFrame("account is no link to a dag-cbor block")
+        raise MalformedFrame(f"{name} is no link to a dag-cbor block")
     return value
 
 

@@ -49,6 +49,11 @@ class Deframer:
         return payloads
 
     @property
+    def pending_bytes(self) -> int:
+        """How much has come of a frame that is not whole."""
+        return len(self._buffer)
+
+    @property
     def is_between_frames(self) -> bool:
         """Whether the stream may end here without cutting a frame."""
         return not self._buffer

@@ -122,6 +122,73 @@ OWN_CHECK_PATIENCE_S: Final = 30.0
 # So long, where only strangers answered, announcements wait for a peer that carries our account: what a dial may take.
 OWN_CHECK_STRANGERS_S: Final = 10.0
 
+# Reconciling. Below this many accounts on both sides, naming them all costs less than the round trips of comparing.
+RECONCILE_FROM: Final = 100
+NONCE_BYTES: Final = 16
+# Keyed with both nonces: nobody can look for collisions beforehand, chance finds one in 2^64 and in 2^48. Pieces of
+# accounts are not keyed; whoever makes two alike has both compared in detail.
+FINGERPRINT_BYTES: Final = 8
+PIECE_BYTES: Final = 6
+# One frame is some milliseconds of hashing at the other end, and 16 kB at most.
+RANGES_PER_FRAME: Final = 32
+# Accounts in one list: an honest node divides what has more than 32.
+MAX_LISTED: Final = 64
+# Nibbles. Accounts that share so many would take 2^192 trials to find.
+MAX_PREFIX: Final = 48
+# Accounts of which a session remembers what it pushed and was given lately, beside those asked for in detail: more
+# than one window of entries can name. What is forgotten idle costs a record sent twice at worst.
+MAX_LIGHT: Final = 4_608
+
 # Logs a peer may make us remember by sending entries under keys neither side had named; past this we
 # remember less of what it sent, and so may send it back.
 MAX_STRAY_LOGS: Final = 4_096
+
+# Questions of one side that are not answered (THREATS "Wire": 8 in flight per peer), and those that wait to be asked.
+MAX_QUESTIONS: Final = 8
+MAX_WAITING_QUESTIONS: Final = 64
+# After this a question is given up: somebody else may be asked. The answer may still come.
+QUESTION_S: Final = 15.0
+# Records named in one question, and given in answer to one: the newest of a conversation, and a megabyte of it.
+MAX_NEED_IDS: Final = 64
+MAX_ANSWERS: Final = 1_000
+MAX_CONCERNING: Final = 200
+MAX_GIVEN_BYTES: Final = 1_048_576
+# Records that need not come, by the starts of their digests: as many as an answer may have.
+MAX_HELD: Final = 1_024
+# Records looked up for one step of an answer: each costs a signature check, so this is some ten milliseconds.
+RECORDS_PER_STEP: Final = 64
+STEP_BYTES: Final = 262_144
+# Steps are looked up on the loop that everybody shares, so a peer gets them at this pace: one point is some five
+# milliseconds, and a peer that asks without end takes a hundredth of a processor. What goes beyond waits.
+STEPS_ALLOWANCE: Final = 120
+STEPS_INTERVAL_S: Final = 60.0
+# Records in one frame of an answer.
+MAX_GIVEN_ITEMS: Final = 64
+# Operations that go with the records of one account: all of most accounts; of others the tables and what is said of
+# the devices that wrote. With the largest record they fit in every window and every frame.
+MAX_GIVEN_OPS: Final = 64
+GIVEN_OPS_BYTES: Final = 98_304
+# A profile that is longer does not go with the records of its account.
+GIVEN_PROFILE_BYTES: Final = 8_192
+# An offer, as it travels. People write slower; a longer text is fetched by who opens the conversation.
+OFFER_BYTES: Final = 65_536
+# Offers taken from one peer: one a second and sixty at once (THREATS "Wire"); ten times as many are no slip.
+OFFERS_AT_ONCE: Final = 60
+OFFERS_INTERVAL_S: Final = 60.0
+OFFERS_PATIENCE: Final = 600
+# We offer a little slower, so that clocks that differ cost nothing.
+OFFERS_SENT_AT_ONCE: Final = 48
+# Records that wait to be offered, or for the peer to carry whom they concern; and those known to be at the peer.
+MAX_WAITING_OFFERS: Final = 256
+MAX_KNOWN_AT_PEER: Final = 2_048
+# How often a peer that carries our account is asked what concerns it.
+CONCERNING_INTERVAL_S: Final = 600.0
+
+# Where a node says it listens: a few interfaces, or a relay or two.
+MAX_LISTEN: Final = 4
+MAX_ADDRESS_BYTES: Final = 256
+# Peers told of at once, and how often one may ask: what a node hears in an hour fills a quarter of its address book.
+MAX_PEERS_TOLD: Final = 16
+PEERS_INTERVAL_S: Final = 60.0
+# Clocks and lines are uneven: sooner than this is no accident.
+MIN_PEERS_INTERVAL_S: Final = 30.0

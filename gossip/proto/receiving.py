@@ -20,11 +20,19 @@ its operations, sooner, since what they brought into force is here by then or
 wanted now. An account we drop
 may still have entries on the way: they are taken, ignored and credited until
 the peer shows, by a ``caught_up`` for the frame that dropped it, that it knew.
+
+With a carrier of many accounts all this is for those in which we differ. What
+it carries is compared first (``reconciling``); then one want asks for what its
+journal gains in any account that both carry, and only those that differ are
+asked for as above. An account that is caught up costs neither side anything
+any more, so that others can be asked for in its place. Of what the peer gained
+and cannot remember it tells us to ask by name.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import pairwise
 from typing import Final
 
@@ -41,12 +49,21 @@ from unhush.gossip.proto.faults import (
     TooMuchState,
     UnwantedAccount,
 )
+from unhush.gossip.proto.fingerprints import Marks
 from unhush.gossip.proto.frames import Carries, Credit, Entries, Want, WantedAccount
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.queue import OnceQueue
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
+
+
+class _All(Enum):
+    """Whether we ask for what the peer gains in any account both carry."""
+
+    NO = auto()
+    DUE = auto()
+    ASKED = auto()
 
 
 @dataclass(slots=True)
@@ -73,14 +90,24 @@ class Arrived:
 class Receiving:
     """What we ask of the peer, and what it may therefore send."""
 
-    def __init__(self, config: SessionConfig, outbox: Outbox, peer_state_bytes: int) -> None:
+    def __init__(
+        self, config: SessionConfig, outbox: Outbox, peer_state_bytes: int, *, reconciles: bool = False
+    ) -> None:
+        """If it ``reconciles``, nothing but our own account is asked for before ``reconciled``."""
         self._config: Final = config
+        self._reconciles: Final = reconciles
+        self._shared: Marks | None = None  # accounts found to be carried by both, or said to be since
+        self._differing: Final[deque[Cid]] = deque()
+        self._gone: set[Cid] = set()  # that interested us when they were compared
+        self._all: _All = _All.NO
+        self._settled: OnceQueue[Cid] = OnceQueue()
         self._outbox: Final = outbox
         self._state_offered: Final = peer_state_bytes - peer_state_bytes // limits.CARRIES_SHARE
         self._state_used = 0
 
         self._interests: frozenset[Cid] = frozenset()
         self._carried: set[Cid] = set()
+        self._all_carried: frozenset[Cid] | None = None  # until something changes
         self._wanted: dict[Cid, _Asked] = {}
         self._to_ask: OnceQueue[Cid] = OnceQueue()
         self._crowded_out: OnceQueue[Cid] = OnceQueue()
@@ -111,23 +138,91 @@ class Receiving:
 
     @property
     def carried(self) -> frozenset[Cid]:
-        """What the peer says it carries."""
-        return frozenset(self._carried)
+        """What the peer says it carries, as far as it matters to us."""
+        if self._all_carried is None:
+            self._all_carried = frozenset(self._carried)
+            if self._shared is not None:
+                self._all_carried |= frozenset(account for account in self._interests if account in self._shared)
+                if self._all_carried == self._interests:
+                    self._all_carried = self._interests  # of which there is one for all sessions
+        return self._all_carried
+
+    def _is_carried(self, account: Cid) -> bool:
+        return account in self._carried or (self._shared is not None and account in self._shared)
+
+    def _is_pushed(self, account: Cid) -> bool:
+        """Whether the peer may send of an account without its having been asked for by name."""
+        return self._shared is not None and account in self._interests
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something of what we want here is still to be asked for, to come, or to be committed."""
+        if self._reconciles and self._shared is None:
+            return True
+        asking = self._to_ask or self._differing or self._batch or self._is_reading
+        return bool(asking or self._unanswered or self._deliveries or self._uncommitted)
 
     # --- what we want ------------------------------------------------------------------------------------
 
     def set_interests(self, interests: frozenset[Cid]) -> None:
         changed = self._interests ^ interests
         self._interests = interests
+        self._all_carried = None
+        if self._reconciles and self._shared is None:
+            self._gone |= changed - interests
+            return  # nothing is known of what the peer carries
         self._review(changed)
+        if self._shared is None:
+            return
+        for account in changed:
+            self._drop_unasked(account)
+
+    def _drop_unasked(self, account: Cid) -> None:
+        """Of an account that interests us no more something may come, though it was not asked for by name."""
+        if account in self._interests or self._is_own(account):
+            return
+        self._to_drop.setdefault(account, _Asked())
+        if self._shared is not None:
+            self._shared.discard(account)  # when it interests us again the peer says whether it carries it
+        self._carried.discard(account)
+
+    def reconciled(self, shared: Marks, differing: Iterable[Cid]) -> None:
+        """Ask for what is not the same at the peer, and for all that it gains."""
+        for account in self._carried:  # said meanwhile
+            shared.add(account)
+        self._shared = shared
+        self._all_carried = None
+        self._all = _All.DUE if self._config.is_live else _All.NO
+        self._differing.extend(differing)
+        for account in self._gone:
+            self._drop_unasked(account)
+        self._gone.clear()
+        self._review(self._carried)
+
+    def _ask_for_more(self) -> None:
+        """Some of what differs, a few at a time: it may be all there is."""
+        while self._differing and len(self._to_ask) < limits.ACCOUNTS_PER_WANT and not self._crowded_out:
+            self._review([self._differing.popleft()])
 
     def peer_carries(self, frame: Carries) -> None:
         """Take the peer's word for what it carries; raises ``TooMuchState``."""
+        fresh = [each for each in frame.add if not (self._reconciles and self._is_carried(each))]
         self._carried.difference_update(frame.drop)
         self._carried.update(frame.add)
+        self._all_carried = None
+        if self._shared is not None:
+            for account in frame.drop:
+                self._shared.discard(account)
+            self._carried.difference_update([account for account in frame.add if self._shared.add(account)])
         if len(self._carried) * limits.CARRIED_COST > limits.MAX_STATE_BYTES // limits.CARRIES_SHARE:
+            if self._reconciles:  # these are none of ours; should they become so, the next session compares them
+                self._carried.difference_update(frame.add)
+                return
             raise TooMuchState(f"more than {len(self._carried) - 1} accounts carried")
-        self._review(frame.drop + frame.add)
+        if not self._reconciles or self._shared is not None:
+            self._review([*frame.drop, *fresh])
+            for account in frame.again:
+                self.refolded(account)
         own = self._config.own
         if own is not None and own.account in frame.add and self._wanted[own.account].is_caught_up:
             # It answered before it carried the account, so without what it holds of it.
@@ -138,14 +233,14 @@ class Receiving:
         # Sorted, so that a run of the same events asks in the same order on every machine.
         for account in sorted(accounts):
             is_due = self._is_own(account) or (
-                account in self._interests and (self._config.trusts_all or account in self._carried)
+                account in self._interests and (self._config.trusts_all or self._is_carried(account))
             )
             if is_due and account not in self._wanted:
                 # If the peer was not told of the drop yet, it still counts and sends what we asked before.
                 self._wanted[account] = self._to_drop.pop(account, _Asked())
                 self._to_ask.push(account)
             elif not is_due and (asked := self._wanted.pop(account, None)) is not None:
-                for queue in (self._to_ask, self._crowded_out, self._holes, self._refolded):
+                for queue in (self._to_ask, self._crowded_out, self._holes, self._refolded, self._settled):
                     queue.discard(account)
                 self._batch.pop(account, None)
                 if asked.want:
@@ -156,15 +251,21 @@ class Receiving:
 
     def wants(self, account: Cid) -> bool:
         """Whether we want the account from this peer."""
-        return account in self._wanted
+        return account in self._wanted or (self._is_pushed(account) and self._is_carried(account))
 
     def hole_seen(self, account: Cid) -> None:
-        if account in self._wanted:
+        if self._wants_by_name(account):
             self._holes.push(account)
 
     def refolded(self, account: Cid) -> None:
-        if account in self._wanted:
+        if self._wants_by_name(account):
             self._refolded.push(account)
+
+    def _wants_by_name(self, account: Cid) -> bool:
+        """Whether it is wanted; what was the same so far, and is not asked for by name, will be."""
+        if account not in self._wanted and self.wants(account):
+            self._wanted[account] = _Asked(is_caught_up=True, asked_at=float("-inf"))
+        return account in self._wanted
 
     def tick(self, now: float) -> None:
         """Ask again what is due, once nothing more is on its way that our summary would not tell of."""
@@ -172,7 +273,10 @@ class Receiving:
             return
         arriving = {account for account, _ in self._deliveries.values()}
         for account in [account for account in self._refolded if account not in arriving]:
-            if now >= self._wanted[account].asked_at + limits.REFOLD_INTERVAL_S:
+            asked = self._wanted[account]
+            # While the answer is on its way most of it is not in our summary, and would come twice.
+            wait_s = limits.REFOLD_INTERVAL_S if asked.is_caught_up else limits.REASK_INTERVAL_S
+            if now >= asked.asked_at + wait_s:
                 self._ask_again(account)
         for account in [account for account in self._holes if account not in arriving]:
             asked = self._wanted[account]
@@ -180,7 +284,7 @@ class Receiving:
                 self._ask_again(account)
 
     def _ask_again(self, account: Cid) -> None:
-        for queue in (self._holes, self._refolded, self._crowded_out):
+        for queue in (self._holes, self._refolded, self._crowded_out, self._settled):
             queue.discard(account)
         self._to_ask.push(account)
 
@@ -218,6 +322,10 @@ class Receiving:
             self._outbox.send(Credit(self._credit_due))
             self._credit_given += self._credit_due
             self._credit_due = 0
+        if self._all is _All.DUE and self._outbox.has_room and self._outbox.send_paced(Want(is_all=True), now):
+            self._all = _All.ASKED
+            self._want_sent(())
+        self._ask_for_more()
         if self._to_drop:
             self._flush_drops(now)
         if self._batch and (self._batch_is_full or not (self._to_ask or self._is_reading)):
@@ -272,22 +380,17 @@ class Receiving:
 
     def entries(self, frame: Entries, payload_bytes: int) -> Arrived | None:
         """Make a delivery of a frame; raises what the peer did wrong."""
-        cost = max(payload_bytes, limits.MIN_ENTRIES_COST)
-        if cost > self._credit_given:
-            raise CreditExceeded(f"{cost} bytes of entries where {self._credit_given} were welcome")
-        self._credit_given -= cost
+        cost = self.charge(payload_bytes)
         asked = self._wanted.get(frame.account)
-        if asked is None or not asked.want:
+        if (asked is None or not asked.want) and not self._is_pushed(frame.account):
             if frame.account not in self._dropped and frame.account not in self._to_drop:
                 raise UnwantedAccount(f"entries of {frame.account}, which was not asked for")
-            self._credit_due += cost
+            self.refund(cost)
             return None
         lo, hi = _check_run(frame)
-        self._last_delivery += 1
-        self._deliveries[self._last_delivery] = (frame.account, cost)
         self._outbox.put(
             Deliver(
-                delivery_id=self._last_delivery,
+                delivery_id=self.accept(frame.account, cost),
                 account=frame.account,
                 ops=frame.ops,
                 key=frame.key,
@@ -298,6 +401,24 @@ class Receiving:
             )
         )
         return Arrived(frame.account, tuple(op.entry for op in frame.ops), frame.key, lo, hi)
+
+    def charge(self, payload_bytes: int) -> int:
+        """Take a frame that costs credit off what we granted; the cost. Raises ``CreditExceeded``."""
+        cost = max(payload_bytes, limits.MIN_ENTRIES_COST)
+        if cost > self._credit_given:
+            raise CreditExceeded(f"{cost} bytes of records where {self._credit_given} were welcome")
+        self._credit_given -= cost
+        return cost
+
+    def refund(self, cost: int) -> None:
+        """Grant again what a frame cost that is passed over."""
+        self._credit_due += cost
+
+    def accept(self, account: Cid, cost: int) -> int:
+        """The number of a new delivery; its cost is granted again once it is committed."""
+        self._last_delivery += 1
+        self._deliveries[self._last_delivery] = (account, cost)
+        return self._last_delivery
 
     def _continues(self, account: Cid, key: PublicKey, lo: int, hi: int) -> bool:
         """Whether the run ends where the last one of its log began; remembers where this one begins."""
@@ -321,11 +442,32 @@ class Receiving:
                     asked.is_caught_up = True
                     self.asks_for_own_again &= not self._is_own(account)
                     done.append(account)
+                    if self._reconciles:
+                        self._release(account, asked)
         for account in [account for account, number in self._dropped.items() if number <= wants]:
             del self._dropped[account]
         if done:
             self._uncommitted.append((self._last_delivery, tuple(done)))
             self._report_caught_up()
+
+    def _release(self, account: Cid, asked: _Asked) -> None:
+        """The peer remembers it no more as asked for by name: another may be, in its place."""
+        self._state_used -= asked.cost
+        asked.cost = 0
+        if self._crowded_out:
+            self._to_ask.push(self._crowded_out.pop())
+        if self._shared is not None and account not in self._to_ask:
+            self._settle(account)
+
+    def _settle(self, account: Cid) -> None:
+        """Remember for a while when it was asked for, so that holes do not make us ask on and on."""
+        if self._is_own(account):
+            return
+        self._settled.push(account)
+        if len(self._settled) > limits.MAX_LIGHT:
+            oldest = self._settled.pop()
+            if oldest not in self._holes and oldest not in self._refolded:
+                del self._wanted[oldest]
 
     def committed(self, delivery_id: int, *, is_faulty: bool) -> None:
         """Ingest is done with a delivery; raises ``RecordsRejected`` if the peer is to blame for it."""

@@ -25,6 +25,14 @@ then. It stays on the list meanwhile, and only ``caught_up`` waits for it, and
 not for long: a peer that is another device of the same account holds its own
 log back from us until it hears that.
 
+With a carrier of many accounts what both carry is compared first
+(``reconciling``). What is the same at both is ``pushed`` without being asked
+for by name, and nothing is remembered of it but a bit until it grows; then it
+is served like others, at no cost to the peer, and forgotten when it is idle
+and others take its place. So is what was asked for by name, once the peer was
+told that it is caught up. Should more be waiting than can be remembered, the
+peer is told to ask for the account by name.
+
 Numbers cannot tell branches apart, so what shows a fork goes beside all this
 (``branches``, ``forks``): whatever is ``held``, and without changing it.
 """
@@ -32,6 +40,7 @@ Numbers cannot tell branches apart, so what shows a fork goes beside all this
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import islice
 from typing import Final
 
 from unhush.gossip.errors import LocalProtocolError
@@ -50,6 +59,7 @@ from unhush.gossip.proto.branches import Branches
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import BranchesRead, Forked, Grew, OpsRead, PointsRead, RunRead, SummaryRead
 from unhush.gossip.proto.faults import CreditOverflow, TooMuchState
+from unhush.gossip.proto.fingerprints import AccountTree, Marks
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
@@ -66,6 +76,11 @@ from unhush.gossip.proto.ranges import MAX_SEQ, NOTHING, Ranges
 from unhush.gossip.proto.receiving import Arrived
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.keys import PublicKey
+
+# How many of those that may be forgotten are looked at for an idle one.
+_IDLE_SOUGHT: Final = 8
+# Logs remembered of an account that was not asked for by name: one a device that writes while we watch.
+_LOGS_OF_LIGHT: Final = 16
 
 
 class Phase(IntEnum):
@@ -120,7 +135,10 @@ class _Asked:
 class Sending:
     """What the peer asked of us, and the order in which it gets it."""
 
-    def __init__(self, config: SessionConfig, outbox: Outbox, peer: Hello) -> None:
+    def __init__(
+        self, config: SessionConfig, outbox: Outbox, peer: Hello, *, reconciles: AccountTree | None = None
+    ) -> None:
+        """If what both carry is compared first, by our tree, none of it is told, and what grows waits for that."""
         self._config: Final = config
         self._outbox: Final = outbox
         self._frame_bytes: Final = min(peer.frame_bytes, limits.MAX_FRAME_LIMIT_BYTES)
@@ -129,6 +147,17 @@ class Sending:
         self._to_add: list[Cid] = []
         self._to_drop: list[Cid] = []
         self._announced: set[Cid] = set()
+
+        self._tree: Final = reconciles
+        self._is_reconciled = False
+        self._knows_carries = False
+        self._pushed = Marks(self._tree, is_full=True) if self._tree is not None else None
+        self._is_all_wanted = False
+        self._light: OnceQueue[Cid] = OnceQueue()  # of those served, what may be forgotten
+        self._finished: dict[int, list[_Served]] = {}  # by want; the peer is yet to hear of it
+        self._more: OnceQueue[Cid] = OnceQueue()
+        self._less: OnceQueue[Cid] = OnceQueue()
+        self._again: OnceQueue[Cid] = OnceQueue()
 
         self._served: dict[Cid, _Served] = {}
         self._state_used = 0
@@ -154,6 +183,9 @@ class Sending:
     # --- what we carry -----------------------------------------------------------------------------------
 
     def set_carries(self, carries: frozenset[Cid]) -> None:
+        if self._tree is not None:
+            self._change_carries(carries, self._tree)
+            return
         changed = self._carries ^ carries
         self._carries = carries
         told = carries
@@ -173,6 +205,56 @@ class Sending:
             else:
                 self._park(served)
 
+    def _change_carries(self, carries: frozenset[Cid], tree: AccountTree) -> None:
+        """As ``set_carries``, where the peer finds out by comparing what was in the tree then."""
+        before, self._carries = self._carries if self._knows_carries else frozenset(tree), carries
+        self._knows_carries = True
+        for account in sorted(before - carries):
+            self._more.discard(account)
+            self._less.push(account)
+            self._announced.discard(account)
+            if self._pushed is not None:
+                self._pushed.discard(account)
+            if account in self._light:
+                self._forget(account)
+            elif (served := self._served.get(account)) is not None:
+                self._park(served)
+        for account in sorted(carries - before):
+            self._more.push(account)
+            served = self._served.get(account)
+            if served is not None and not served.is_summarised and account not in self._light:
+                self._intake.push(account)
+
+    def _flush_changes(self, now: float) -> None:
+        while self._outbox.has_room:
+            drop = tuple(islice(self._less, limits.LINKS_PER_FRAME)) if self._is_reconciled else ()
+            # What we dropped before, the peer must hear of first.
+            add = tuple(islice((each for each in self._more if each not in self._less), limits.LINKS_PER_FRAME))
+            again = tuple(islice(self._again, limits.LINKS_PER_FRAME)) if self._is_reconciled else ()
+            frame = Carries(drop=drop) if drop else Carries(add, (), again)
+            if frame == Carries() or not self._outbox.send_paced(frame, now):
+                return
+            for queue, told in ((self._less, frame.drop), (self._more, frame.add), (self._again, frame.again)):
+                for account in told:
+                    queue.discard(account)
+            self._announced.update(frame.add)
+
+    def peer_carries(self, frame: Carries) -> None:
+        """Tell the peer that we, too, carry what it says it does, unless it was told.
+
+        Who takes an account up did not compare it, so it does not know who else carries it.
+        """
+        if self._pushed is None:
+            return
+        for account in frame.drop:
+            self._pushed.discard(account)
+            self._announced.discard(account)
+            if account in self._light:
+                self._forget(account)
+        for account in frame.add:
+            if account in self._carries and account not in self._announced:
+                self._more.push(account)
+
     def _may_serve(self, account: Cid) -> bool:
         return self._config.trusts_all or account in self._carries
 
@@ -189,11 +271,95 @@ class Sending:
 
     # --- what the peer wants -----------------------------------------------------------------------------
 
+    def reconciled(self, equal: Marks) -> None:
+        """Both know now which accounts of those both carry are the same."""
+        self._is_reconciled = True
+        self._pushed = equal.copy()
+        for account in self._less:  # dropped while they were compared
+            self._pushed.discard(account)
+        for account, served in self._served.items():
+            if served.is_summarised or account not in self._light:
+                self._pushed.add(account)  # asked for by name meanwhile
+        self._begin_pushing()
+
+    def _begin_pushing(self) -> None:
+        """Once it is known what is the same, and that the peer wants it: let go what grew meanwhile."""
+        if not self._pushes_all:
+            return
+        for account in list(self._light):
+            served = self._served[account]
+            if served.is_summarised:
+                continue
+            if not self._is_pushed(account):
+                self._forget(account)
+                continue
+            served.is_summarised = True
+            if served.ops_todo:
+                self._ops.push(account)
+            self._runs[Phase.LIVE].push(account)
+
+    @property
+    def _pushes_all(self) -> bool:
+        return self._is_reconciled and self._is_all_wanted
+
+    def _is_pushed(self, account: Cid) -> bool:
+        return self._pushed is not None and account in self._pushed and self._may_serve(account)
+
+    def _find_served(self, account: Cid) -> _Served | None:
+        """An account the peer asked for, by name or not."""
+        served = self._served.get(account)
+        if served is None and self._is_pushed(account):
+            self._make_room()
+            served = self._served[account] = _Served(account, 0, 0, True, 0, set(), {}, {})
+            served.is_summarised = self._pushes_all
+            self._light.push(account)
+        return served
+
+    def _make_room(self) -> None:
+        """For one more that may be forgotten: of an idle one, or of one that the peer has to ask for."""
+        if len(self._light) < limits.MAX_LIGHT:
+            return
+        for _ in range(_IDLE_SOUGHT):
+            oldest = self._light.pop()
+            if self._is_idle(self._served[oldest]):
+                break
+            self._light.push(oldest)
+        else:
+            oldest = self._light.pop()
+            if self._served[oldest].is_live:
+                self._again.push(oldest)
+        served = self._served.pop(oldest)
+        self._park(served)
+
+    def _is_idle(self, served: _Served) -> bool:
+        is_read = self._asked is not None and self._asked.served is served
+        is_waiting = bool(served.want or served.ops_todo or served.suspects)
+        return not (is_read or is_waiting or any(any(log.todo) for log in served.logs.values()))
+
+    def _release(self, served: _Served) -> None:
+        """The peer was told that it is caught up: neither side counts what it asked for any more."""
+        account = served.account
+        if self._served.get(account) is not served or served.want:
+            return  # asked for again, or no more
+        self._state_used -= served.cost
+        served.cost = 0
+        if not self._may_serve(account):
+            del self._served[account]
+            self._park(served)
+        elif self._pushed is not None and account in self._pushed:
+            self._make_room()
+            self._light.push(account)
+
     def peer_wants(self, frame: Want) -> None:
         """Take a want; raises ``TooMuchState``."""
         self._wants_received += 1
+        if frame.is_all and not self._is_all_wanted:
+            self._is_all_wanted = True
+            self._begin_pushing()
         for account in frame.drop:
             self._forget(account)
+            if self._pushed is not None:
+                self._pushed.discard(account)
         for wanted in frame.accounts:
             self._forget(wanted.account)
             self._state_used += wanted.cost
@@ -216,7 +382,13 @@ class Sending:
             forks=wanted.forks,
         )
         self._served[wanted.account] = served
-        if self._may_serve(wanted.account):
+        if self._pushed is not None:
+            self._pushed.add(wanted.account)
+            if not self._is_reconciled and self._may_serve(wanted.account):
+                self._more.push(wanted.account)  # the peer need not wait for the comparison to know
+        if not self._may_serve(wanted.account):
+            self._note_finished(served, self._wants_received)
+        else:
             served.want = self._wants_received
             self._open_accounts[served.want] = self._open_accounts.get(served.want, 0) + 1
             self._intake.push(wanted.account)
@@ -225,6 +397,7 @@ class Sending:
         served = self._served.pop(account, None)
         if served is not None:
             self._state_used -= served.cost
+            self._light.discard(account)
             self._park(served)
 
     def _park(self, served: _Served) -> None:
@@ -241,7 +414,12 @@ class Sending:
     def _finish(self, served: _Served) -> None:
         if served.want:
             self._open_accounts[served.want] -= 1
+            self._note_finished(served, served.want)
             served.want = 0
+
+    def _note_finished(self, served: _Served, want: int) -> None:
+        if self._tree is not None:
+            self._finished.setdefault(want, []).append(served)
 
     def peer_grants(self, size_bytes: int) -> None:
         """Take credit; raises ``CreditOverflow``."""
@@ -251,7 +429,7 @@ class Sending:
 
     def peer_sent(self, arrived: Arrived) -> None:
         """What the peer sent us it holds: never send it back."""
-        served = self._served.get(arrived.account)
+        served = self._find_served(arrived.account)
         if served is None:
             return
         for entry in arrived.ops:
@@ -262,11 +440,19 @@ class Sending:
             return
         log = served.logs.get(key)
         if log is None:
-            if self._stray_logs >= limits.MAX_STRAY_LOGS:
+            if not self._may_remember(served):
                 return
-            self._stray_logs += 1
             log = served.log(key)
         log.held = log.held.add(arrived.lo, arrived.hi).shrink_to(limits.MAX_RANGES)
+
+    def _may_remember(self, served: _Served) -> bool:
+        """Whether one more log is remembered that the peer did not name."""
+        if served.account in self._light:
+            return len(served.logs) < _LOGS_OF_LIGHT
+        if self._stray_logs >= limits.MAX_STRAY_LOGS:
+            return False
+        self._stray_logs += 1
+        return True
 
     # --- what we gain ------------------------------------------------------------------------------------
 
@@ -275,7 +461,7 @@ class Sending:
 
         Tells whether that changed anything.
         """
-        served = self._served.get(event.account)
+        served = self._find_served(event.account)
         if served is None or not served.is_live or not self._may_serve(event.account):
             return False
         if event.key is None:
@@ -341,11 +527,11 @@ class Sending:
 
     def serves(self, account: Cid) -> bool:
         """Whether the peer wants the account and may have it."""
-        return account in self._served and self._may_serve(account)
+        return (account in self._served and self._may_serve(account)) or (self._pushes_all and self._is_pushed(account))
 
     def forked(self, event: Forked) -> None:
         """A log turned out to be forked: show it to a peer that wants to hear."""
-        served = self._served.get(event.account)
+        served = self._find_served(event.account)
         if served is not None and served.is_live and self._may_serve(event.account):
             self._show_branches(served, event.key, event.seq)
 
@@ -394,17 +580,17 @@ class Sending:
             if self._holds_back(account, key):
                 continue
             self._proofs.discard(proof)
-            if self.serves(account):
-                return _Asked(self._served[account], Phase.LIVE, ReadRun(account, key, seq, seq, 1), is_proof=True)
+            if self.serves(account) and (served := self._find_served(account)) is not None:
+                return _Asked(served, Phase.LIVE, ReadRun(account, key, seq, seq, 1), is_proof=True)
         return None
 
     def _next_branches(self) -> _Asked | None:
         for log in list(self._branches.waiting):
             account, key = log
-            if not self.serves(account):
+            served = self._find_served(account) if self.serves(account) else None
+            if served is None:
                 self._branches.forget(log)
                 continue
-            served = self._served[account]
             # After the rest of the log: who has nothing of it would take a branch for the one to show.
             if self._holds_back(account, key) or any(served.log(key).todo):
                 continue
@@ -549,6 +735,11 @@ class Sending:
         return log.tip_at if ours is not None and ours != log.tip else None
 
     @property
+    def credit_bytes(self) -> int:
+        """What the peer is ready for."""
+        return self._credit
+
+    @property
     def _room(self) -> int:
         """The largest frame that may go now."""
         return min(self._credit, self._frame_bytes)
@@ -563,11 +754,43 @@ class Sending:
                 self._outbox.put(HandedOn(lo, hi))
 
     def _send_entries(self, frame: Entries) -> None:
-        payload = encode_frame(frame)
+        self._send_charged(encode_frame(frame))
+
+    def _send_charged(self, payload: bytes) -> None:
         self._credit -= max(len(payload), limits.MIN_ENTRIES_COST)
         assert self._credit >= 0, "a frame was cut too large for its credit"
         self._sent_bytes += len(payload)
         self._outbox.send_payload(payload)
+
+    # --- beside what was wanted: for ``asking`` ----------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """The largest frame that may go now."""
+        return self._room
+
+    def carries(self, account: Cid) -> bool:
+        """Whether we carry an account, and say so."""
+        return account in self._carries
+
+    def pushes(self, account: Cid) -> bool:
+        """Whether the peer gets what an account writes without asking or being offered it."""
+        served = self._served.get(account)
+        if served is None:
+            return self._pushes_all and self._is_pushed(account)
+        return served.is_live and self._may_serve(account)
+
+    def holds_back(self, account: Cid, key: PublicKey) -> bool:
+        """Whether nothing of a log may go to this peer yet."""
+        return self._holds_back(account, key)
+
+    def send_charged(self, payload: bytes) -> None:
+        """Send what costs credit; the caller has looked at ``room``."""
+        self._send_charged(payload)
+
+    def note_left(self, seq: int) -> None:
+        """An entry of our own log is in the frame that was sent last."""
+        self._outbox.put(HandedOn(seq, seq))
 
     def take_sent_bytes(self) -> int:
         """Bytes of entries sent since this was last asked."""
@@ -588,7 +811,10 @@ class Sending:
 
     def flush(self, now: float) -> None:
         """Send what is due beside entries: what we carry, and how far we are caught up."""
-        self._flush_carries(now)
+        if self._tree is None:
+            self._flush_carries(now)
+        else:
+            self._flush_changes(now)
         self._wait_for_own(now)
         while self._wants_finished < self._wants_received:
             if self._open_accounts.get(self._wants_finished + 1):
@@ -598,6 +824,9 @@ class Sending:
         if self._wants_told < self._wants_finished and self._outbox.has_room:
             self._wants_told = self._wants_finished
             self._outbox.send(CaughtUp(self._wants_told))
+            for want in [want for want in self._finished if want <= self._wants_told]:
+                for served in self._finished.pop(want):
+                    self._release(served)
 
 
 def _place(answer: RunRead | BranchesRead, lo: int, hi: int) -> list[Placed]:

@@ -8,9 +8,14 @@ stream, the store or the clock. Events go in, actions come out:
     carries ⇄ carries                   these accounts can be had here
     want → entries …, caught_up ←       in both directions at once, then live
 
+Carriers of many accounts compare what they hold instead of naming it all
+(``reconciling``: ranges ⇄ ranges), and want by name only what differs.
+
 ``receiving`` decides what we ask for and takes what comes, ``sending`` what
 the peer gets and when; beside them ``forks`` finds where two branches part
-(points ⇄ points), and ``finding`` whose root key it is (find → found ←). This
+(points ⇄ points), ``finding`` whose root key it is (find → found ←), and
+``exchange`` whom the peer knows (peers → known ←); ``asking`` deals in
+single records (need → given ←, offer →). This
 module joins them: it says hello, hands every frame to its part, keeps at most
 one read outstanding (the parts take turns, so neither a huge account nor a
 long list of wants holds up the other direction), and turns every misdeed of
@@ -47,22 +52,31 @@ from unhush.gossip.errors import LocalProtocolError
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import (
     Action,
+    Answered,
     Close,
+    Greeted,
     Purpose,
     Read,
+    ReadAsked,
     ReadBranches,
     ReadFound,
     ReadOps,
     ReadPoints,
     ReadRun,
     ReadSummary,
+    Reconciled,
     Send,
 )
+from unhush.gossip.proto.asking import Asking
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import (
+    Ask,
+    AskedRead,
+    AskForPeers,
     BranchesRead,
     Closed,
     Committed,
+    Concerns,
     Event,
     Find,
     Forked,
@@ -80,29 +94,42 @@ from unhush.gossip.proto.events import (
     Refolded,
     RunRead,
     SummaryRead,
+    TellPeers,
     Tick,
     Written,
 )
+from unhush.gossip.proto.exchange import Exchange
 from unhush.gossip.proto.faults import (
     HelloExpected,
     HelloLate,
     HelloRepeated,
     OtherNetwork,
+    RangesUnasked,
     SyncFault,
     TooManyFrames,
 )
 from unhush.gossip.proto.finding import Finding
+from unhush.gossip.proto.fingerprints import AccountTree
 from unhush.gossip.proto.forks import ForkSearch
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
+    Concerning,
     Credit,
     Entries,
     ErrorFrame,
     FindFrame,
     FoundFrame,
+    Frame,
+    Given,
     Hello,
+    KnownFrame,
+    Need,
+    Offer,
+    PeersFrame,
     Points,
+    RangesFrame,
+    ThreadFrame,
     Want,
     encode_frame,
     parse_frame,
@@ -110,6 +137,7 @@ from unhush.gossip.proto.frames import (
 from unhush.gossip.proto.outbox import Outbox, control_cost
 from unhush.gossip.proto.pacing import Allowance
 from unhush.gossip.proto.receiving import Receiving
+from unhush.gossip.proto.reconciling import Reconciling
 from unhush.gossip.proto.sending import Sending
 from unhush.identity.cid import Cid
 
@@ -135,15 +163,31 @@ class Session:
         self._read: Read | None = None
         self._forks: Final = ForkSearch(self._outbox)
         self._finding: Final = Finding(self._outbox)
+        self._exchange: Final = Exchange(self._outbox)
         self._finders: Final[deque[Callable[[], Read | None]]] = deque()
         self._halves: tuple[Receiving, Sending] | None = None
+        self._asking: Asking | None = None  # as long as the halves
+        self._accounts_said = 0
+        self._reconciling: Reconciling | None = None
+        self._is_reconciled = False
         self.stage = Stage.NEW
         self.peer: Hello | None = None
+        self.carriage_changes = 0  # how often what the peer says it carries may have changed
 
     @property
     def peer_carries(self) -> frozenset[Cid]:
         """The accounts the peer says it carries."""
         return self._halves[0].carried if self._halves else frozenset()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something the peer has and we want is not here yet, as far as that is known."""
+        return self._halves is None or self._halves[0].is_waiting
+
+    @property
+    def credit_bytes(self) -> int:
+        """What the peer has granted and we have not used."""
+        return self._halves[1].credit_bytes if self._halves else 0
 
     def receive(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``; raises ``LocalProtocolError`` if the driver breaks its side."""
@@ -175,18 +219,25 @@ class Session:
             case InterestsChanged():
                 self._interests = event
                 self._tell_interests()
-            case SummaryRead() | OpsRead() | RunRead() | BranchesRead() | PointsRead() | FoundRead():
+            case SummaryRead() | OpsRead() | RunRead() | BranchesRead() | PointsRead() | FoundRead() | AskedRead():
                 self._answered(event, now)
             case Grew():
                 pass  # noted; what follows goes on from there
             case Committed(delivery_id, is_faulty):
                 self._open_halves()[0].committed(delivery_id, is_faulty=is_faulty)
+                self._open_asking().committed(delivery_id)
             case HoleSeen() | Refolded() | Forked() | OwnChecked():
                 # Before the halves are there nothing is asked or served yet: their first reads will tell.
                 if self._halves is not None:
                     self._learnt(event, *self._halves)
             case Find(root):
                 self._finding.find(root)
+            case Ask() | Concerns():
+                self._ask(event)
+            case AskForPeers():
+                self._exchange.ask()
+            case TellPeers(peers):
+                self._exchange.tell(peers)
             case Tick():
                 self._tick(now)
             case Closed():
@@ -194,18 +245,35 @@ class Session:
             case _:
                 assert_never(event)
 
+    def _ask(self, event: Ask | Concerns) -> None:
+        match event:
+            case Concerns():
+                if self._asking is not None:  # else the peer is told what concerns it once it says whom it carries
+                    self._asking.concerns(event)
+            case Ask(tag):
+                if self._asking is not None:
+                    self._asking.ask(event)
+                else:
+                    self._outbox.put(Answered(tag, is_complete=False))
+
     def _open(self, now: float) -> None:
         if self.stage is not Stage.NEW:
             raise LocalProtocolError("a session is opened once")
         self.stage = Stage.GREETING
         self._hello_due = now + limits.HELLO_DEADLINE_S
-        self._outbox.send(Hello(self._config.network, self._config.agent))
+        config = self._config
+        nonce = config.nonce if config.can_reconcile else b""
+        self._accounts_said = len(config.tree) if config.tree is not None and nonce else 0
+        self._outbox.send(
+            Hello(config.network, config.agent, listen=config.listen, nonce=nonce, accounts=self._accounts_said)
+        )
 
     def _tick(self, now: float) -> None:
         if self.stage is Stage.GREETING and now >= self._hello_due:
             raise HelloLate(f"no hello within {limits.HELLO_DEADLINE_S:g} s")
         if self._halves is not None:
             self._halves[0].tick(now)
+            self._open_asking().tick(now)
 
     def _tell_interests(self) -> None:
         if self._halves is not None:
@@ -243,6 +311,8 @@ class Session:
                 self._points_read(event, sending)
             case FoundRead(root), ReadFound(sought) if root == sought:
                 self._finding.found_read(event)
+            case AskedRead(), ReadAsked():
+                self._open_asking().asked_read(event)
             case _:
                 raise LocalProtocolError(f"{event} does not answer {read}")
 
@@ -262,7 +332,7 @@ class Session:
         if self.stage is Stage.NEW:
             raise LocalProtocolError("a frame before the session was opened")
         frame = parse_frame(payload)
-        if not isinstance(frame, Entries) and not self._patience.spend(control_cost(payload), now):
+        if not isinstance(frame, Entries | Given | Offer) and not self._patience.spend(control_cost(payload), now):
             raise TooManyFrames("control frames faster than any use of them")
         match frame:
             case ErrorFrame(code, text):
@@ -274,7 +344,7 @@ class Session:
             case _ if self._halves is None:
                 raise HelloExpected("the first frame is no hello")
             case _:
-                self._said(frame, len(payload), self._halves)
+                self._said(frame, len(payload), self._halves, now)
 
     def _greeted(self, hello: Hello) -> None:
         if self._halves is not None:
@@ -283,25 +353,60 @@ class Session:
             raise OtherNetwork(f"this node is of network {self._config.network}, the peer of {hello.network}")
         self.stage = Stage.OPEN
         self.peer = hello
-        receiving = Receiving(self._config, self._outbox, hello.state_bytes)
-        sending = Sending(self._config, self._outbox, hello)
+        tree = self._find_tree_to_compare(hello)
+        if tree is not None:
+            self._reconciling = Reconciling(tree, (self._config.nonce, hello.nonce), self._outbox)
+        receiving = Receiving(self._config, self._outbox, hello.state_bytes, reconciles=tree is not None)
+        sending = Sending(self._config, self._outbox, hello, reconciles=tree)
         self._halves = receiving, sending
+        self._asking = asking = Asking(self._config, self._outbox, receiving, sending)
+        self._finders.append(asking.find_read)
         self._finders.extend((receiving.find_read, sending.find_read, self._forks.find_read, self._finding.find_read))
+        self._outbox.put(Greeted(hello.listen))
         self._tell_interests()
 
-    def _said(
-        self,
-        frame: Carries | Want | Entries | FindFrame | FoundFrame | Points | Credit | CaughtUp | None,
-        size_bytes: int,
-        halves: tuple[Receiving, Sending],
+    def _find_tree_to_compare(self, hello: Hello) -> AccountTree | None:
+        """Our tree, if both sides can reconcile and either carries enough accounts; both come to the same answer."""
+        config = self._config
+        can_both = config.can_reconcile and hello.nonce not in (b"", config.nonce)
+        is_worth_while = max(hello.accounts, self._accounts_said) >= limits.RECONCILE_FROM
+        return config.tree if can_both and is_worth_while else None
+
+    def _reconcile(self, now: float) -> None:
+        """Go on comparing; once it is over the halves take what was found."""
+        comparing = self._reconciling
+        if comparing is None or self._is_reconciled:
+            return
+        comparing.flush(now)
+        if not comparing.is_done:
+            return
+        self._is_reconciled = True
+        receiving, sending = self._open_halves()
+        self._outbox.put(Reconciled(len(comparing.differing)))
+        sending.reconciled(comparing.equal)
+        receiving.reconciled(comparing.shared, comparing.differing)
+        comparing.differing.clear()
+        self.carriage_changes += 1
+        self._open_asking().peer_carries(Carries(), now)
+
+    def _said(  # noqa: PLR0912  # one branch a frame
+        self, frame: Frame | None, size_bytes: int, halves: tuple[Receiving, Sending], now: float
     ) -> None:
         receiving, sending = halves
+        asking = self._open_asking()
         match frame:
             case Carries():
+                self.carriage_changes += 1
                 receiving.peer_carries(frame)
+                sending.peer_carries(frame)
                 sending.own_unchecked(is_asked=receiving.asks_for_own_again)
+                asking.peer_carries(frame, now)
             case Want():
                 sending.peer_wants(frame)
+            case RangesFrame():
+                if self._reconciling is None:
+                    raise RangesUnasked("there is nothing to compare")
+                self._reconciling.received(frame)
             case Entries():
                 arrived = receiving.entries(frame, size_bytes)
                 if arrived is not None:
@@ -310,15 +415,27 @@ class Session:
                 self._finding.peer_finds(frame)
             case FoundFrame():
                 self._finding.peer_found(frame)
+            case PeersFrame():
+                self._exchange.peer_asks(now)
+            case KnownFrame():
+                self._exchange.peer_tells(frame)
             case Points(account):
                 if sending.serves(account) or receiving.wants(account):
                     self._forks.peer_points(frame)
+            case Need() | ThreadFrame() | Concerning():
+                asking.peer_asks(frame)
+            case Given():
+                asking.peer_gives(frame, size_bytes)
+            case Offer():
+                asking.peer_offers(frame, size_bytes, now)
             case Credit(granted):
                 sending.peer_grants(granted)
             case CaughtUp(wants):
                 receiving.caught_up(wants)
             case None:
                 pass  # a frame of a later version
+            case Hello() | ErrorFrame():
+                raise LocalProtocolError(f"{frame} was dealt with before")
             case _:
                 assert_never(frame)
 
@@ -326,10 +443,13 @@ class Session:
 
     def _go_on(self, now: float) -> None:
         receiving, sending = self._open_halves()
+        self._reconcile(now)
         receiving.flush(now)
         sending.flush(now)
         self._forks.flush(now)
         self._finding.flush(now)
+        self._exchange.flush(now)
+        self._open_asking().flush(now)
         if self._read is None:
             self._read = self._find_read()
             if self._read is not None:
@@ -351,6 +471,11 @@ class Session:
             raise LocalProtocolError("the session is not open")
         return self._halves
 
+    def _open_asking(self) -> Asking:
+        if self._asking is None:
+            raise LocalProtocolError("the session is not open")
+        return self._asking
+
     def _end_for(self, fault: SyncFault) -> None:
         self._outbox.take()  # "error and close, no other action"
         text = str(fault).encode()[: limits.MAX_ERROR_TEXT_BYTES].decode(errors="ignore")
@@ -360,6 +485,6 @@ class Session:
 
     def _end(self) -> None:
         self.stage = Stage.CLOSED
-        self._halves = None
+        self._halves = self._asking = None
         self._finders.clear()
         self._read = None

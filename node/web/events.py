@@ -1,4 +1,4 @@
-"""News as server-sent events: how many new posts wait since the page was made.
+"""News as server-sent events: how many new posts, or answers in a conversation, wait since the page was made.
 
 One thread waits on the journal for all streams together. A stream's cursor is
 an aid: ``since`` in its address is where the page stood, and ``Last-Event-ID``
@@ -14,7 +14,8 @@ from typing import Final
 
 from aiohttp import web
 
-from unhush.identity.errors import UnhushError
+from unhush.identity.cid import Cid, parse_cid
+from unhush.identity.errors import MalformedCid, UnhushError
 from unhush.node.web.desk import desk_of, session_of
 from unhush.node.web.seam import Verbs
 
@@ -103,6 +104,9 @@ async def events(request: web.Request) -> web.StreamResponse:
     since = _aid(request.query.get("since", ""))
     if since is None:
         return web.Response(status=400, text="Say since when: ?since=<arrival id>.")
+    root = _root(request.query.get("thread"))
+    if root is _BAD:
+        return web.Response(status=400, text="That names no conversation.")
     if news.is_full:
         return web.Response(status=503, text="Too many pages are open.", headers={"Retry-After": "30"})
     stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -120,7 +124,10 @@ async def events(request: web.Request) -> web.StreamResponse:
                     await stream.write(b": still here\n\n")
                 continue
             told = last
-            count = await desk.hop(desk.node.count_new, since)
+            if isinstance(root, Cid):
+                count = await desk.hop(desk.node.count_answers, root, since)
+            else:
+                count = await desk.hop(desk.node.count_new, since)
             await stream.write(f"id: {last}\ndata: {json.dumps({'new': count})}\n\n".encode())
             await asyncio.sleep(PAUSE_S)
     except (ConnectionError, UnhushError):
@@ -128,6 +135,17 @@ async def events(request: web.Request) -> web.StreamResponse:
     finally:
         news.depart()
     return stream
+
+
+_BAD: Final = "names no record"
+
+
+def _root(text: str | None) -> Cid | str | None:
+    """The conversation of which answers are counted, None if posts are."""
+    try:
+        return parse_cid(text) if text is not None else None
+    except MalformedCid:
+        return _BAD
 
 
 def _aid(text: str) -> int | None:

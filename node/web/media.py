@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from unhush.identity.cid import Cid
 from unhush.node.errors import BlobMissing, ImageRefused
 from unhush.node.media import UNKNOWN_TYPE
 from unhush.node.web.desk import desk_of
@@ -24,6 +25,9 @@ PORTRAIT_CACHE: Final = "private, max-age=60"
 # Small pictures asked for at once: one that takes long to draw must not hold every thread that pages need.
 MAX_DRAWING: Final = 3
 DRAWING: Final = web.AppKey("drawing", asyncio.Semaphore)
+# Pictures waited for at once: each holds a thread until peers have answered.
+MAX_FETCHING: Final = 3
+FETCHING: Final = web.AppKey("fetching", asyncio.Semaphore)
 
 routes = web.RouteTableDef()
 
@@ -31,6 +35,7 @@ routes = web.RouteTableDef()
 @routes.get("/media/{cid}")
 async def media(request: web.Request) -> web.StreamResponse:
     desk, cid = desk_of(request), cid_in(request, "cid")
+    await _fetched(request, cid)
     files = desk.node.media
     size, kind = await desk.hop(files.size, cid), await desk.hop(files.type, cid)
     tag = f'"{cid}"'
@@ -74,10 +79,11 @@ async def media(request: web.Request) -> web.StreamResponse:
 @routes.get("/media/{cid}/small")
 async def small(request: web.Request) -> web.Response:
     """A picture as pages show it: small, and drawn by us."""
-    desk = desk_of(request)
+    desk, cid = desk_of(request), cid_in(request, "cid")
+    await _fetched(request, cid)
     try:
         async with request.app[DRAWING]:
-            thumb = await desk.hop(desk.node.media.thumb, cid_in(request, "cid"))
+            thumb = await desk.hop(desk.node.media.thumb, cid)
     except ImageRefused:
         raise web.HTTPNotFound from None
     return _webp(thumb, PICTURE_CACHE)
@@ -93,6 +99,14 @@ async def portrait(request: web.Request) -> web.Response:
         return _webp(found, PORTRAIT_CACHE)
     headers = {"Cache-Control": PORTRAIT_CACHE}
     return web.Response(text=draw_sigil(account), content_type="image/svg+xml", headers=headers)
+
+
+async def _fetched(request: web.Request, cid: Cid) -> None:
+    """Give peers the time to send a picture that is not here yet."""
+    desk = desk_of(request)
+    if not await desk.hop(desk.node.media.has, cid):
+        async with request.app[FETCHING]:
+            await desk.hop(desk.node.fetch_media, cid)
 
 
 def _webp(data: bytes, cache: str) -> web.Response:

@@ -161,6 +161,7 @@ def home_view(node: Verbs, *, before: str | None = None, problem: str = "", acco
 
 
 def thread_view(node: Verbs, cid: Cid, *, problem: str = "", text: str = "") -> View:
+    last_aid = node.status().last_aid  # before the replies are read, as at home
     found = node.thread(cid)
     branches = ([Branch(found.root.id, found.root, 0)] if found.root else []) + list(found.branches[:MAX_REPLIES])
     shown = [branch.shown for branch in branches if branch.shown is not None]
@@ -175,6 +176,7 @@ def thread_view(node: Verbs, cid: Cid, *, problem: str = "", text: str = "") -> 
     values = {
         "here": "thread",
         "thread": found,
+        "last_aid": last_aid,
         "branches": branches,
         "left_off": max(0, len(found.branches) - MAX_REPLIES),
         "focus": focus,

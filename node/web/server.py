@@ -22,7 +22,7 @@ from aiohttp.web_request import BaseRequest
 
 from unhush.identity.errors import UnhushError
 from unhush.node.errors import NotFound
-from unhush.node.web import events, forms, media, pages
+from unhush.node.web import events, forms, invites, media, pages
 from unhush.node.web.desk import DESK, MAX_THREADS, Desk, desk_of
 from unhush.node.web.errors import AddressInUse, NotLoopback, NotRunning
 from unhush.node.web.events import NEWS, NewsDesk
@@ -42,6 +42,7 @@ SHUTDOWN_S: Final = 2.0
 START_S: Final = 10.0
 # What those outside may have: what the door needs to look like a door.
 OUTSIDE: Final = ("/static/", "/enter")
+METRICS: Final = "/metrics"
 
 
 class WebServer:
@@ -55,8 +56,10 @@ class WebServer:
         *,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         random_text: Callable[[int], str] = secrets.token_urlsafe,
+        metrics: Callable[[], bytes] | None = None,
     ) -> None:
         self._node = node
+        self._metrics = metrics  # figures for Prometheus; without it there is no such page
         self._host = loopback(host)
         self._port = port
         self._clock_ms = clock_ms
@@ -131,8 +134,12 @@ class WebServer:
             app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._gatekeeper])
             app[DESK], app[NEWS] = desk, news
             app[media.DRAWING] = asyncio.Semaphore(media.MAX_DRAWING)
-            for part in (pages, media, forms, events):
+            app[media.FETCHING] = asyncio.Semaphore(media.MAX_FETCHING)
+            app[invites.MADE] = invites.Made()
+            for part in (pages, media, forms, invites, events):
                 app.add_routes(part.routes)
+            if self._metrics is not None:
+                app.router.add_get(METRICS, self._show_metrics)
             app.on_response_prepare.append(_put_headers)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
@@ -172,6 +179,14 @@ class WebServer:
             server.close()
             await news.close()
 
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        """For a program on this machine that watches the node; it has no session, and the gate has judged its Host."""
+        assert self._metrics is not None
+        from unhush.node.metrics import CONTENT_TYPE_LATEST
+
+        body = await desk_of(request).hop(self._metrics)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     @web.middleware
     async def _gatekeeper(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Gate, then route, then a page for whatever went wrong."""
@@ -181,7 +196,8 @@ class WebServer:
         except Refused as refusal:
             return _refusal(desk, request, refusal)
         request[PASSAGE] = passage
-        if not passage.is_open and request.path != "/" and not request.path.startswith(OUTSIDE):
+        is_watched = self._metrics is not None and request.path == METRICS
+        if not (passage.is_open or is_watched) and request.path != "/" and not request.path.startswith(OUTSIDE):
             return desk.door("The page is shut.", status=401)
         try:
             return await self._answer(desk, request, passage, handler)

@@ -164,6 +164,12 @@ class Blobs:
             raise BlobDamaged(f"block {cid} is damaged; it counts as not here")
         return block
 
+    def find_block(self, blob: Cid, cid: Cid) -> bytes:
+        """One block of a blob, checked: its only one, its manifest, or a chunk; raises ``BlobMissing``."""
+        if cid != blob and not (blob.is_dag_cbor and cid in self._manifest(blob).chunks):
+            raise BlobMissing(f"block {cid} is no part of blob {blob}")
+        return self._block(cid)
+
     # -- the whole of it
 
     def remove(self, cid: Cid) -> int:

@@ -9,7 +9,7 @@ from unhush.storage.folds import about
 from unhush.storage.folds.about import Relation, tail_of
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import DELETE
-from unhush.storage.records import Record
+from unhush.storage.records import AID_BYTES, Record
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
@@ -29,6 +29,12 @@ def is_deleted(txn: Txn, record: Record) -> bool:
     return (
         is_taken_back(txn, record.account, record.cid) and record.kind != DELETE and not record.entry.header.is_identity
     )
+
+
+def find_delete(txn: Txn, record: Record) -> int | None:
+    """The aid of a delete by which a record was taken back."""
+    found = next(iter(txn.scan(Table.DELETED, record.account.digest + record.cid.digest)), None)
+    return int.from_bytes(found[0][-AID_BYTES:], "big") if found is not None else None
 
 
 def is_taken_back(txn: Txn, account: Cid, of: Cid) -> bool:

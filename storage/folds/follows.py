@@ -52,6 +52,12 @@ def iter_follower_aids(txn: Txn, who: Cid) -> Iterator[int]:
     return iter_aids(txn, Table.FOLLOWERS, who.digest)
 
 
+def iter_newest_follower_aids(txn: Txn, who: Cid) -> Iterator[int]:
+    """The follow records of somebody's followers, those first whose accounts became known here last."""
+    for key, _ in txn.scan_down(Table.FOLLOWERS, who.digest):
+        yield int.from_bytes(key[-8:], "big")
+
+
 def put_block(txn: Txn, account: bytes, who: Cid, aid: int) -> None:
     """A block its author published."""
     txn.put(Table.BLOCKS, account + who.digest + pack_aid(aid), b"")

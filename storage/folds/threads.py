@@ -84,6 +84,13 @@ def iter_thread(txn: Txn, root: Cid, after: Position | None) -> Iterator[Positio
     return _iter_after(txn, Table.THREADS, tail_of(root), after)
 
 
+def iter_thread_down(txn: Txn, root: Cid, before: Position | None) -> Iterator[Position]:
+    """Every reply held of a thread, newest first, strictly before a position."""
+    tail = tail_of(root)
+    for key, _ in txn.scan_down(Table.THREADS, tail, before=tail + before.pack() if before is not None else None):
+        yield unpack_position(key[about.TAIL_BYTES :])
+
+
 def iter_answers(txn: Txn, parent: Cid, after: Position | None) -> Iterator[Position]:
     """What answers a record directly, oldest first, strictly after a position."""
     return _iter_after(txn, Table.ANSWERS, tail_of(parent), after)

@@ -8,15 +8,20 @@ long as the delete that did it is in force.
 """
 
 from dataclasses import replace
+from typing import Final
 
 from unhush.identity.cid import Cid, cid_of_digest
 from unhush.storage import indexes, journal, standing
 from unhush.storage.accounts import Account
 from unhush.storage.folds import deletes
+from unhush.storage.folds.about import tail_of
 from unhush.storage.kinds import EDIT, Edit
 from unhush.storage.records import BodyState, Record
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
+
+# In the block of every edit, as strict encoding has it: the pair "kind", "edit".
+_EDIT_MARK: Final = b"\x64kind\x64" + EDIT.encode()
 
 
 def find_taken_back(txn: Txn, record: Record) -> Cid | None:
@@ -35,6 +40,15 @@ def withheld(txn: Txn, record: Record) -> Record:
     if record.body is None or find_taken_back(txn, record) is None:
         return record
     return replace(record, body=None, body_state=BodyState.DELETED)
+
+
+def withheld_all(txn: Txn, records: list[Record]) -> list[Record]:
+    """As ``withheld`` for each, looking closer only where something names the record, or it may be an edit."""
+    named = txn.get_many(Table.ABOUT, [tail_of(record.cid) for record in records])
+    return [
+        withheld(txn, record) if tail_of(record.cid) in named or _EDIT_MARK in record.block else record
+        for record in records
+    ]
 
 
 def erase(txn: Txn, account: Account, record: Record) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.node.web.fake import ME, FakeNode
 from tests.node.web.payloads import PAYLOADS
 
+from unhush.gossip.proto.invites import Invite, encode_invite
 from unhush.identity.cid import Cid
 from unhush.node import Config, Node, found_account
 from unhush.node.views import Concern, PeerInfo, QuoteRef, ReactionCount, ReplyRef, Tally
@@ -67,6 +68,7 @@ class Sample:
     thread: Cid
     person: Cid
     own: Cid
+    invite: str
 
 
 def sample() -> Sample:
@@ -100,7 +102,13 @@ def sample() -> Sample:
         PeerInfo(f"/ip4/192.0.2.{number}/tcp/4470/p2p/{PEER}", str(number), number < 4, number == 2)
         for number in range(1, 9)
     ]
-    return Sample(node, root.id, mara, own.id)
+    said = Invite(
+        mara, PEER, (f"/ip4/192.0.2.7/tcp/4470/p2p/{PEER}",), bytes(16), NOON_MS // 1000 + 60, "Mara", (ines,)
+    )
+    read = node.read_invite(encode_invite(said))
+    node.accept(read, petname="mara", starter=(), timeout_s=0)
+    node.invite(expires_s=60, uses=2, in_list=None)
+    return Sample(node, root.id, mara, own.id, read.link)
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +138,21 @@ def pages_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) ->
     seen["axe"] += empty["axe"] + door["axe"]
     seen["shots"] = sorted(path.name for path in folder.glob("*.png") if path.stat().st_size > 5_000)
     return seen
+
+
+@pytest.fixture(scope="session")
+def invites_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The pages of invites, two of which only a form leads to."""
+    world = sample()
+    days = {"field": "#invite-days", "text": "3", "button": "form[action='/invites/new'] button"}
+    text = {"field": "#invite-text", "text": world.invite, "button": "form[action='/invites/read'] button"}
+    pages: list[dict[str, Any]] = [
+        {"name": "invites", "path": "/invites"},
+        {"name": "invite", "path": "/invites", "fill": days},
+        {"name": "accept", "path": "/invites", "fill": text},
+    ]
+    with WebServer(world.node, clock_ms=lambda: NOON_MS) as server:
+        return drive(server.one_time_address(), tmp_path_factory.mktemp("invites"), axe=pages)
 
 
 @pytest.fixture(scope="session")

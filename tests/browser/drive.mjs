@@ -1,6 +1,6 @@
 // Drives a real Chromium through the page and prints what it saw as one JSON object.
 //   node drive.mjs <task file>
-// The task: {executable, address, compose: text, hostile: [path], axe: [{name, path}], door: true, shots: folder, shoot: [name]}
+// The task: {executable, address, compose: text, hostile: [path], axe: [{name, path, fill}], door: true, shots: folder, shoot: [name]}
 import { readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -80,8 +80,13 @@ if (task.door) {
   await context.clearCookies();
   task.axe = [{ name: "door", path: "/" }];
 }
-for (const { name, path } of task.axe ?? []) {
+for (const { name, path, fill } of task.axe ?? []) {
   await page.goto(origin + path);
+  if (fill) {
+    // A page that only a form leads to: what is typed where, and the button.
+    await page.fill(fill.field, fill.text);
+    await Promise.all([page.waitForNavigation(), page.click(fill.button)]);
+  }
   // Through the debugger, not the page: our policy lets no foreign script in.
   await page.evaluate(axeSource);
   for (const width of [1280, 390]) {

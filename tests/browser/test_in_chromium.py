@@ -42,6 +42,16 @@ def test_no_page_scrolls_sideways(pages_seen: dict[str, Any]) -> None:
     assert [look for look in pages_seen["axe"] if look["overflow"] > 0] == []
 
 
+def test_the_pages_of_invites_are_free_of_axe_violations_and_do_not_scroll_sideways(
+    invites_seen: dict[str, Any],
+) -> None:
+    looks = invites_seen["axe"]
+    assert len(looks) == 4 * 3
+    assert [look for look in looks if look["violations"] or look["overflow"] > 0] == []
+    assert invites_seen["errors"] == []
+    assert invites_seen["outside"] == []
+
+
 def test_home_is_drawn_and_nothing_is_fetched_from_elsewhere(pages_seen: dict[str, Any]) -> None:
     assert len(pages_seen["shots"]) == 4
     assert pages_seen["outside"] == []

@@ -280,6 +280,7 @@ def test_peers_are_added_and_listed_offline(ann: Cli) -> None:
     assert ann.json("peers", "add", PEER).one() == {"address": PEER, "remembered": True}
 
     expected = {"address": PEER, "peer": PEER.rpartition("/")[2], "connected": False, "inbound": False}
+    expected |= {"covers": 0, "gave": 0}
     for arguments in (
         ["--json", "peers"],
         ["peers", "--json"],

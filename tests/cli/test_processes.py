@@ -221,6 +221,7 @@ OFFLINE = {
     "profile show": ["profile", "show"],
     "peers": ["peers"],
     "peers add": ["peers", "add", "/ip4/192.0.2.7/tcp/4470/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"],
+    "peers remove": ["peers", "remove", "12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"],
     "status": ["status"],
     "export": ["export", "car", "{file}"],
     "import": ["import", "car", "{file}"],
@@ -233,9 +234,11 @@ OFFLINE = {
     "id check": ["id", "check", "--words-from", "{copy}"],
     "device list": ["device", "list"],
     "identity log": ["identity", "log"],
+    "invite list-open": ["invite", "--list-open"],
+    "accept list": ["accept", "--list"],
 }
 # These ask peers for something first.
-ONLINE = {"run", "restore", "rotate"}
+ONLINE = {"run", "restore", "rotate", "sync"}
 NETWORK_MODULES = {"libp2p", "aiohttp", "trio", "multiaddr"}
 INDEPENDENT_CHECK = {"import", "verify deep"}  # read CIDs with somebody else's library too, on purpose
 

@@ -12,7 +12,7 @@ from unhush.identity.entry import UnverifiedEntry, parse_entry
 from unhush.storage.arrivals import Arrival, Batch, Status
 from unhush.storage.kinds import Post
 from unhush.storage.store import Store
-from unhush.storage.verifying import Verifier
+from unhush.storage.verifying import Verifier, pack_chunk, unpack_chunk
 
 
 @pytest.fixture
@@ -36,17 +36,39 @@ def test_workers_judge_as_this_process_does(verifier: Verifier) -> None:
     assert [alone.is_signed(entry) for entry in parsed] == expected
 
 
-# The pool's own thread may stumble over the workers it is losing (CPython 3.11); what waits on it is told before.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_is_killed_costs_no_verdict(verifier: Verifier) -> None:
     parsed, expected = entries(Person("bob", seed=1), 300)
     assert verifier.begin(parsed[:2]).is_signed(parsed[0])  # they run
-    assert verifier._pool is not None
-    for pid in list(verifier._pool._processes):
-        os.kill(pid, signal.SIGKILL)
-    for _ in range(2):
+    for _ in range(6):  # oftener than they are replaced
+        for worker in list(verifier._workers):
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGKILL)
         verification = verifier.begin(parsed)
         assert [verification.is_signed(entry) for entry in parsed] == expected
+    assert not verifier.has_workers
+
+
+def test_a_worker_that_dies_over_its_work_leaves_it_to_us(verifier: Verifier) -> None:
+    parsed, expected = entries(Person("bob", seed=1), 600)
+    verification = verifier.begin(parsed)
+    for worker in list(verifier._workers):
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
+    assert [verification.is_signed(entry) for entry in parsed] == expected
+
+
+def test_verdicts_nobody_asks_for_are_not_kept_for_ever(verifier: Verifier) -> None:
+    parsed, expected = entries(Person("bob", seed=1), 10)
+    for _ in range(600):
+        verifier.begin(parsed)
+    verification = verifier.begin(parsed)
+    assert [verification.is_signed(entry) for entry in parsed] == expected
+    assert all(len(worker._verdicts) <= 256 for worker in verifier._workers)
+
+
+def test_chunks_are_unpacked_as_they_were_packed() -> None:
+    pairs = [(bytes([number]) * 32, bytes([number]) * number) for number in range(40)]
+    assert unpack_chunk(pack_chunk(pairs)) == pairs
 
 
 def test_a_store_with_workers_takes_in_what_one_without_does(tmp_path: Path) -> None:
@@ -80,4 +102,4 @@ def test_a_store_of_which_nothing_is_asked_starts_no_process(tmp_path: Path) -> 
     with Store(tmp_path, network=NETWORK, clock_ms=Clock(), verify_workers=2) as store:
         store.ingest(Batch((bob.incept, *(each.arrival for each in bob.posts(30))), "a test", wanted_only=False))
         store.ingest(Batch((Arrival(b"nothing", None),), "a test"))
-        assert store._verifier._pool is None
+        assert store._verifier._workers == []

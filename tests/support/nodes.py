@@ -30,8 +30,14 @@ HAND: Final = 500  # records given to a store at once
 
 
 def config_of(home: Path, **settings: Any) -> Config:
-    """A home on loopback whose sealing costs nothing."""
-    usual: dict[str, Any] = {"network": NETWORK, "listen": (ANY_PORT,), "sealing": CHEAP}
+    """A home on loopback whose sealing costs nothing; who is connected with whom, the test says."""
+    usual: dict[str, Any] = {
+        "network": NETWORK,
+        "listen": (ANY_PORT,),
+        "sealing": CHEAP,
+        "exempt_loopback": True,
+        "exchange": False,
+    }
     return Config(home, **(usual | settings))
 
 

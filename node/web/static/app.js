@@ -33,12 +33,14 @@ const pill = $("#pill");
 let source = null;
 function listen() {
   if (!pill || document.hidden || source) return;
-  source = new EventSource(`/events?since=${pill.dataset.since}`);
+  const { since, thread } = pill.dataset;
+  source = new EventSource(`/events?since=${since}${thread ? `&thread=${thread}` : ""}`);
   source.onmessage = (event) => {
     const count = JSON.parse(event.data).new;
     if (!count) return;
     pill.hidden = false;
-    $("#pill-text").textContent = `${count} new post${count === 1 ? "" : "s"}`;
+    const [one, many] = thread ? ["reply", "replies"] : ["post", "posts"];
+    $("#pill-text").textContent = `${count} new ${count === 1 ? one : many}`;
   };
 }
 function rest() {

@@ -21,7 +21,7 @@ from multiaddr import Multiaddr
 from unhush.gossip.net.host import Host, HostConfig, Stream, open_host
 
 ANY_PORT = "/ip4/127.0.0.1/tcp/0"
-TEST_LIMIT_S = 60.0
+TEST_LIMIT_S = 110.0  # a crowded machine may take six times as long as an idle one
 
 _seeds = count(1)
 

@@ -12,7 +12,7 @@ from libp2p.pubsub import pubsub
 from libp2p.stream_muxer.yamux.yamux import FLAG_SYN, TYPE_DATA, TYPE_WINDOW_UPDATE, YAMUX_HEADER_FORMAT
 
 from unhush.gossip.errors import ListenFailed, StreamBroken, StreamRefused
-from unhush.gossip.net import muxer, quirks
+from unhush.gossip.net import muxer, quirks, sendqueue
 from unhush.gossip.net.host import Stream
 from unhush.gossip.net.negotiation import MAX_STREAMS_PER_PROTOCOL
 
@@ -113,14 +113,14 @@ def test_many_streams_below_the_cap_each_are_cut_by_the_cap_per_connection(
     async def scene() -> None:
         async with our_host() as ours, stock_host() as stranger:
             for number in range(40):
-                ours.handle(f"/unread/{number}", never_read)
+                ours.handle(f"/unhush/sync/{number}", never_read)  # of the kind that may last
             muxed = await stranger.connect(ours.addresses()[0])
             await until(lambda: bool(ours.connected()))
             theirs = our_muxed(ours)
             highest = 0
             with suppress(Exception):
                 for number in range(40):
-                    stream = await stranger.stream(ours.peer_id, f"/unread/{number}")
+                    stream = await stranger.stream(ours.peer_id, f"/unhush/sync/{number}")
                     await flood(muxed, stream.muxed_stream.stream_id, 400 * 1024)
                     highest = max(highest, theirs.unread_bytes())
             await until(lambda: not ours.connected())
@@ -280,4 +280,4 @@ def test_the_outbound_queue_constant_of_libp2p_does_nothing(monkeypatch: pytest.
     monkeypatch.setattr(rpc_queue, "OutBoundQueueSize", 1000)
     assert rpc_queue.RpcQueue()._queue.max_size == 32
     quirks.apply("test")
-    assert pubsub.RpcQueue()._queue.max_size == quirks.MAX_QUEUED_RPCS
+    assert pubsub.RpcQueue()._queue.max_size == sendqueue.MAX_QUEUED_RPCS

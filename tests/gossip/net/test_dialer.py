@@ -7,11 +7,14 @@ import trio
 from unhush.gossip.net.dialer import Dialer
 from unhush.gossip.net.host import HostConfig, open_host
 from unhush.gossip.proto.addresses import AddressBook, Known, Source
+from unhush.gossip.proto.choosing import Chooser
 
 
 def dialer_of(host: Any, known: list[Known], saved: list[tuple[Known, ...]]) -> Dialer:
     book = AddressBook(own_peer_id=host.peer_id, seed=host.peer_id.encode())
-    return Dialer(host, book, load=lambda: known, save=saved.append)
+    dialer = Dialer(host, book, Chooser(book, seed=b"seed"), load=lambda: known, save=saved.append)
+    dialer.start()
+    return dialer
 
 
 def test_a_configured_peer_is_dialled_and_dialled_again(run: Any, our_host: Any, until: Any) -> None:

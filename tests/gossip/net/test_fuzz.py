@@ -14,6 +14,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
 from unhush.gossip.errors import RemoteProtocolError
+from unhush.gossip.net import requests
 from unhush.gossip.net.faults import FaultLedger
 from unhush.gossip.net.host import Host, Stream, Verdict
 
@@ -219,6 +220,8 @@ def test_10000_mutated_frames_kill_nothing(
     monkeypatch.setattr(FaultLedger, "record", only_count)
     assert sum(ON_THE_WIRE.values()) + sum(IN_MEMORY.values()) + YAMUX_FRAMES + RAW_SOCKETS == 10_000
     print(f"seed {SEED}")
+    # One stranger speaks for many, so that every frame is really looked at.
+    monkeypatch.setattr(requests, "MAX_REQUESTS_PER_PEER", requests.MAX_REQUESTS)
 
     async def scene() -> None:
         async with our_host() as ours:

@@ -11,23 +11,34 @@ from typing import assert_never
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import (
     Action,
+    Answered,
+    AskForOurs,
     CaughtUp,
     Close,
     Deliver,
+    DeliverGiven,
     Found,
+    Greeted,
     HandedOn,
+    Noted,
+    PeersAsked,
+    PeersTold,
     Read,
+    ReadAsked,
     ReadBranches,
     ReadFound,
     ReadOps,
     ReadPoints,
     ReadRun,
     ReadSummary,
+    Reconciled,
     Send,
 )
 from unhush.gossip.proto.config import Own, SessionConfig
 from unhush.gossip.proto.events import (
+    AskedRead,
     BranchesRead,
+    Bundle,
     Committed,
     Event,
     Forked,
@@ -47,7 +58,16 @@ from unhush.gossip.proto.events import (
     Written,
 )
 from unhush.gossip.proto.faults import SyncFault
-from unhush.gossip.proto.frames import Entries, Frame, Item, Operation, parse_frame
+from unhush.gossip.proto.frames import (
+    Concerning,
+    Entries,
+    Frame,
+    Item,
+    Need,
+    Operation,
+    ThreadFrame,
+    parse_frame,
+)
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.ranges import NOTHING, Ranges
@@ -126,6 +146,8 @@ class Store:
     beside: dict[tuple[Cid, PublicKey], list[tuple[int, Item]]] = field(default_factory=dict)
     ops: dict[Cid, dict[Cid, Operation]] = field(default_factory=dict)
     inceptions: dict[PublicKey, list[Operation]] = field(default_factory=dict)
+    singles: dict[Cid, tuple[Cid, Item]] = field(default_factory=dict)  # records held for what they are, by id
+    told: dict[Cid, list[Cid]] = field(default_factory=dict)  # what answers under a root, or concerns an account
     clone_found: bool = False
     followers: list[Callable[[Event], None]] = field(default_factory=list)
 
@@ -211,8 +233,37 @@ class Store:
             {key_: fork for key_, fork in forks.items() if fork is not None},
         )
 
+    def put_single(self, account_: Cid, record: Item, *, under: Cid | None = None) -> Cid:
+        cid = cid_of(record.entry)
+        self.singles[cid] = account_, record
+        if under is not None:
+            self.told.setdefault(under, []).insert(0, cid)
+        return cid
+
+    def _asked(self, read: ReadAsked) -> AskedRead:
+        match read.question:
+            case Need(_, _, ids):
+                cids = list(ids)
+            case ThreadFrame(_, root, _, held):
+                cids = [cid for cid in self.told.get(root, []) if cid.digest[: limits.TIP_BYTES] not in held]
+            case Concerning(_, account_, held):
+                cids = [cid for cid in self.told.get(account_, []) if cid.digest[: limits.TIP_BYTES] not in held]
+        start = int.from_bytes(read.cursor)
+        here = [self.singles[cid] for cid in cids[start : start + read.max_records] if cid in self.singles]
+        by_account: dict[Cid, list[Item]] = {}
+        for account_, record in here:
+            by_account.setdefault(account_, []).append(record)
+        bundles = (
+            Bundle(account_, tuple(self.ops.get(account_, {}).values()), tuple(records))
+            for account_, records in by_account.items()
+        )
+        end = start + read.max_records
+        return AskedRead(tuple(bundles), end.to_bytes(4) if end < len(cids) else None)
+
     def answer(self, read: Read) -> ReadAnswer:
         match read:
+            case ReadAsked():
+                return self._asked(read)
             case ReadSummary(account_):
                 return self.summary(account_)
             case ReadBranches(account_, key_):
@@ -256,15 +307,20 @@ class End:
     answers: deque[ReadAnswer] = field(default_factory=deque)
     unwritten: deque[bytes] = field(default_factory=deque)
     journal: deque[Event] = field(default_factory=deque)
-    ingest: deque[Deliver] = field(default_factory=deque)
+    ingest: deque[Deliver | DeliverGiven] = field(default_factory=deque)
     sent: list[Frame] = field(default_factory=list)
     own: Own | None = None
     caught_up: list[Cid] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
+    noted: list[Noted] = field(default_factory=list)
+    ours_asked: int = 0
+    about_peers: list[Greeted | PeersAsked | PeersTold] = field(default_factory=list)
     handed_on: Ranges = NOTHING
     delivered: int = 0
     repeated: int = 0  # records that came though the store had them
     closed: Close | None = None
+    reconciled: Reconciled | None = None
     keep_sent: bool = True
     is_writing: bool = True
     is_committing: bool = True
@@ -288,19 +344,29 @@ class End:
                     assert sent is not None
                     self.sent.append(sent)
                 self.unwritten.append(payload)
-            case ReadSummary() | ReadOps() | ReadRun() | ReadBranches() | ReadPoints() | ReadFound():
+            case ReadSummary() | ReadOps() | ReadRun() | ReadBranches() | ReadPoints() | ReadFound() | ReadAsked():
                 assert not self.answers, "two reads outstanding"
                 self.answers.append(self.store.answer(action))
-            case Deliver():
+            case Deliver() | DeliverGiven():
                 self.ingest.append(action)
+            case Answered():
+                self.answered.append(action)
+            case AskForOurs():
+                self.ours_asked += 1
+            case Noted():
+                self.noted.append(action)
             case CaughtUp(accounts):
                 self.caught_up.extend(accounts)
                 if self.own is not None and self.own.account in accounts:
                     self.journal.append(OwnChecked(is_clean=not self.store.clone_found))
             case Found():
                 self.found.append(action)
+            case Greeted() | PeersAsked() | PeersTold():
+                self.about_peers.append(action)
             case HandedOn(lo, hi):
                 self.handed_on = self.handed_on.add(lo, hi)
+            case Reconciled():
+                self.reconciled = action
             case Close():
                 self.closed = action
             case _:
@@ -333,6 +399,13 @@ class End:
         for op in delivery.ops:
             self.delivered += 1
             self.repeated += not self.store.put_op(delivery.account, op)
+        if isinstance(delivery, DeliverGiven):
+            for record in delivery.items:
+                self.delivered += 1
+                self.repeated += cid_of(record.entry) in self.store.singles
+                self.store.put_single(delivery.account, record)
+            self.feed(Committed(delivery.delivery_id))
+            return
         for record in delivery.items:
             assert delivery.key is not None
             self.delivered += 1

@@ -27,8 +27,13 @@ def book() -> AddressBook:
     return AddressBook(own_peer_id=peer(0), seed=b"seed")
 
 
+def find_due(full: AddressBook, now: float) -> Address | None:
+    """Whoever may be dialled: chosen, or told of."""
+    return full.next_due(now, {}) or next((address for bucket in full.due_told(now, {}) for address in bucket), None)
+
+
 def dial_fails(full: AddressBook, now: float) -> Address:
-    address = full.next_due(now, {})
+    address = find_due(full, now)
     assert address is not None
     full.failed(address.peer_id, address.text, now)
     return address
@@ -65,9 +70,12 @@ def test_a_configured_peer_is_retried_from_half_a_second_to_thirty() -> None:
 def test_a_learned_peer_is_retried_from_thirty_seconds_to_an_hour() -> None:
     full = book()
     full.remember(at("8.8.8.8", 1), Source.LEARNED, 0.0)
-    waits = delays(full, 10)
-    nominal = [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
-    assert all(0.9 * right <= wait <= right for wait, right in zip(waits, nominal, strict=True))
+    now = 0.0
+    for nominal in [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]:
+        dial_fails(full, now)
+        assert full.find_told(peer(1), now + 0.89 * nominal) is None
+        now += nominal
+        assert full.find_told(peer(1), now) is not None
 
 
 def test_the_scatter_depends_on_the_seed_and_nothing_else() -> None:
@@ -165,7 +173,7 @@ def test_we_are_never_in_our_own_book() -> None:
 def test_a_teller_can_only_send_us_as_far_out_as_it_is(host: str, told_by: str | None, is_taken: bool) -> None:
     full = book()
     assert full.remember(at(host, 1), Source.LEARNED, 0.0, told_by=told_by) is is_taken
-    assert (full.next_due(0.0, {}) is not None) is is_taken
+    assert (find_due(full, 0.0) is not None) is is_taken
 
 
 def test_a_thousand_bad_addresses_cause_no_dial() -> None:
@@ -173,7 +181,7 @@ def test_a_thousand_bad_addresses_cause_no_dial() -> None:
     for number in range(1, 1001):
         host = random.Random(number).choice(["127.0.0.{}", "10.1.2.{}", "192.168.7.{}"]).format(number % 255)
         full.remember(at(host, number), Source.LEARNED, 0.0, told_by="/ip4/8.8.8.8/tcp/4001")
-    assert full.next_due(1e9, {}) is None
+    assert find_due(full, 1e9) is None
     assert len(full) == 0
 
 
@@ -228,38 +236,52 @@ def test_a_peer_has_at_most_four_addresses_and_the_newest_stay() -> None:
     assert [known.address for known in full.remembered()] == [at(f"8.8.8.{last}", 1) for last in range(6, 10)]
 
 
-def test_two_learned_connections_in_one_block_are_enough() -> None:
+def test_what_is_told_pushes_out_no_address_that_worked_or_was_given() -> None:
     full = book()
-    full.remember(at("8.8.3.3", 3), Source.LEARNED, 0.0)
-    full.remember(at("1.1.1.1", 4), Source.LEARNED, 0.0)
-    busy = {peer(1): "/ip4/8.8.1.1/tcp/1", peer(2): "/ip4/8.8.2.2/tcp/1"}
-    due = full.next_due(0.0, busy)
-    assert due is not None
-    assert due.peer_id == peer(4)
-    assert full.next_due(0.0, {**busy, peer(4): "/ip4/1.1.1.1/tcp/1"}) is None
+    full.remember(at("9.9.9.9", 1), Source.CONFIGURED, 0.0)
+    full.remember(at("9.9.8.8", 2), Source.LEARNED, 0.0)
+    full.succeeded(peer(2), 0.0, at("9.9.8.8", 2))
+    for last in range(1, 20):
+        full.remember(at(f"8.8.8.{last}", 1), Source.LEARNED, 0.0)
+        full.remember(at(f"8.8.8.{last}", 2), Source.LEARNED, 0.0)
+    kept = {known.address: known.source for known in full.remembered()}
+    assert kept[at("9.9.9.9", 1)] is Source.CONFIGURED
+    assert kept[at("9.9.8.8", 2)] is Source.LEARNED
+    assert len(kept) == 2 * addresses.MAX_ADDRESSES_PER_PEER
+    assert kept[at("8.8.8.19", 2)] is Source.LEARNED, "the newest of the untried"
 
 
-def test_enough_learned_connections_still_leave_room_for_chosen_ones() -> None:
+def test_made_up_peers_push_no_peer_out_that_answered() -> None:
     full = book()
-    full.remember(at("8.8.3.3", 100), Source.LEARNED, 0.0)
-    busy = {peer(number): f"/ip4/{number}.1.1.1/tcp/1" for number in range(1, addresses.MAX_TOLD_CONNECTIONS + 1)}
-    assert full.next_due(0.0, busy) is None
-    full.remember(at("8.8.3.4", 101), Source.CONFIGURED, 0.0)
-    due = full.next_due(0.0, busy)
-    assert due is not None
-    assert due.peer_id == peer(101)
+    full.remember(at("8.8.0.1", 1), Source.LEARNED, 0.0)
+    full.succeeded(peer(1), 0.0, at("8.8.0.1", 1))
+    full.lost(peer(1), 100.0)
+    full.failed(peer(1), at("8.8.0.1", 1), 200.0)
+    for number in range(2, 300):
+        full.remember(at(PUBLIC.format(number // 250, number % 250), number), Source.LEARNED, 0.0)
+    assert peer(1) in full
+    assert len(full) == addresses.MAX_PEERS_PER_BUCKET
+
+
+def test_of_peers_told_of_those_that_are_not_busy_may_be_dialled() -> None:
+    full = book()
+    full.remember(at("8.8.8.8", 1), Source.LEARNED, 0.0)
+    full.remember(at("1.1.1.1", 2), Source.LEARNED, 0.0)
+    full.remember(at("9.9.9.9", 3), Source.CONFIGURED, 0.0)
+    due = [address.peer_id for bucket in full.due_told(0.0, {peer(1)}) for address in bucket]
+    assert due == [peer(2)]
 
 
 def test_a_learned_peer_that_is_then_configured_is_configured() -> None:
     full = book()
     full.remember(at("8.8.8.8", 1), Source.LEARNED, 0.0)
-    delays(full, 6)
+    dial_fails(full, 0.0)
     full.remember(at("8.8.4.4", 1), Source.CONFIGURED, 10.0)
     assert full.next_due(10.0, {}) is not None
-    assert full.remembered() == (
+    assert set(full.remembered()) == {
         Known(at("8.8.4.4", 1), Source.CONFIGURED),
-        Known(at("8.8.8.8", 1), Source.CONFIGURED),
-    ) or {known.source for known in full.remembered()} == {Source.CONFIGURED}
+        Known(at("8.8.8.8", 1), Source.LEARNED),
+    }
     assert len(full) == 1
 
 
@@ -279,7 +301,7 @@ def test_forgetting_leaves_nothing() -> None:
     for number in (1, 2, 3):
         full.forget(peer(number))
     assert len(full) == 0
-    assert full.next_due(1e9, {}) is None
+    assert find_due(full, 1e9) is None
     # Late news of a forgotten peer is no error.
     full.failed(peer(1), at("8.8.8.8", 1), 0.0)
     full.lost(peer(2), 0.0)

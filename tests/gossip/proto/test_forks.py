@@ -224,7 +224,7 @@ def test_branches_asked_for_anew_while_they_are_read_go_on() -> None:
     store.put_all(X, K, chain(K, 9, fork_at=7, branch=1))
     pair = join(End("first", store, Pair().a.session, lambda: 0.0))
     pair.run_until(lambda: any(isinstance(answer, BranchesRead) for answer in pair.a.answers))
-    pair.now += 10
+    pair.now += limits.REASK_INTERVAL_S
     for event in (Refolded(X), Tick()):
         while pending := pair.b.pending():
             pending[0]()

@@ -136,7 +136,7 @@ def test_unknown_fields_inside_a_wanted_account_are_skipped() -> None:
     assert frame == Want((WantedAccount(account("x")),))
 
 
-@pytest.mark.parametrize("type_", ["statements", "need", "prove", "x"])
+@pytest.mark.parametrize("type_", ["statements", "prove", "x"])
 def test_unknown_frames_are_skipped(type_: str) -> None:
     assert parse_frame(encode({"type": type_, "anything": [1, 2]})) is None
 

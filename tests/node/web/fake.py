@@ -5,13 +5,17 @@ The real node cannot be made to say everything a stranger may sign; this one can
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Final
 
+from unhush.gossip.proto.invites import Invite, encode_invite, parse_invite
 from unhush.identity.cid import Cid, cid_of, parse_cid
 from unhush.identity.errors import UnhushError
 from unhush.node.conversations import grow
 from unhush.node.errors import BadListName, MalformedRecord, NotFound, RecordDeleted
+from unhush.node.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
 from unhush.node.views import (
     Activity,
     Branch,
@@ -30,6 +34,7 @@ from unhush.node.views import (
 )
 
 ME = cid_of(b"edda sol")
+PEER: Final = "12D3KooWGjMCmzcMBjXMyGGuPmSUcsVTaDjMrWzyoBdVbfGjUpmj"
 
 
 class FakeLists:
@@ -84,6 +89,8 @@ class FakeNode:
     now_ms: int = 0
     concerns: list[Concern] = field(default_factory=list)
     versions: dict[Cid, tuple[Shown, ...]] = field(default_factory=dict)
+    given: dict[str, OpenInviteInfo] = field(default_factory=dict)
+    taken: dict[Cid, AcceptedInvite] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._aids = count(1)
@@ -270,12 +277,58 @@ class FakeNode:
         self.calls.append(("add_peer", text))
         self.addresses.append(PeerInfo(text, None, False, False))
 
+    def invite(self, *, expires_s: int, uses: int, in_list: str | None) -> GivenInvite:
+        starter = tuple(person.account for person in self.lists.members(in_list)) if in_list else ()
+        self.calls.append(("invite", expires_s, uses, in_list))
+        until_ms = self.now_ms + 1000 * expires_s
+        said = Invite(ME, PEER, (), bytes(16), until_ms // 1000, "Edda Sol", starter)
+        given = GivenInvite(f"invite{len(self.given)}", encode_invite(said), ME, (), starter, uses, until_ms)
+        self.given[given.id] = OpenInviteInfo(given.id, self.now_ms, until_ms, uses, (), len(starter))
+        return given
+
+    def invites(self) -> tuple[OpenInviteInfo, ...]:
+        return tuple(self.given.values())
+
+    def cancel_invite(self, invite_id: str) -> None:
+        if self.given.pop(invite_id, None) is None:
+            raise NotFound(f"no open invite is called {invite_id!r}")
+
+    def read_invite(self, text: str) -> ReadInvite:
+        said = parse_invite(text)
+        starter = tuple(self._anybody(who) for who in said.starter)
+        return ReadInvite(
+            encode_invite(said), said.account, said.name, ("word",) * 8, said.addresses, starter,
+            said.until_s * 1000, self._anybody(said.account), said.until_s * 1000 <= self.now_ms,
+        )  # fmt: skip
+
+    def accept(
+        self, invite: ReadInvite, *, petname: str | None, starter: Collection[Cid], timeout_s: float
+    ) -> AcceptedInvite:
+        self.calls.append(("accept", invite.account, petname, tuple(starter)))
+        self.follow(invite.account, petname)
+        done = AcceptedInvite(self.people[invite.account], "waiting", "", self.now_ms, invite.until_ms)
+        self.taken[invite.account] = done
+        return done
+
+    def accepted(self) -> tuple[AcceptedInvite, ...]:
+        return tuple(self.taken.values())
+
+    def drop_accepted(self, account: Cid) -> None:
+        if self.taken.pop(account, None) is None:
+            raise NotFound(f"no invite of {account} was accepted here")
+
+    def _anybody(self, who: Cid) -> Person:
+        return self.people.get(who) or Person(who, "", None, "", False, False, 0)
+
     def wait_for_news(self, after_aid: int, timeout_s: float) -> int:
         until = time.monotonic() + timeout_s
         with self._news:
             while self._last() <= after_aid and (left := until - time.monotonic()) > 0:
                 self._news.wait(left)
             return self._last()
+
+    def count_answers(self, root: Cid, since_aid: int) -> int:
+        return sum(one.aid > since_aid and one.reply is not None and one.reply.root == root for one in self.shown)
 
     def count_new(self, since_aid: int) -> int:
         return sum(one.aid > since_aid and self._is_home(one) for one in self.shown)

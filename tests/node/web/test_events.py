@@ -17,14 +17,14 @@ LAST = "Last-Event-ID"
 
 
 @contextmanager
-def stream(client: Client, since: int, **headers: str) -> Iterator[http.client.HTTPResponse]:
+def stream(client: Client, since: int, thread: str = "", **headers: str) -> Iterator[http.client.HTTPResponse]:
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
     sent = {
         "Host": client.host,
         **client.cookies(),
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
-    connection.request("GET", f"/events?since={since}", headers=sent)
+    connection.request("GET", f"/events?since={since}{thread and f'&thread={thread}'}", headers=sent)
     try:
         yield connection.getresponse()
     finally:
@@ -52,6 +52,20 @@ def test_the_page_hands_over_its_place_and_the_stream_goes_on_from_there(client:
         assert answer.headers["Content-Type"] == "text/event-stream"
         threading.Timer(0.1, node.hears, (ines, "after")).start()
         assert next_event(answer) == (since + 1, 1)
+
+
+def test_a_conversation_hears_of_its_answers_and_of_nothing_else(client: Client, node: FakeNode) -> None:
+    ines = node.meet("ines", "Ines Lind")
+    root = node.hears(ines, "who is there?")
+    pill = client.get(f"/post/{root.id}").page.all("a", id="pill")[0]
+    assert pill["data-thread"] == str(root.id)
+    with stream(client, int(pill["data-since"]), pill["data-thread"]) as answer:
+        node.hears(ines, "something else")
+        assert next_event(answer)[1] == 0
+        node.reply(root.id, "me")
+        assert next_event(answer)[1] == 1
+    with stream(client, 0, "nonsense") as answer:
+        assert answer.status == 400
 
 
 def test_what_came_while_nobody_listened_is_told_at_once(client: Client, node: FakeNode) -> None:

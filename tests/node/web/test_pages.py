@@ -321,7 +321,7 @@ def test_ids_are_unique_and_every_field_has_a_label(client: Client, node: FakeNo
     for path in (
         "/", "/write", "/people", "/network", "/profile", "/activity", "/tag?name=x", f"/post/{root.id}",
         f"/post/{mine.id}", f"/post/{mine.id}/edit", f"/post/{mine.id}/delete", f"/post/{mine.id}/quote",
-        f"/post/{mine.id}/history", f"/person/{ME}/followers", "/lists", "/list?name=mine",
+        f"/post/{mine.id}/history", f"/person/{ME}/followers", "/lists", "/list?name=mine", "/invites",
     ):  # fmt: skip
         page = client.get(path).page
         ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]

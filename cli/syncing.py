@@ -1,0 +1,75 @@
+"""``sync``: look now for what is new, and wait until it is here."""
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from unhush.cli.context import Context, OurCommand, pass_context
+
+if TYPE_CHECKING:
+    from unhush.node.views import SyncInfo
+
+# Peers answered, but not all they have is here yet.
+_NOT_ALL: Final = 8
+
+
+@click.command(cls=OurCommand, name="sync")
+@click.option("--wait", is_flag=True, help="Wait until all that connected machines have is here.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.1, 86_400),
+    default=60.0,
+    metavar="SECONDS",
+    help="Wait no longer than this (default 60).",
+)
+@pass_context
+def sync_command(context: Context, wait: bool, timeout_s: float) -> int:
+    """Look now for what the people you follow wrote.
+
+    Tells the running node to look; without one, connects by itself, and waits. The exit code is 5 if nobody
+    answered, 8 if not everything came in time.
+    """
+    from unhush.node.errors import NotRunning
+
+    with context.open() as node:
+        node.account()
+        if not wait:
+            try:
+                node.sync(wait=False)
+            except NotRunning:
+                pass  # then this is the node, as long as it takes
+            else:
+                context.emit({"looking": True}, "The running node looks now. To wait for what it finds: --wait")
+                return 0
+        synced = node.sync(timeout_s, lambda state: _say_progress(context, state))
+    value = {
+        "complete": synced.is_done,
+        "peers": synced.peers,
+        "people": synced.wanted,
+        "covered": synced.covered,
+        "records": synced.records,
+        "seconds": round(synced.took_s, 2),
+    }
+    said = "All they have is here" if synced.is_done else f"Not all is here after {timeout_s:g} s"
+    records = "1 record" if synced.records == 1 else f"{synced.records:,} records"
+    context.emit(
+        value,
+        f"{said}: {records} came in {synced.took_s:.1f} s from {_machines(synced.peers)}; "
+        f"{synced.covered:,} of {synced.wanted:,} people you follow are carried by them.",
+    )
+    return 0 if synced.is_done else _NOT_ALL
+
+
+def _say_progress(context: Context, state: "SyncInfo") -> None:
+    if context.is_json:
+        return
+    if not state.sessions:
+        context.say(f"dialling {_machines(state.dialling)}" if state.dialling else "nobody is connected yet")
+        return
+    waiting = f"; {state.waiting:,} of them have more" if state.waiting else ""
+    context.say(f"{_machines(state.sessions)} connected, {state.covered:,} of {state.wanted:,} people covered{waiting}")
+
+
+def _machines(count: int) -> str:
+    return "1 machine" if count == 1 else f"{count:,} machines"

@@ -1,0 +1,188 @@
+"""Blobs on the move: giving blocks to peers who ask, and fetching a blob from those who have it.
+
+Blocks are files, so reading and writing them happens on threads beside the
+network's loop. What a peer gets is what a record that is shown here names, and
+nothing else that lies on this disk.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Final
+
+import trio
+
+from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
+from unhush.gossip.net.host import Host, Stream
+from unhush.gossip.proto.blocks import (
+    MAX_BLOCKS,
+    MAX_REQUESTS,
+    PROTOCOL,
+    BlockAnswer,
+    BlockRequest,
+    encode_answer,
+    encode_request,
+    parse_answer,
+    parse_request,
+)
+from unhush.gossip.proto.faults import MalformedFrame, SyncFault
+from unhush.gossip.proto.framing import Deframer, frame
+from unhush.identity.cid import Cid
+from unhush.storage.errors import BlobMismatch, BlobMissing, StorageError
+from unhush.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+# THREATS "slow peers": for one block, which a line of 40 kB/s has brought in 7 s.
+BLOCK_TIMEOUT_S: Final = 60.0
+# A question comes as soon as the stream is open, and the next once the answers are there.
+REQUEST_TIMEOUT_S: Final = 60.0
+# Streams served at a time, to all peers and to one: each holds one block in memory.
+MAX_SERVED: Final = 16
+MAX_SERVED_PER_PEER: Final = 4
+# Blobs fetched at a time.
+MAX_FETCHED: Final = 4
+# Peers asked for one blob before it counts as not to be had now.
+MAX_ASKED: Final = 8
+# Which peers to ask for what an account's record names, the likeliest first.
+FindPeers = Callable[[Cid], Iterable[str]]
+
+
+class BlobService:
+    """Serves and fetches; lives on the network's loop."""
+
+    def __init__(self, host: Host, store: Store, find_peers: FindPeers) -> None:
+        self._host = host
+        self._store = store
+        self._find_peers = find_peers
+        self._served: dict[str, int] = {}
+        self._fetching: dict[Cid, trio.Event] = {}
+        self._room = trio.CapacityLimiter(MAX_FETCHED)
+
+    # -- giving
+
+    def serve(self) -> None:
+        """Begin to answer peers."""
+        self._host.handle(PROTOCOL, self._answer)
+
+    async def _answer(self, stream: Stream) -> None:
+        """Answer one peer's questions about one blob after the other; what breaks the rules raises."""
+        mine = self._served.get(stream.peer_id, 0)
+        if mine >= MAX_SERVED_PER_PEER or sum(self._served.values()) >= MAX_SERVED:
+            await stream.reset()
+            return
+        self._served[stream.peer_id] = mine + 1
+        try:
+            await self._serve(stream)
+        except StreamBroken as exc:
+            log.debug("blob stream broke peer=%s reason=%s", stream.peer_id, exc)
+        except trio.TooSlowError:
+            log.debug("blob stream is too slow peer=%s", stream.peer_id)
+            await stream.reset()
+        finally:
+            self._served[stream.peer_id] -= 1
+            if not self._served[stream.peer_id]:
+                del self._served[stream.peer_id]
+
+    async def _serve(self, stream: Stream) -> None:
+        frames = _Frames(stream)
+        for _ in range(MAX_REQUESTS):
+            with trio.fail_after(REQUEST_TIMEOUT_S):
+                payload = await frames.next()
+            if payload is None:
+                break
+            request = parse_request(payload)
+            may_give = self._may_give(request.blob)
+            for cid in request.blocks:
+                block = None
+                if may_give:
+                    block = await trio.to_thread.run_sync(self._find_block, request.blob, cid)
+                with trio.fail_after(BLOCK_TIMEOUT_S):
+                    await stream.write(frame(encode_answer(BlockAnswer(block))))
+        await stream.close()
+
+    def _may_give(self, blob: Cid) -> bool:
+        with self._store.snapshot() as snapshot:
+            return any(snapshot.records_showing(blob))
+
+    def _find_block(self, blob: Cid, cid: Cid) -> bytes | None:
+        """A block of a blob, if it is one and is here; on a thread."""
+        try:
+            return self._store.blobs.find_block(blob, cid)
+        except (BlobMissing, BlobMismatch):
+            return None
+        except StorageError as exc:
+            log.warning("a block could not be read: %s", exc)
+            return None
+
+    # -- fetching
+
+    async def fetch(self, blob: Cid, account: Cid) -> bool:
+        """Bring a blob here that a record of ``account`` names; whether it is here whole now."""
+        while (under_way := self._fetching.get(blob)) is not None:
+            await under_way.wait()
+        if await trio.to_thread.run_sync(self._store.blobs.has, blob):
+            return True
+        done = self._fetching[blob] = trio.Event()
+        try:
+            async with self._room:
+                for peer_id in islice(self._find_peers(account), MAX_ASKED):
+                    if await self._fetch_from(peer_id, blob):
+                        return True
+            return False
+        finally:
+            done.set()
+            del self._fetching[blob]
+
+    async def _fetch_from(self, peer_id: str, blob: Cid) -> bool:
+        """Whether a peer gave all that was lacking; what it gave is kept in any case."""
+        try:
+            async with await self._host.open_stream(peer_id, PROTOCOL) as stream:
+                frames, asked = _Frames(stream), set[Cid]()
+                while missing := await trio.to_thread.run_sync(self._store.blobs.missing, blob):
+                    # A manifest may lie about its chunks: then what was given is still missing, and stays so.
+                    if not asked.isdisjoint(missing) or not await self._ask(stream, frames, blob, missing[:MAX_BLOCKS]):
+                        return False
+                    asked.update(missing[:MAX_BLOCKS])
+                return True
+        except (StreamRefused, StreamBroken, NotConnected, trio.TooSlowError) as exc:
+            log.debug("no blob from peer=%s reason=%s", peer_id, exc)
+        except (SyncFault, BlobMismatch) as exc:
+            self._host.report_fault(peer_id, f"{type(exc).__name__}: {exc}")
+        except StorageError as exc:
+            log.warning("a blob is not kept: %s", exc)
+        return False
+
+    async def _ask(self, stream: Stream, frames: "_Frames", blob: Cid, blocks: Sequence[Cid]) -> bool:
+        with trio.fail_after(BLOCK_TIMEOUT_S):
+            await stream.write(frame(encode_request(BlockRequest(blob, tuple(blocks)))))
+        for cid in blocks:
+            with trio.fail_after(BLOCK_TIMEOUT_S):
+                payload = await frames.next()
+            if payload is None:
+                return False
+            block = parse_answer(payload).block
+            if block is None:
+                return False
+            await trio.to_thread.run_sync(self._store.blobs.put_block, cid, block)
+        return True
+
+
+class _Frames:
+    """The payloads of a stream, one at a time."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._deframer = Deframer()
+        self._ready: list[bytes] = []
+
+    async def next(self) -> bytes | None:
+        """The next payload, None at the end of the stream; raises ``StreamBroken`` or a ``SyncFault``."""
+        while not self._ready:
+            chunk = await self._stream.read()
+            if not chunk:
+                if not self._deframer.is_between_frames:
+                    raise MalformedFrame("the stream ended within a frame")
+                return None
+            self._ready = self._deframer.feed(chunk)
+        return self._ready.pop(0)

@@ -1,0 +1,75 @@
+"""Which records here concern others than their authors, so that they are offered to whoever carries those."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from unhush.gossip.proto.config import Own
+from unhush.gossip.proto.events import Concerns
+from unhush.gossip.proto.hints import Hinted
+from unhush.identity.cid import Cid
+from unhush.identity.entry import decode_body
+from unhush.identity.errors import MalformedBytes
+from unhush.identity.trunk import Standing
+from unhush.storage.concerns import find_concerned, may_concern
+from unhush.storage.indexes import parse_known
+from unhush.storage.kinds import Body, Delete, Edit, Post
+from unhush.storage.records import Record
+from unhush.storage.snapshot import Snapshot
+
+# What was older than this when it came here is history: who wants it asks for it.
+FRESH_MS: Final = 7 * 24 * 60 * 60 * 1000
+# Own records looked at when a session begins, newest first, and told of them: what was written while alone.
+_LOOKED_AT: Final = 200
+_OWN_TOLD: Final = 20
+
+
+def find_concerns(snapshot: Snapshot, records: Iterable[Record]) -> tuple[Concerns, ...]:
+    """Of new records those that are fresh, shown here, and concern somebody."""
+    fresh = (record for record in records if record.seen_at_ms - record.entry.header.time <= FRESH_MS)
+    return tuple(_iter_concerns(snapshot, fresh))
+
+
+def find_own_concerns(snapshot: Snapshot, own: Own) -> tuple[Concerns, ...]:
+    """The newest records of this device that concern somebody, oldest first."""
+    account = snapshot.account(own.account)
+    if account is None:
+        return ()
+    newest = snapshot.newest_in_force(account, own.key, _LOOKED_AT)
+    return tuple(islice(_iter_concerns(snapshot, newest), _OWN_TOLD))[::-1]
+
+
+def find_about(snapshot: Snapshot, hinted: Hinted, carried: frozenset[Cid]) -> Cid | None:
+    """Whom a stranger's record concerns for whose sake it is taken in here, None if nobody.
+
+    Our own account in whichever way, others only where it answers: what strangers like is no business of their
+    followers.
+    """
+    own = snapshot.own_account()
+    body = _parse(hinted)
+    if own is None or body is None:
+        return None
+    if own in find_concerned(hinted.entry.account, body):
+        return own
+    if isinstance(body, Post) and body.reply is not None:
+        answered = (body.reply.root_account, body.reply.parent_account)
+        return next((who for who in answered if who in carried), None)
+    if isinstance(body, Delete | Edit) and snapshot.find_aid(body.of) is not None:
+        return own  # it changes what was taken in before
+    return None
+
+
+def _parse(hinted: Hinted) -> Body | None:
+    try:
+        return parse_known(hinted.entry.header.kind, decode_body(hinted.body or b""))
+    except MalformedBytes:
+        return None
+
+
+def _iter_concerns(snapshot: Snapshot, records: Iterable[Record]) -> Iterator[Concerns]:
+    for record in records:
+        if not may_concern(record.kind, record.body):  # nearly all end here
+            continue
+        about = snapshot.concerned(record)
+        if about and snapshot.standing(record) in (Standing.IN_FORCE, Standing.CONTESTED):
+            yield Concerns(record.cid, record.account, record.entry.header.key, about)

@@ -1,0 +1,183 @@
+"""The invite protocol on streams: hear acceptances of our invites, and tell inviters that we accepted theirs.
+
+What an acceptance is worth is judged beyond the network's thread, one at a time,
+for that writes. Acceptances that wait are looked for every second, since any
+process on this home may have put them there, and are told as soon as the
+inviter's machine is connected; the address book is what dials it.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from unhush.gossip.errors import NotConnected, RemoteProtocolError, StreamBroken, StreamRefused
+from unhush.gossip.net.host import Host
+from unhush.gossip.net.stream import Stream
+from unhush.gossip.proto.accepting import (
+    MAX_ANSWER_BYTES,
+    MAX_REQUEST_BYTES,
+    Acceptance,
+    Code,
+    Knocks,
+    Telling,
+    encode_answer,
+    parse_acceptance,
+    parse_answer,
+)
+from unhush.gossip.proto.faults import FrameTooLarge, MalformedFrame, TooManyFrames
+from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.tally import Met
+
+log = logging.getLogger(__name__)
+
+INVITE: Final = "/unhush/invite/1"
+
+# A request is one frame that the peer has ready; who dribbles is not one who accepts.
+READ_S: Final = 10.0
+# The inviter's node may have a commit under way, and others before us.
+ANSWER_S: Final = 30.0
+# Acceptances heard and not judged yet: with the frame each has, 1.6 MiB.
+MAX_JUDGING: Final = 4
+LOOK_EVERY_S: Final = 1.0  # also at once when somebody connects
+# A peer that was told to come later, or broke off, is told again after this, doubling to the longest.
+FIRST_AGAIN_S: Final = 5.0
+LONGEST_AGAIN_S: Final = 600.0
+
+
+class InviteDesk(Protocol):
+    """What the node does with it; all of it is called from other threads than the network's."""
+
+    def judge(self, acceptance: Acceptance, /) -> Code:
+        """Follow whoever accepts an open invite, and say what became of it."""
+        ...
+
+    def waiting(self) -> Sequence[Telling]:
+        """What inviters are to be told."""
+        ...
+
+    def answered(self, telling: Telling, code: Code, /) -> None:
+        """An inviter has answered; after ``Code.LATER`` it is asked again."""
+        ...
+
+
+@dataclass(slots=True)
+class _Turn:
+    """When to tell an inviter again."""
+
+    due_at: float
+    delay_s: float
+    is_under_way: bool = False
+
+
+class Inviting:
+    """Both sides of it on one host."""
+
+    def __init__(self, host: Host, desk: InviteDesk) -> None:
+        self._host = host
+        self._desk = desk
+        self._knocks = Knocks()
+        self._judging = 0
+        self._one_judge = trio.CapacityLimiter(1)
+        self._turns: dict[bytes, _Turn] = {}
+        self._look_now = trio.Event()  # somebody connected
+
+    async def run(self) -> None:
+        """Serve and tell until cancelled."""
+        self._host.handle(INVITE, self._serve)
+        self._host.on_connected(lambda _: self._look_now.set())
+        async with trio.open_nursery() as nursery:
+            while True:
+                try:
+                    waiting = await trio.to_thread.run_sync(self._desk.waiting)
+                except Exception:  # the store cannot be read now; the network goes on, and so shall we
+                    log.exception("accepted invites could not be looked for")
+                    waiting = ()
+                self._turns = {each.request: self._turn(each) for each in waiting}
+                connected = {peer.peer_id for peer in self._host.connected()}
+                for each in waiting:
+                    turn = self._turns[each.request]
+                    if each.peer_id in connected and not turn.is_under_way and turn.due_at <= trio.current_time():
+                        turn.is_under_way = True
+                        nursery.start_soon(self._tell, each, turn)
+                self._look_now = trio.Event()
+                with trio.move_on_after(LOOK_EVERY_S):
+                    await self._look_now.wait()
+
+    def _turn(self, telling: Telling) -> _Turn:
+        return self._turns.get(telling.request) or _Turn(trio.current_time(), FIRST_AGAIN_S)
+
+    # -- ours
+
+    async def _tell(self, telling: Telling, turn: _Turn) -> None:
+        try:
+            code = await self._ask(telling)
+            await trio.to_thread.run_sync(self._desk.answered, telling, code)
+            log.info("inviter answered peer=%s code=%s", telling.peer_id, code)
+        except (StreamRefused, NotConnected, StreamBroken, trio.TooSlowError) as exc:
+            log.info("inviter not told peer=%s reason=%r", telling.peer_id, exc)
+        except RemoteProtocolError as exc:
+            self._host.report_fault(telling.peer_id, str(exc))
+        except Exception:  # the answer could not be kept, which is ours; it is asked for again
+            log.exception("an answer to an acceptance was not kept peer=%s", telling.peer_id)
+        finally:
+            turn.is_under_way = False
+            turn.due_at = trio.current_time() + turn.delay_s
+            turn.delay_s = min(2 * turn.delay_s, LONGEST_AGAIN_S)
+
+    async def _ask(self, telling: Telling) -> Code:
+        async with await self._host.open_stream(telling.peer_id, INVITE) as stream:
+            with trio.fail_after(ANSWER_S):
+                await stream.write(frame(telling.request))
+                return parse_answer(await _read_frame(stream, MAX_ANSWER_BYTES))
+
+    # -- the peer's
+
+    async def _serve(self, stream: Stream) -> None:
+        """Hear one acceptance. What is raised is the peer's fault, and counts against it."""
+        try:
+            is_heard = self._knocks.check(stream.peer_id, trio.current_time()) and self._judging < MAX_JUDGING
+        except TooManyFrames:
+            self._host.tally.count(Met.INVITE_PUT_OFF)
+            raise
+        code = Code.LATER
+        if is_heard:
+            self._judging += 1
+            try:
+                code = await self._judge(stream)
+            finally:
+                self._judging -= 1
+        else:
+            self._host.tally.count(Met.INVITE_PUT_OFF)
+        await stream.write(frame(encode_answer(code)))
+
+    async def _judge(self, stream: Stream) -> Code:
+        try:
+            with trio.fail_after(READ_S):
+                payload = await _read_frame(stream, MAX_REQUEST_BYTES)
+        except trio.TooSlowError as exc:
+            raise MalformedFrame(f"no whole acceptance within {READ_S:.0f} s") from exc
+        acceptance = parse_acceptance(payload)
+        try:
+            # Never abandoned: what it signs is to be finished before the store closes.
+            code = await trio.to_thread.run_sync(self._desk.judge, acceptance, limiter=self._one_judge)
+        except Exception:  # ours: the store, a bug; not to be held against the peer
+            log.exception("an acceptance could not be judged peer=%s", stream.peer_id)
+            return Code.LATER
+        log.info("acceptance judged peer=%s account=%s code=%s", stream.peer_id, acceptance.account, code)
+        return code
+
+
+async def _read_frame(stream: Stream, max_bytes: int) -> bytes:
+    """The one frame of a side; raises ``FrameTooLarge``, ``MalformedFrame``, ``StreamBroken``."""
+    deframer, read = Deframer(), 0
+    while chunk := await stream.read():
+        read += len(chunk)
+        frames = deframer.feed(chunk)
+        if read > max_bytes + 3 or len(frames) > 1:
+            raise FrameTooLarge(f"more than one frame of {max_bytes} bytes")
+        if frames:
+            return frames[0]
+    raise StreamBroken(f"{stream.peer_id} ended the stream before a whole frame")

@@ -1,0 +1,83 @@
+"""Ping: how long a peer takes to send thirty-two bytes back, by the protocol every libp2p node answers."""
+
+import os
+from typing import Final
+
+import trio
+
+from unhush.gossip.errors import GossipError, NotConnected, PeerSilent, StreamBroken, StreamRefused
+from unhush.gossip.net.host import Host, HostConfig, open_host
+from unhush.gossip.proto.addresses import parse_address
+
+PING: Final = "/ipfs/ping/1.0.0"
+PING_BYTES: Final = 32
+
+# A peer on the other side of the world, over a bad line, on a busy machine.
+USUAL_WAIT_S: Final = 4.0
+
+
+async def ping(host: Host, peer_id: str) -> float:
+    """The seconds a connected peer takes to answer.
+
+    Raises ``NotConnected`` and ``PeerSilent``, and does not return before either side does something: bound it.
+    """
+    sent = os.urandom(PING_BYTES)
+    try:
+        stream = await host.open_stream(peer_id, PING)
+        try:
+            sent_at = trio.current_time()
+            await stream.write(sent)
+            back = b""
+            while len(back) < PING_BYTES and (part := await stream.read()):
+                back += part
+            took_s = trio.current_time() - sent_at
+        finally:
+            await stream.reset()
+    except (StreamRefused, StreamBroken) as exc:
+        raise PeerSilent(peer_id, str(exc)) from exc
+    if back != sent:
+        raise PeerSilent(peer_id, "what came back is not what was sent")
+    return took_s
+
+
+async def ping_peer(host: Host, peer: str, timeout_s: float = USUAL_WAIT_S) -> float:
+    """Connect if need be, and ping; a connection made for it ends with it. ``peer``: an address, or who is connected.
+
+    Raises ``DialFailed``, ``NotConnected``, ``PeerSilent``, ``MalformedAddress``.
+    """
+    peer_id = parse_address(peer).peer_id if "/" in peer else peer
+    is_new = all(peer.peer_id != peer_id for peer in host.connected())
+    try:
+        with trio.fail_after(timeout_s):
+            if is_new:
+                if peer_id == peer:
+                    raise NotConnected(peer)
+                await host.dial(peer)
+            return await ping(host, peer_id)
+    except trio.TooSlowError as exc:
+        raise PeerSilent(peer_id, f"no answer within {timeout_s:g} s") from exc
+    finally:
+        if is_new:
+            with trio.CancelScope(shield=True), trio.move_on_after(1):
+                await host.disconnect(peer_id)
+
+
+def ping_alone(address: str, agent: str, timeout_s: float = USUAL_WAIT_S) -> float:
+    """Ping from a program that runs no network, under a key made for it. Raises ``GossipError``."""
+
+    async def once() -> float:
+        async with open_host(HostConfig(os.urandom(32), (), agent)) as host:
+            return await ping_peer(host, address, timeout_s)
+
+    try:
+        return trio.run(once)
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(GossipError)
+        if ours is None:
+            raise
+        raise _first(ours) from group
+
+
+def _first(group: BaseExceptionGroup[GossipError]) -> GossipError:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

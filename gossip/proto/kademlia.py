@@ -1,0 +1,206 @@
+"""Kademlia, as a hint: where to ask who carries an account. Tables and look-ups, all bounded; see decision 0034.
+
+Everything here is hearsay. A contact is a peer we spoke with, at addresses it told us; a provider is a peer that
+said of itself that it carries an account. What a look-up finds becomes an address to try (``Source.LEARNED``),
+and what comes from there is checked like anything else, so a lie costs a dial.
+"""
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Final
+
+from unhush.identity.cid import Cid
+
+PROTOCOL: Final = "/unhush/kad/1"
+
+# Kademlia's k and alpha, as in libp2p.
+CLOSEST: Final = 20
+AT_A_TIME: Final = 3
+
+# Contacts in one bucket, and in all: 512 × ~600 bytes = 300 KiB. Half of the network is in the first bucket.
+MAX_PER_BUCKET: Final = 20
+MAX_CONTACTS: Final = 512
+# Of one IPv4 /16 or IPv6 /32 in one bucket, as in libp2p: the near buckets are the ones worth buying.
+MAX_PER_BLOCK: Final = 2
+MAX_ADDRESSES: Final = 4
+
+# Provider entries: 4,096 accounts × 16 peers is the worst case, 65,536 × ~400 bytes = 26 MiB, and one peer can have
+# 512 of them only.
+MAX_KEYS: Final = 4_096
+MAX_PROVIDERS_PER_KEY: Final = 16
+MAX_KEYS_PER_PEER: Final = 512
+# Others forget after a day; so do we, and say it again after half of that.
+PROVIDED_S: Final = 86_400.0
+REPUBLISH_S: Final = 43_200.0
+
+# A look-up asks at most so many peers and brings at most so many providers: each is a dial.
+MAX_ASKED: Final = 20
+MAX_FOUND: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A peer and where it says it is."""
+
+    peer_id: str
+    addresses: tuple[str, ...]
+    block: str = ""  # of the address it was seen at, as in ``addresses.Address``; empty for one's own network
+
+
+def account_key(network: str, account: Cid) -> bytes:
+    """What an account is looked up under; another network's accounts have other keys."""
+    return hashlib.sha256(f"/unhush/{network}/".encode() + account.bytes).digest()
+
+
+def position(name: bytes) -> int:
+    """Where a key or a peer stands in the space of distances."""
+    return int.from_bytes(hashlib.sha256(name).digest(), "big")
+
+
+# Contacts are sorted for every answer; hashing their names anew is most of the work.
+@lru_cache(maxsize=8_192)
+def _position_of(peer_id: str) -> int:
+    return position(peer_id.encode())
+
+
+class Contacts:
+    """Peers to ask, more of those near to us than of those far away."""
+
+    def __init__(self, own_peer_id: str) -> None:
+        self._own = _position_of(own_peer_id)
+        self._own_id = own_peer_id
+        self._buckets: dict[int, OrderedDict[str, Contact]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
+
+    def met(self, contact: Contact) -> bool:
+        """We spoke with this peer; false if there is no place for it. Who is known longest stays: it lasts longest."""
+        if contact.peer_id == self._own_id or not contact.addresses:
+            return False
+        bucket = self._buckets.setdefault(self._bucket_of(contact.peer_id), OrderedDict())
+        if contact.peer_id in bucket:
+            bucket[contact.peer_id] = contact
+            return True
+        same_block = sum(1 for other in bucket.values() if other.block == contact.block) if contact.block else 0
+        if len(bucket) >= MAX_PER_BUCKET or len(self) >= MAX_CONTACTS or same_block >= MAX_PER_BLOCK:
+            return False
+        bucket[contact.peer_id] = contact
+        return True
+
+    def failed(self, peer_id: str) -> None:
+        """It did not answer: its place is free."""
+        self._buckets.get(self._bucket_of(peer_id), OrderedDict()).pop(peer_id, None)
+
+    def closest(self, key: bytes, count: int = CLOSEST) -> list[Contact]:
+        """The contacts nearest to a key, nearest first."""
+        target = position(key)
+        known = (contact for bucket in self._buckets.values() for contact in bucket.values())
+        return sorted(known, key=lambda contact: _position_of(contact.peer_id) ^ target)[:count]
+
+    def _bucket_of(self, peer_id: str) -> int:
+        return (self._own ^ _position_of(peer_id)).bit_length()
+
+
+class Providers:
+    """Who said that it carries what; time is an argument."""
+
+    def __init__(self) -> None:
+        self._by_key: OrderedDict[bytes, OrderedDict[str, tuple[Contact, float]]] = OrderedDict()
+        self._keys_of: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_key.values()))
+
+    def add(self, key: bytes, provider: Contact, now: float) -> bool:
+        """Note one; false if there is no place. Nobody is pushed out by a newcomer: they leave with time."""
+        self._drop_expired(now)
+        held = self._by_key.get(key)
+        if held is not None and provider.peer_id in held:
+            held[provider.peer_id] = (provider, now + PROVIDED_S)
+            held.move_to_end(provider.peer_id)
+            return True
+        is_full = len(self._by_key) >= MAX_KEYS if held is None else len(held) >= MAX_PROVIDERS_PER_KEY
+        if is_full or self._keys_of[provider.peer_id] >= MAX_KEYS_PER_PEER:
+            return False
+        self._by_key.setdefault(key, OrderedDict())[provider.peer_id] = (provider, now + PROVIDED_S)
+        self._keys_of[provider.peer_id] += 1
+        return True
+
+    def of(self, key: bytes, now: float) -> list[Contact]:
+        """Who carries it, the last to say so first."""
+        held = self._by_key.get(key, OrderedDict())
+        return [contact for contact, until in reversed(held.values()) if until > now]
+
+    def _drop_expired(self, now: float) -> None:
+        """Within a key the oldest stand first; keys are gone through a few at a time, from the front."""
+        for key in list(islice(self._by_key, _SWEPT)):
+            held = self._by_key[key]
+            while held and next(iter(held.values()))[1] <= now:
+                peer_id, _ = held.popitem(last=False)
+                self._keys_of[peer_id] -= 1
+                if not self._keys_of[peer_id]:
+                    del self._keys_of[peer_id]
+            if held:
+                self._by_key.move_to_end(key)
+            else:
+                del self._by_key[key]
+
+
+_SWEPT: Final = 4
+
+
+@dataclass(slots=True)
+class Lookup:
+    """One search: ask the nearest known, learn of nearer ones, until the nearest have all been asked."""
+
+    key: bytes
+    own_peer_id: str
+    known: dict[str, Contact] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    found: dict[str, tuple[Contact, str]] = field(default_factory=dict)  # a provider, and who told of it
+
+    def learn(self, contacts: Iterable[Contact]) -> None:
+        """Peers that may know more."""
+        target = position(self.key)
+        for contact in contacts:
+            if contact.peer_id != self.own_peer_id and contact.addresses and contact.peer_id not in self.known:
+                self.known[contact.peer_id] = contact
+        if len(self.known) > _MAX_KNOWN:
+            ordered = sorted(self.known, key=lambda peer_id: _position_of(peer_id) ^ target)
+            for peer_id in ordered[_MAX_KNOWN:]:
+                del self.known[peer_id]
+
+    def next(self) -> Contact | None:
+        """Whom to ask now; it counts as asked."""
+        if len(self.asked) >= MAX_ASKED or len(self.found) >= MAX_FOUND:
+            return None
+        for contact in self.nearest():
+            if contact.peer_id not in self.asked:
+                self.asked.add(contact.peer_id)
+                return contact
+        return None
+
+    def nearest(self) -> list[Contact]:
+        """The nearest that have not failed, nearest first."""
+        target = position(self.key)
+        alive = (contact for peer_id, contact in self.known.items() if peer_id not in self.gone)
+        return sorted(alive, key=lambda contact: _position_of(contact.peer_id) ^ target)[:CLOSEST]
+
+    def answered(self, told_by: str, providers: Sequence[Contact], closer: Sequence[Contact]) -> None:
+        """A peer, connected at ``told_by``, named carriers and peers nearer to the key."""
+        for provider in providers:
+            if provider.peer_id != self.own_peer_id and len(self.found) < MAX_FOUND:
+                self.found.setdefault(provider.peer_id, (provider, told_by))
+        self.learn(closer)
+
+    def failed(self, peer_id: str) -> None:
+        self.gone.add(peer_id)
+
+
+_MAX_KNOWN: Final = 64

@@ -1,0 +1,165 @@
+"""Fetching: bringing the pictures here that posts and portraits name, while a node runs.
+
+What people we carry show lately is fetched as it comes, newest first; older
+pictures when somebody looks at them. A blob nobody has now is asked for again
+later, ever more seldom.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Final, Protocol
+
+from unhush.identity.cid import Cid
+from unhush.storage.errors import StorageError
+from unhush.storage.folds.blobrefs import blobs_of
+from unhush.storage.kinds import Post
+from unhush.storage.records import Record
+from unhush.storage.snapshot import Snapshot
+from unhush.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+# Older pictures wait until somebody looks at them.
+LATELY_MS: Final = 30 * DAY_MS
+# What is looked through when a node starts: what came while its pictures did not.
+LOOK_BACK: Final = 2_000
+# Records looked at in one snapshot.
+_STEP: Final = 500
+# A larger file is fetched only when somebody asks for it.
+MAX_EAGER_BYTES: Final = 8 * 1024 * 1024
+# Pictures fetched unasked stop here; who looks at one still gets it.
+MAX_KEPT_BYTES: Final = 4 * 1024**3
+# Blobs that wait, and blobs nobody had that are remembered: the oldest are forgotten.
+MAX_WAITING: Final = 4_096
+# At a time; the network takes as many.
+AT_ONCE: Final = 4
+FIRST_AGAIN_S: Final = 30.0
+LAST_AGAIN_S: Final = 3_600.0
+_LOOK_EVERY_S: Final = 5.0
+
+
+class FetchBlob(Protocol):
+    """Bring a blob here; ``done`` says whether it is, on another thread. False if there is no network to ask."""
+
+    def __call__(self, blob: Cid, account: Cid, done: Callable[[bool], None]) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Again:
+    account: Cid
+    due_s: float
+    delay_s: float
+
+
+class Fetching:
+    """Runs from its making until ``stop``."""
+
+    def __init__(self, store: Store, fetch: FetchBlob, *, clock_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._fetch = fetch
+        self._clock_ms = clock_ms
+        self._waiting: deque[tuple[Cid, Cid]] = deque(maxlen=MAX_WAITING)  # blob, account; newest at the right
+        self._again: dict[Cid, _Again] = {}
+        self._under_way: dict[Cid, Cid] = {}
+        self._arrived: deque[Cid] = deque()  # not counted yet
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._is_stopping = False
+        with store.snapshot() as snapshot:
+            self._cursor = max(0, snapshot.last_aid() - LOOK_BACK)
+        self._kept_bytes = sum(size for _, size in store.blobs.iter_blocks())
+        self._unsubscribe = store.subscribe(self._changed.set)
+        self._thread = threading.Thread(target=self._run, name="unhush-fetching", daemon=True)
+        self._changed.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what is under way ends with the network."""
+        self._unsubscribe()
+        self._is_stopping = True
+        self._changed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            self._changed.clear()
+            try:
+                while not self._is_stopping and self._look():
+                    pass
+                self._begin()
+            except StorageError as exc:
+                log.warning("pictures are not fetched now: %s", exc)
+            self._changed.wait(_LOOK_EVERY_S)
+
+    # -- what there is to fetch
+
+    def _look(self) -> bool:
+        """Note what new records name; False if there were none."""
+        with self._store.snapshot() as snapshot:
+            records = list(islice(snapshot.journal(self._cursor), _STEP))
+            if not records:
+                return False
+            carried = snapshot.carried()
+            since_ms = self._clock_ms() - LATELY_MS
+            for record in records:
+                if record.account in carried and record.body is not None:
+                    self._note(snapshot, record, since_ms)
+        self._cursor = records[-1].aid
+        return True
+
+    def _note(self, snapshot: Snapshot, record: Record, since_ms: int) -> None:
+        body = snapshot.body(record)
+        is_post = isinstance(body, Post)
+        if is_post and record.entry.header.time < since_ms:
+            return  # a portrait is wanted however old it is
+        too_large = {item.cid for item in body.media if item.size > MAX_EAGER_BYTES} if isinstance(body, Post) else ()
+        for blob in blobs_of(body):
+            if blob not in too_large and not self._store.blobs.has(blob):
+                self._waiting.append((blob, record.account))
+
+    # -- fetching
+
+    def _begin(self) -> None:
+        now = time.monotonic()
+        while self._arrived:
+            self._kept_bytes += self._store.blobs.size(self._arrived.popleft())
+        with self._lock:
+            for blob, again in list(self._again.items()):
+                if again.due_s <= now and blob not in self._under_way:
+                    self._waiting.appendleft((blob, again.account))
+                    again.due_s = now + again.delay_s
+            while self._waiting and len(self._under_way) < AT_ONCE and self._kept_bytes < MAX_KEPT_BYTES:
+                blob, account = self._waiting.pop()
+                if blob in self._under_way or self._store.blobs.has(blob):
+                    continue
+                if not self._fetch(blob, account, partial(self._done, blob)):
+                    self._waiting.append((blob, account))
+                    return
+                self._under_way[blob] = account
+
+    def _done(self, blob: Cid, is_here: bool) -> None:
+        """On the network's thread."""
+        with self._lock:
+            account = self._under_way.pop(blob, None)
+            if is_here:
+                self._again.pop(blob, None)
+            elif account is not None:
+                self._put_off(blob, account)
+        if is_here:
+            log.info("blob fetched cid=%s", blob)
+            self._arrived.append(blob)
+        self._changed.set()
+
+    def _put_off(self, blob: Cid, account: Cid) -> None:
+        before = self._again.pop(blob, None)
+        delay_s = min(2 * before.delay_s, LAST_AGAIN_S) if before is not None else FIRST_AGAIN_S
+        self._again[blob] = _Again(account, time.monotonic() + delay_s, delay_s)
+        if len(self._again) > MAX_WAITING:
+            del self._again[next(iter(self._again))]

@@ -1,0 +1,196 @@
+"""Machines: whom this home remembers, who is connected, whether one answers, and whether all they have is here."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from unhush.gossip.errors import MalformedAddress
+from unhush.gossip.proto.addresses import parse_address
+from unhush.node.config import Config, bootstrap_of, check_address
+from unhush.node.control import ask
+from unhush.node.errors import BadConfig, NobodyAnswered, NotFound, NotRunning
+from unhush.node.views import NetworkView, PeerInfo, Ping, SyncInfo
+from unhush.storage.contacts import Contact
+from unhush.storage.store import Store
+
+if TYPE_CHECKING:
+    from unhush.node.running import Running
+
+# All is here once nothing was missing for so long: a session that opens says within this what its peer carries.
+_SETTLED_S: Final = 1.0
+# A dial to nowhere takes ten seconds; those under way are waited for no longer.
+_DIALS_S: Final = 12.0
+_LOOK_EVERY_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What a look at the peers came to."""
+
+    is_done: bool  # all that connected peers have is here
+    peers: int  # asked
+    wanted: int  # accounts of others followed or kept
+    covered: int  # those of them that a connected peer carries
+    records: int  # that came meanwhile
+    took_s: float
+
+
+class Peering:
+    """The part of a node that deals with machines."""
+
+    config: Config
+    _store: Store
+    _running: "Running | None"
+    _lingers: bool
+
+    @abstractmethod
+    def start_network(self) -> None: ...
+
+    @abstractmethod
+    def _network_view(self) -> NetworkView | None: ...
+
+    def peers(self) -> tuple[PeerInfo, ...]:
+        """Addresses remembered, and connections of the node that runs on this home, here or elsewhere."""
+        view = self._network_view()
+        connected = view.peers if view is not None else ()
+        peers = {peer.peer for peer in connected}
+        known = [
+            PeerInfo(address, peer_of(address), connected=False, inbound=False)
+            for address in self._remembered()
+            if peer_of(address) not in peers
+        ]
+        return (*connected, *known)
+
+    def add_peer(self, address: str) -> None:
+        """Remember an address and dial it when a node runs; raises ``BadConfig``."""
+        self._store.put_contact(Contact(check_address(address), is_configured=True))
+
+    def forget_peer(self, peer: str) -> tuple[str, ...]:
+        """Forget an address, or all addresses of a peer, and end what connects us; the addresses forgotten.
+
+        It may be met again, if others tell of it. Raises ``NotFound``.
+        """
+        remembered = self._remembered()
+        forgotten = tuple(address for address in remembered if peer in (address, peer_of(address)))
+        peer_id = peer_of(peer)
+        view = self._network_view()
+        if not forgotten and (view is None or all(each.peer != peer_id for each in view.peers)):
+            raise NotFound(f"no machine {peer[:256]} is known")
+        for address in forgotten:
+            self._store.drop_contact(address)
+        if view is not None and not any(peer_of(address) == peer_id for address in set(remembered) - set(forgotten)):
+            running = self._running
+            if running is not None:
+                running.forget_peer(peer_id)
+            else:
+                ask(self.config.home, "forget", peer=peer_id)
+        return forgotten
+
+    def ping_peer(self, peer: str) -> Ping:
+        """How long a machine takes to answer, named by an address or, if it is known, by its id.
+
+        Asked over the running node's connection if there is one. Raises ``BadConfig``, ``NotFound``,
+        ``NobodyAnswered``.
+        """
+        view = self._network_view()
+        last: NobodyAnswered | None = None
+        for address in self._ways_to(peer, view):
+            try:
+                return Ping(address, peer_of(address), self._ping(address, is_running=view is not None))
+            except NobodyAnswered as exc:
+                last = exc
+        raise last or NobodyAnswered(f"{peer} does not answer")
+
+    def sync(
+        self, timeout_s: float = 60.0, on_progress: Callable[[SyncInfo], None] = lambda _: None, *, wait: bool = True
+    ) -> Synced:
+        """Look now, and wait until all that connected peers have is here, or time is up.
+
+        Without a running node the network runs until ``close``. ``on_progress`` hears of every change. Without
+        ``wait`` the running node is only told to look. Raises ``NobodyAnswered`` if no peer did, ``NotRunning`` if
+        there is nobody to tell, ``NetworkFailed``, ``NoAccount``.
+        """
+        began, records = time.monotonic(), self._count_records()
+        self._look_now(may_start=wait)
+        settled_at: float | None = None
+        seen = SyncInfo()
+        while wait:
+            view = self._network_view()
+            now = time.monotonic()
+            state = view.sync if view is not None else SyncInfo()
+            if state != seen:
+                seen = state
+                on_progress(state)
+            is_quiet = bool(state.sessions) and not state.waiting
+            settled_at = (settled_at or now) if is_quiet else None
+            has_dialled = not state.dialling or now - began > _DIALS_S
+            if settled_at is not None and now - settled_at >= _SETTLED_S and has_dialled:
+                return self._synced(state, began, records, is_done=True)
+            if now - began > timeout_s:
+                if not state.sessions:
+                    raise NobodyAnswered(f"no machine answered within {timeout_s:g} s")
+                return self._synced(state, began, records, is_done=False)
+            time.sleep(_LOOK_EVERY_S)
+        return self._synced(seen, began, records, is_done=False)
+
+    def _look_now(self, *, may_start: bool) -> None:
+        running = self._running
+        if running is not None:
+            running.look_now()
+            return
+        try:
+            ask(self.config.home, "look_now")
+        except NotRunning:
+            if not may_start:
+                raise
+            is_met_elsewhere = self.config.lan or bootstrap_of(self.config)
+            if not (self._remembered() or self.config.peers or is_met_elsewhere):
+                raise NobodyAnswered("no machine is known yet; add one: unhush peers add MULTIADDR") from None
+            self.start_network()
+            self._lingers = True
+
+    def _synced(self, state: SyncInfo, began: float, records: int, *, is_done: bool) -> Synced:
+        came = max(0, self._count_records() - records)
+        return Synced(is_done, state.sessions, state.wanted, state.covered, came, time.monotonic() - began)
+
+    def _ways_to(self, peer: str, view: NetworkView | None) -> tuple[str, ...]:
+        """The addresses of a machine, or its id alone if it is connected."""
+        try:
+            return (parse_address(peer.strip()).text,)
+        except MalformedAddress as exc:
+            if "/" in peer:
+                raise BadConfig(str(exc)) from exc
+        if view is not None and any(each.peer == peer for each in view.peers):
+            return (peer,)
+        ways = tuple(address for address in self._remembered() if peer_of(address) == peer)
+        if not ways:
+            raise NotFound(f"no machine {peer[:256]} is known")
+        return ways
+
+    def _ping(self, way: str, *, is_running: bool) -> float:
+        running = self._running
+        if running is not None:
+            return running.ping(way)
+        if is_running:
+            answer = ask(self.config.home, "ping", peer=way)
+            if "ms" not in answer:
+                raise NobodyAnswered(str(answer.get("silent", "no answer")))
+            return float(answer["ms"])
+        from unhush.node.running import ping_alone  # lazy: the network costs a second and 80 MB
+
+        return ping_alone(way)
+
+    def _remembered(self) -> tuple[str, ...]:
+        with self._store.snapshot() as snapshot:
+            return tuple(contact.address for contact in snapshot.contacts())
+
+    def _count_records(self) -> int:
+        with self._store.snapshot() as snapshot:
+            return snapshot.count_records()
+
+
+def peer_of(address: str) -> str:
+    """The peer an address leads to; of an id, that id."""
+    return address.rpartition("/p2p/")[2]

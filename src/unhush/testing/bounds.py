@@ -1,0 +1,73 @@
+"""The bounds of THREATS "Wire", looked at from inside: what each machine of a node holds, against its maximum.
+
+Public behaviour says nothing of a queue that grows; so this reads what is
+private to the machines, and is the only place that does.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from unhush.gossip.proto import addresses, choosing, limits
+from unhush.gossip.proto.receiving import Receiving
+from unhush.gossip.proto.sending import Sending
+from unhush.testing.errors import LimitExceeded
+
+if TYPE_CHECKING:
+    from unhush.testing.end import SessionEnd
+    from unhush.testing.node import SimNode
+
+# Of the state a session offers, what the peer may claim to carry; the rest is for what it wants.
+_CARRIED_BYTES: Final = limits.MAX_STATE_BYTES // limits.CARRIES_SHARE
+_WANTED_BYTES: Final = limits.MAX_STATE_BYTES - _CARRIED_BYTES
+_MAX_TOLD: Final = addresses.BUCKETS * addresses.MAX_PEERS_PER_BUCKET
+# Sessions at the same time: one for each connection, and one more for each that is being replaced.
+_MAX_SESSIONS: Final = 96
+
+
+def check_node(node: "SimNode") -> None:
+    """Raises ``LimitExceeded``."""
+    book, chooser = node._book, node._chooser
+    _check(node, "peers in the book", len(book._told), _MAX_TOLD)
+    _check(node, "peers chosen", len(book._chosen), addresses.MAX_CHOSEN_PEERS)
+    _check(node, "peers remembered", len(chooser._memory), choosing.MAX_REMEMBERED)
+    _check(node, "bytes of what peers carry", chooser._carriage_bytes, choosing.MAX_CARRIAGE_TOTAL)
+    _check(node, "dials", len(chooser._dialling), choosing.MAX_DIALS)
+    outbound = sum(not link.is_inbound for link in chooser._links.values())
+    _check(node, "connections it dialled", outbound, choosing.MAX_OUTBOUND + 1)
+    _check(node, "sessions", len(node.sessions), _MAX_SESSIONS)
+    for session in node.sessions.values():
+        _check_session(node, session)
+
+
+def _check_session(node: "SimNode", session: "SessionEnd") -> None:
+    halves = session.machine._halves
+    if halves is not None:
+        _check_receiving(node, session, halves[0])
+        _check_sending(node, halves[1])
+
+
+def _check_receiving(node: "SimNode", session: "SessionEnd", receiving: Receiving) -> None:
+    _check(node, "bytes of what a peer carries", len(receiving._carried) * limits.CARRIED_COST, _CARRIED_BYTES)
+    _check(node, "logs reached", len(receiving._reached), limits.MAX_STRAY_LOGS)
+    _check(node, "deliveries", len(receiving._deliveries), session.window_bytes // limits.MIN_ENTRIES_COST)
+    outstanding = sum(cost for _, cost in receiving._deliveries.values())
+    credit = receiving._credit_given + receiving._credit_due + outstanding
+    if credit != session.window_bytes:
+        raise LimitExceeded(f"{session}: {credit} bytes of credit in all, where the window is {session.window_bytes}")
+    _check(node, "bytes of state asked for", receiving._state_used, receiving._state_offered)
+
+
+def _check_sending(node: "SimNode", sending: Sending) -> None:
+    _check(node, "bytes of what a peer wants", sending._state_used, _WANTED_BYTES)
+    _check(node, "logs a peer made up", sending._stray_logs, limits.MAX_STRAY_LOGS)
+    _check(node, "proofs that wait", len(sending._proofs), limits.MAX_PROOFS)
+    _check(node, "bytes of credit", sending._credit, limits.MAX_WINDOW_BYTES)
+    for served in sending._served.values():
+        for log in served.logs.values():
+            _check(node, "ranges held of a log", len(log.held), limits.MAX_RANGES)
+            for todo in log.todo:
+                _check(node, "ranges to send of a log", len(todo), limits.MAX_RANGES)
+
+
+def _check(node: "SimNode", what: str, count: int, most: int) -> None:
+    if count > most:
+        raise LimitExceeded(f"{node.name}: {count} {what}, at most {most}")

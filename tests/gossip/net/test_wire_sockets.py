@@ -1,0 +1,125 @@
+"""Sockets that say nothing. The figure: 1,500 of them, and 20 of 20 honest dials are in within 3 s."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import trio
+from tests.support.strangers import stranger, tcp
+
+from unhush.gossip.net import doorman
+from unhush.gossip.net.doorman import Doorman, Ticket
+from unhush.gossip.proto.tally import Met, Tally
+
+IDLE = 1_500
+DIALS = 20
+DIAL_S = 3.0
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4_096:
+        pytest.skip(f"this machine lets a process have {hard} files; {IDLE} sockets need more")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4_096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_with_1500_idle_sockets_20_of_20_honest_dials_are_in_within_3_s(
+    run: Any, our_host: Any, many_files: None
+) -> None:
+    async def scene() -> None:
+        async def idle(number: int, address: str) -> None:
+            """Come back whenever one is shown out."""
+            source = f"127.66.{number // 4 % 6}.{1 + number // 24 % 250}"
+            while True:
+                with suppress(OSError, trio.BrokenResourceError):
+                    socket = await tcp(address, source)
+                    opened.add(number)
+                    async with socket:
+                        while await socket.receive_some(100):
+                            pass
+                await trio.sleep(2.5)
+
+        opened: set[int] = set()
+        async with our_host(exempt_loopback=False) as ours, trio.open_nursery() as nursery:
+            address = ours.addresses()[0]
+            for number in range(IDLE):
+                nursery.start_soon(idle, number, address)
+            with trio.fail_after(60):
+                while len(opened) < IDLE:  # noqa: ASYNC110
+                    await trio.sleep(0.02)
+            assert ours._swarm._doorman.pending_count <= doorman.MAX_PENDING
+            took = []
+            for number in range(DIALS):
+                began = trio.current_time()
+                with trio.fail_after(DIAL_S):
+                    async with stranger(address, source=f"127.1.{number}.1") as honest:
+                        stream = await honest.stream("/ipfs/ping/1.0.0")
+                        await stream.write(b"x" * 32)
+                        assert len(await stream.read(32)) == 32
+                took.append(trio.current_time() - began)
+                assert ours._swarm._doorman.pending_count > 0, "the idle ones are still there"
+            print(f"{DIALS} of {DIALS} dials, the slowest {max(took):.2f} s")
+            met = ours.tally.read()
+            assert met[Met.SOCKET_REFUSED] + met[Met.HANDSHAKE_CUT] > 0, "there was not room for all"
+            nursery.cancel_scope.cancel()
+
+    run(scene)
+
+
+def must_knock(door: Doorman, host: str) -> Ticket:
+    ticket = door.knock(host)
+    assert ticket is not None
+    return ticket
+
+
+def flooded(door: Doorman) -> list[Ticket]:
+    """Every pending place taken from eight blocks."""
+    return [must_knock(door, f"198.51.{100 + n % 8}.{1 + n // 8 // 8}") for n in range(doorman.MAX_PENDING)]
+
+
+def test_when_all_places_are_taken_a_newcomer_gets_that_of_the_oldest_in_the_most_crowded_block() -> None:
+    tally = Tally()
+    door = Doorman(exempt_loopback=False, tally=tally)
+    flood = flooded(door)
+    shut: list[Ticket] = []
+    for ticket in flood:
+        ticket.when_evicted = lambda ticket=ticket: shut.append(ticket)
+    honest = must_knock(door, "203.0.113.5")
+    assert shut == flood[:1]
+    assert door.pending_count == doorman.MAX_PENDING
+    assert not flood[0].admit(), "and cannot come in any more"
+    assert honest.admit()
+    assert tally.read()[Met.HANDSHAKE_CUT] == 1
+
+
+def test_a_flood_pushes_out_itself_and_nobody_else() -> None:
+    door = Doorman(exempt_loopback=False)
+    honest = [must_knock(door, f"203.0.{number}.5") for number in range(20)]
+    lost: list[Ticket] = []
+    for ticket in honest:
+        ticket.when_evicted = lambda ticket=ticket: lost.append(ticket)
+    for number in range(4_000):
+        ticket = door.knock(f"198.51.{number % 4}.{number // 8 % 250}")
+        if ticket is not None and number % 3 == 0:
+            ticket.leave()
+    assert door.pending_count <= doorman.MAX_PENDING
+    assert lost == []
+    assert all(ticket.admit() for ticket in honest)
+
+
+def test_the_doorman_forgets_whom_he_showed_out() -> None:
+    door = Doorman(exempt_loopback=False)
+    tickets = [
+        ticket for n in range(2_000) if (ticket := door.knock(f"10.{n % 256}.{n // 256 % 256}.{n % 200}")) is not None
+    ]
+    for ticket in tickets:
+        ticket.leave()
+    assert door.pending_count == 0
+    assert not door._pending
+    assert not door._waiting
+    assert not door._waiting_by_block

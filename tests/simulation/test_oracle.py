@@ -1,0 +1,71 @@
+"""The oracle can fail: a machine that is broken on purpose is found out."""
+
+from dataclasses import replace
+
+import pytest
+
+from unhush.gossip.proto.events import Grew
+from unhush.gossip.proto.receiving import Receiving
+from unhush.gossip.proto.sending import Sending
+from unhush.identity.cid import Cid
+from unhush.testing import LimitExceeded, NotConverged
+from unhush.testing.scenario import FIFTY, Plan, run_seed
+
+# A storm with a clock that is more than ten minutes ahead, and one with witnesses of a fork who are told by others.
+HASTY = 6
+FORKED = 3
+
+SHORT = replace(FIFTY, quiet_s=60.0)
+LONG = replace(FIFTY, quiet_s=420.0)
+
+
+def assert_found(patch: pytest.MonkeyPatch, error: type[Exception], *, seed: int, plan: Plan = SHORT) -> None:
+    """The storm fails with what is broken, and passes without."""
+    with pytest.raises(error) as failed:
+        run_seed(seed, plan)
+    assert any(f"seed {seed}," in note for note in failed.value.__notes__)  # enough to run it again
+    patch.undo()
+    run_seed(seed, plan)
+
+
+def test_a_session_that_forgets_every_other_new_record_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    grew = Sending.grew
+
+    def forgetful(self: Sending, event: Grew) -> bool:
+        return event.seq % 2 == 0 and grew(self, event)
+
+    monkeypatch.setattr(Sending, "grew", forgetful)
+    assert_found(monkeypatch, NotConverged, seed=0)
+
+
+def test_a_session_that_forgets_holes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(self: Receiving, account: Cid) -> None:
+        del self, account
+
+    monkeypatch.setattr(Receiving, "hole_seen", forgetful)
+    assert_found(monkeypatch, NotConverged, seed=HASTY, plan=LONG)
+
+
+def test_a_session_that_keeps_credit_for_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = Receiving.committed
+
+    def greedy(self: Receiving, delivery_id: int, *, is_faulty: bool) -> None:
+        committed(self, delivery_id, is_faulty=is_faulty)
+        self._credit_due = 0
+
+    monkeypatch.setattr(Receiving, "committed", greedy)
+    assert_found(monkeypatch, LimitExceeded, seed=0)
+
+
+def test_sessions_that_are_silent_about_forks_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sending, "_show_branches", lambda *_: None)
+    monkeypatch.setattr(Sending, "prove", lambda *_: None)
+    assert_found(monkeypatch, NotConverged, seed=FORKED)
+
+
+def test_a_node_that_blames_who_did_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = Receiving.committed
+    monkeypatch.setattr(
+        Receiving, "committed", lambda self, delivery_id, *, is_faulty: committed(self, delivery_id, is_faulty=True)
+    )
+    assert_found(monkeypatch, NotConverged, seed=0)
