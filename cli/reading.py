@@ -268,7 +268,7 @@ def status_command(context: Context) -> None:
         f"account   {status.account or _NO_ACCOUNT}",
         f"name      {display_name(status.name, status.account)}" if status.account is not None else "",
         f"keeps     {status.records} records; follows {status.follows}",
-        f"node      running, {status.peers_connected} peers connected"
+        f"node      running, {status.peers_connected} {'peer' if status.peers_connected == 1 else 'peers'} connected"
         if status.network_running
         else "node      not running (offline: everything but the network works)",
         outage_line(status.outage, now_ms) if status.outage is not None else "",

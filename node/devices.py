@@ -29,7 +29,7 @@ from unhush.identity.operations import (
 from unhush.identity.request import encode_request, parse_request
 from unhush.identity.trunk import Alarm, State, Trunk, limit
 from unhush.identity.words import GENERATIONS, Words, parse_words
-from unhush.node.config import Config
+from unhush.node.config import Config, Home
 from unhush.node.errors import BadConfig, DeviceRefused, KeyFileError, NoAccount, NotFound
 from unhush.node.identities import cut_of, describe, describe_operations, read_trunk, state_of
 from unhush.node.secrets import Keys, check_words, read_words
@@ -347,9 +347,16 @@ class Devices:
         return words
 
     def words_wait_at(self) -> Path | None:
+        """The file in which the recovery words still lie in the clear, also in a home that was moved."""
         with self._store.snapshot() as snapshot:
             path = snapshot.words_at()
-        return path if path is not None and path.exists() else None
+        for each in (path, Home(self._config.home).words) if path is not None else ():
+            try:
+                if each.exists():
+                    return each
+            except OSError:  # a folder that is somebody else's by now
+                continue
+        return None
 
     def forget_waiting_words(self) -> Path | None:
         """Erase the file of the words, which are on paper now, and end the reminder; where it was."""

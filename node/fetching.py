@@ -12,13 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Final, Protocol
 
 from unhush.identity.cid import Cid
 from unhush.storage.errors import StorageError
 from unhush.storage.folds.blobrefs import blobs_of
-from unhush.storage.kinds import Post
+from unhush.storage.kinds import Edit, Post
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
@@ -40,15 +39,20 @@ MAX_KEPT_BYTES: Final = 4 * 1024**3
 MAX_WAITING: Final = 4_096
 # At a time; the network takes as many.
 AT_ONCE: Final = 4
+# Of what was begun nothing was heard for so long: a network that ended tells nobody.
+LOST_S: Final = 3_600.0
 FIRST_AGAIN_S: Final = 30.0
 LAST_AGAIN_S: Final = 3_600.0
 _LOOK_EVERY_S: Final = 5.0
 
 
 class FetchBlob(Protocol):
-    """Bring a blob here; ``done`` says whether it is, on another thread. False if there is no network to ask."""
+    """Bring a blob here; ``done`` says whether it is, on another thread. False if there is no network to ask.
 
-    def __call__(self, blob: Cid, account: Cid, done: Callable[[bool], None]) -> bool: ...
+    One with more than ``max_bytes`` is not fetched.
+    """
+
+    def __call__(self, blob: Cid, account: Cid, done: Callable[[bool], None], max_bytes: int | None) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -67,9 +71,9 @@ class Fetching:
         self._clock_ms = clock_ms
         self._waiting: deque[tuple[Cid, Cid]] = deque(maxlen=MAX_WAITING)  # blob, account; newest at the right
         self._again: dict[Cid, _Again] = {}
-        self._under_way: dict[Cid, Cid] = {}
-        self._arrived: deque[Cid] = deque()  # not counted yet
-        self._lock = threading.Lock()
+        self._under_way: dict[Cid, tuple[Cid, float]] = {}  # whose record names it, and since when
+        self._ended: deque[tuple[Cid, bool]] = deque()  # filled on the network's thread, which waits for nobody
+        self._parts: dict[Cid, int] = {}  # bytes counted of blobs that are not here whole
         self._changed = threading.Event()
         self._is_stopping = False
         with store.snapshot() as snapshot:
@@ -103,23 +107,25 @@ class Fetching:
     def _look(self) -> bool:
         """Note what new records name; False if there were none."""
         with self._store.snapshot() as snapshot:
-            records = list(islice(snapshot.journal(self._cursor), _STEP))
-            if not records:
+            records, cursor = snapshot.journal_naming_blobs(self._cursor, _STEP)
+            if cursor == self._cursor:
                 return False
             carried = snapshot.carried()
             since_ms = self._clock_ms() - LATELY_MS
             for record in records:
                 if record.account in carried and record.body is not None:
                     self._note(snapshot, record, since_ms)
-        self._cursor = records[-1].aid
+        self._cursor = cursor
         return True
 
     def _note(self, snapshot: Snapshot, record: Record, since_ms: int) -> None:
         body = snapshot.body(record)
-        is_post = isinstance(body, Post)
+        is_post = isinstance(body, Post | Edit)
         if is_post and record.entry.header.time < since_ms:
             return  # a portrait is wanted however old it is
-        too_large = {item.cid for item in body.media if item.size > MAX_EAGER_BYTES} if isinstance(body, Post) else ()
+        post = body.post if isinstance(body, Edit) else body
+        # Its author says so, to spare us the question; how large it is, its manifest says.
+        too_large = {item.cid for item in post.media if item.size > MAX_EAGER_BYTES} if isinstance(post, Post) else ()
         for blob in blobs_of(body):
             if blob not in too_large and not self._store.blobs.has(blob):
                 self._waiting.append((blob, record.account))
@@ -128,34 +134,42 @@ class Fetching:
 
     def _begin(self) -> None:
         now = time.monotonic()
-        while self._arrived:
-            self._kept_bytes += self._store.blobs.size(self._arrived.popleft())
-        with self._lock:
-            for blob, again in list(self._again.items()):
-                if again.due_s <= now and blob not in self._under_way:
-                    self._waiting.appendleft((blob, again.account))
-                    again.due_s = now + again.delay_s
-            while self._waiting and len(self._under_way) < AT_ONCE and self._kept_bytes < MAX_KEPT_BYTES:
-                blob, account = self._waiting.pop()
-                if blob in self._under_way or self._store.blobs.has(blob):
-                    continue
-                if not self._fetch(blob, account, partial(self._done, blob)):
-                    self._waiting.append((blob, account))
-                    return
-                self._under_way[blob] = account
+        while self._ended:
+            self._end(*self._ended.popleft())
+        for blob in [blob for blob, (_, since) in self._under_way.items() if now - since > LOST_S]:
+            self._end(blob, is_here=False)
+        for blob, again in list(self._again.items()):
+            if again.due_s <= now and blob not in self._under_way and len(self._waiting) < MAX_WAITING:
+                self._waiting.appendleft((blob, again.account))
+                again.due_s = now + again.delay_s
+        while self._waiting and len(self._under_way) < AT_ONCE and self._kept_bytes < MAX_KEPT_BYTES:
+            blob, account = self._waiting.pop()
+            if blob in self._under_way or self._store.blobs.has(blob):
+                continue
+            if not self._fetch(blob, account, partial(self._done, blob), MAX_EAGER_BYTES):
+                self._waiting.append((blob, account))
+                return
+            self._under_way[blob] = account, now
 
     def _done(self, blob: Cid, is_here: bool) -> None:
         """On the network's thread."""
-        with self._lock:
-            account = self._under_way.pop(blob, None)
-            if is_here:
-                self._again.pop(blob, None)
-            elif account is not None:
-                self._put_off(blob, account)
-        if is_here:
-            log.info("blob fetched cid=%s", blob)
-            self._arrived.append(blob)
+        self._ended.append((blob, is_here))
         self._changed.set()
+
+    def _end(self, blob: Cid, is_here: bool) -> None:
+        account, _ = self._under_way.pop(blob, (None, 0.0))
+        if is_here:
+            self._again.pop(blob, None)
+            log.info("blob fetched cid=%s", blob)
+        elif account is not None:
+            self._put_off(blob, account)
+        # What came of one that never comes whole takes room as well.
+        here = self._store.blobs.bytes_here(blob)
+        self._kept_bytes += here - self._parts.pop(blob, 0)
+        if here and not is_here:
+            self._parts[blob] = here
+            if len(self._parts) > MAX_WAITING:
+                del self._parts[next(iter(self._parts))]
 
     def _put_off(self, blob: Cid, account: Cid) -> None:
         before = self._again.pop(blob, None)

@@ -275,11 +275,10 @@ class Node(Acting, Inviting, Looking, Peering):
             own = snapshot.own_account()
             me = snapshot.account(own) if own is not None else None
             profile = snapshot.profile(own) if own is not None else None
-            words_at = snapshot.words_at()
             return Status(
                 account=own,
                 name=profile.name if profile else "",
-                words_waiting=str(words_at) if words_at is not None and words_at.exists() else None,
+                words_waiting=str(words_at) if (words_at := self.devices.words_wait_at()) is not None else None,
                 follows=sum(1 for _ in snapshot.follows(me)) if me is not None else 0,
                 records=snapshot.count_records(),
                 peers_connected=len(view.peers) if view is not None else 0,

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from unhush.gossip.errors import MalformedAddress
-from unhush.gossip.proto.addresses import parse_address
 from unhush.node.config import Config, bootstrap_of, check_address
 from unhush.node.control import ask
 from unhush.node.errors import BadConfig, NobodyAnswered, NotFound, NotRunning
@@ -76,7 +74,7 @@ class Peering:
         forgotten = tuple(address for address in remembered if peer in (address, peer_of(address)))
         peer_id = peer_of(peer)
         view = self._network_view()
-        if not forgotten and (view is None or all(each.peer != peer_id for each in view.peers)):
+        if not forgotten and (peer != peer_id or view is None or all(each.peer != peer_id for each in view.peers)):
             raise NotFound(f"no machine {peer[:256]} is known")
         for address in forgotten:
             self._store.drop_contact(address)
@@ -158,10 +156,10 @@ class Peering:
     def _ways_to(self, peer: str, view: NetworkView | None) -> tuple[str, ...]:
         """The addresses of a machine, or its id alone if it is connected."""
         try:
-            return (parse_address(peer.strip()).text,)
-        except MalformedAddress as exc:
+            return (check_address(peer),)
+        except BadConfig:
             if "/" in peer:
-                raise BadConfig(str(exc)) from exc
+                raise
         if view is not None and any(each.peer == peer for each in view.peers):
             return (peer,)
         ways = tuple(address for address in self._remembered() if peer_of(address) == peer)

@@ -18,7 +18,7 @@ from unhush.identity.keys import PublicKey, SigningKey
 from unhush.node.bulk import BulkProcess
 from unhush.node.config import DEFAULT_LISTEN, Config, Home, bootstrap_of, check_address
 from unhush.node.control import Answer, ControlServer
-from unhush.node.errors import NetworkFailed, NobodyAnswered
+from unhush.node.errors import HomeReadOnly, NetworkFailed, NobodyAnswered
 from unhush.node.fetching import Fetching
 from unhush.node.intake import Intake
 from unhush.node.invites import Desk
@@ -36,9 +36,11 @@ AGENT = f"unhush/{unhush.__version__}"
 
 
 class Running:
-    """Starts when made; raises ``HomeInUse`` or ``NetworkFailed`` and then leaves nothing behind."""
+    """Starts when made; raises ``HomeInUse``, ``HomeReadOnly`` or ``NetworkFailed`` and then leaves nothing behind."""
 
     def __init__(self, config: Config, home: Home, store: Store, desk: Desk | None = None) -> None:
+        if store.is_read_only:
+            raise HomeReadOnly(f"{config.home} cannot be written here, and a node has to: it can only be read")
         with ExitStack() as started:
             started.callback(HomeLock(config.home, f"a node is already running on {config.home}").release)
             peer_key = _peer_key(config, home)

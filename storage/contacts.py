@@ -15,13 +15,14 @@ MAX_ADDRESS_BYTES = 400  # a multiaddr with a relay hop has about 250; LMDB keys
 class Contact:
     """One address; ``is_configured`` if a person gave it, ``is_invited`` if an invite did, else it was learned.
 
-    ``is_anchor``: its peer served this node best, and is to be dialled first.
+    ``is_anchor``: its peer served this node best, and is to be dialled first. ``has_worked``: its peer answered there.
     """
 
     address: str
     is_configured: bool
     is_invited: bool = False
     is_anchor: bool = False
+    has_worked: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < len(self.address.encode()) <= MAX_ADDRESS_BYTES:
@@ -74,11 +75,14 @@ def _put(txn: Txn, contact: Contact) -> None:
         fields["invited"] = True
     if contact.is_anchor:
         fields["anchor"] = True
+    if contact.has_worked:
+        fields["worked"] = True
     txn.put(Table.CONTACTS, contact.address.encode(), encode(fields))
 
 
 def _unpack(address: str, value: bytes) -> Contact:
     match decode_map(value):
         case {"configured": bool() as is_configured, **rest}:
-            return Contact(address, is_configured, rest.get("invited") is True, rest.get("anchor") is True)
+            marks = (rest.get(mark) is True for mark in ("invited", "anchor", "worked"))
+            return Contact(address, is_configured, *marks)
     raise StoreUnreadable(f"the stored contact {address!r} is damaged")

@@ -35,7 +35,7 @@ def let_in(txn: Txn, guests: list[Item], arrivals: Sequence[Arrival], outcomes: 
             beside.append(item)
             continue
         try:
-            why_not = _why_not(txn, item, arrivals[item.at], coming)
+            why_not = _why_not(txn, item, arrivals[item.at], coming, arrivals)
         except _Liar as lie:
             outcomes[item.at] = Outcome(Status.REJECTED, item.entry.cid, error=str(lie))
             continue
@@ -60,7 +60,11 @@ def let_in(txn: Txn, guests: list[Item], arrivals: Sequence[Arrival], outcomes: 
 _NOT_CARRIED = "the account is not carried here"
 
 
-def _why_not(txn: Txn, item: Item, arrival: Arrival, coming: dict[Cid, Item]) -> str:
+def _is_change(item: Item) -> bool:
+    return isinstance(item.value, Delete | Edit)
+
+
+def _why_not(txn: Txn, item: Item, arrival: Arrival, coming: dict[Cid, Item], arrivals: Sequence[Arrival]) -> str:
     """Why a record is not taken; empty if it is. Raises ``_Liar``."""
     if arrival.welcome is Welcome.CARRIED:
         return _NOT_CARRIED
@@ -72,8 +76,11 @@ def _why_not(txn: Txn, item: Item, arrival: Arrival, coming: dict[Cid, Item]) ->
         # Whom it concerns is for what it changes to say, and that may be here or not.
         named = find_concerned(item.entry.account, item.value)
         target = find_target(txn, item.entry.account, item.value)
-        if target is not None or item.value.of in coming:
+        if target is not None:
             return ""
+        beside = coming.get(item.value.of)
+        if beside is not None and beside.entry.account == item.entry.account and not _is_change(beside):
+            return _why_not(txn, beside, arrivals[beside.at], coming, arrivals)
         if not (arrival.welcome is Welcome.CONCERNING and arrival.about in named):
             return "what it changes is not here"
     if arrival.welcome is Welcome.ANSWERING:

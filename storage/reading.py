@@ -12,8 +12,9 @@ from itertools import islice
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.storage import accounts, indexes, lists, serving, settings, shunned, standing
+from unhush.storage import accounts, indexes, journal, lists, serving, settings, shunned, standing
 from unhush.storage.accounts import Account
+from unhush.storage.errors import DamagedRow
 from unhush.storage.folds import (
     about,
     activity,
@@ -94,6 +95,23 @@ class Reading:
             return True
         body = indexes.find_body(record) if record.kind == Edit.kind else None
         return isinstance(body, Edit) and deletes.is_taken_back(self._txn, record.account, body.of)
+
+    def journal_naming_blobs(self, since: int, most: int) -> tuple[list[Record], int]:
+        """Of so many records with an aid above ``since`` those that may name a blob, and the last aid looked at.
+
+        That is ``since`` itself if there are none.
+        """
+        found: list[Record] = []
+        try:
+            for record in islice(journal.iter_journal(self._txn, since), most):
+                since = record.aid
+                if record.body is None or not blobrefs.may_name_blobs(record.body):
+                    continue
+                if serving.is_sound(self._txn, record):
+                    found.append(record)
+        except DamagedRow as exc:
+            since = exc.aid
+        return found, since
 
     def records_showing(self, blob: Cid) -> Iterator[Record]:
         """Records people can see that name a blob, among the first of all that do."""

@@ -137,12 +137,12 @@ class Snapshot(Reading):
         return concerns.concerned_by(self._txn, record)
 
     def concerning(self, account: Cid) -> Iterator[Record]:
-        """What others did with an account and its newest records, without mentions."""
+        """What others did with an account and its newest records, without mentions; the newest first."""
         return concerns.iter_concerning(self._txn, account)
 
-    def naming(self, account: Cid) -> list[Record]:
-        """Of the newest records here those that name an account."""
-        return concerns.find_naming(self._txn, account)
+    def naming(self, account: Cid) -> Iterator[Record]:
+        """Of the newest records here those that name an account, the newest first."""
+        return concerns.iter_naming(self._txn, account)
 
     def change_of(self, record: Record) -> Record | None:
         """The delete or the newest edit of a record."""

@@ -105,6 +105,11 @@ class Store:
                 self._fulltext = FullText(self.home, self._environment)
             return self._fulltext
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be written here, for want of permission or on such a file system."""
+        return self._environment.is_read_only
+
     def last_aid(self) -> int:
         with self._environment.read() as txn:
             return journal.last_aid(txn)

@@ -195,7 +195,7 @@ class _Walk:
     def _check_open(self, log: _Log, last: int, lacking: int) -> None:
         if lacking:
             self._missing += lacking
-            self._say(f"{log}: {lacking} entries are missing below {last}")
+            self._say(f"{log}: {lacking} {'entry is' if lacking == 1 else 'entries are'} missing below {last}")
         if beside := self._snapshot.count_beside(log.number):
             self._forks += 1
             self._say(f"{log}: {beside} entries of another branch")

@@ -29,6 +29,9 @@ MAX_REMEMBERED: Final = 4_096
 # Records that come without their bodies are gathered for so long, and so many of one account are asked for at once.
 GATHER_S: Final = 1.0
 MAX_LACKING_ACCOUNTS: Final = 256
+# Such questions under way at a time. Who writes records without bodies, without end, is left to sync: the places for
+# questions are for what a person looks at.
+MAX_GATHERED: Final = 8
 
 
 class Asker:
@@ -40,6 +43,7 @@ class Asker:
         self._asked_at: dict[tuple[type[Question], Cid], float] = {}
         self._lacking: dict[Cid, dict[Cid, None]] = {}
         self._is_lacking = trio.Event()
+        self._gathered = 0
 
     def ask(self, question: Question, about: Iterable[Cid], done: Callable[[], None], *, is_urgent: bool) -> None:
         """Ask some peers; ``done`` once none of them is waited for. ``about``: accounts whose carriers may know.
@@ -71,7 +75,12 @@ class Asker:
             self._is_lacking = trio.Event()
             lacking, self._lacking = self._lacking, {}
             for account, cids in lacking.items():
-                self.ask(Need(0, account, tuple(cids)), [account], lambda: None, is_urgent=False)
+                if self._gathered < MAX_GATHERED:
+                    self._gathered += 1
+                    self.ask(Need(0, account, tuple(cids)), [account], self._has_gathered, is_urgent=False)
+
+    def _has_gathered(self) -> None:
+        self._gathered -= 1
 
     def _go_round(self, question: Question, peers: list[str], done: Callable[[], None]) -> None:
         """Ask the next few; once they have answered, those after them for what is missing still."""

@@ -28,7 +28,7 @@ from unhush.gossip.proto.blocks import (
 from unhush.gossip.proto.faults import MalformedFrame, SyncFault
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.identity.cid import Cid
-from unhush.storage.errors import BlobMismatch, BlobMissing, StorageError
+from unhush.storage.errors import BlobMismatch, BlobMissing, BlobTooLarge, StorageError
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,15 @@ REQUEST_TIMEOUT_S: Final = 60.0
 # Streams served at a time, to all peers and to one: each holds one block in memory.
 MAX_SERVED: Final = 16
 MAX_SERVED_PER_PEER: Final = 4
-# Blobs fetched at a time.
+# Blobs fetched at a time, unasked and because somebody looks at them; and those that wait for a place.
 MAX_FETCHED: Final = 4
+MAX_WAITING: Final = 256
+# One peer is given so long for one blob. What came by then is kept, and another goes on; else four blobs that come a
+# block a minute would keep all others waiting for a day.
+PEER_S: Final = 120.0
+# Who did not give anything in time is asked last for so long; so many of them are remembered.
+SLOW_S: Final = 600.0
+MAX_SLOW: Final = 256
 # Peers asked for one blob before it counts as not to be had now.
 MAX_ASKED: Final = 8
 # Which peers to ask for what an account's record names, the likeliest first.
@@ -58,6 +65,8 @@ class BlobService:
         self._served: dict[str, int] = {}
         self._fetching: dict[Cid, trio.Event] = {}
         self._room = trio.CapacityLimiter(MAX_FETCHED)
+        self._room_for_looks = trio.CapacityLimiter(MAX_FETCHED)
+        self._slow_at: dict[str, float] = {}
 
     # -- giving
 
@@ -92,7 +101,7 @@ class BlobService:
             if payload is None:
                 break
             request = parse_request(payload)
-            may_give = self._may_give(request.blob)
+            may_give = await trio.to_thread.run_sync(self._may_give, request.blob)
             for cid in request.blocks:
                 block = None
                 if may_give:
@@ -102,8 +111,13 @@ class BlobService:
         await stream.close()
 
     def _may_give(self, blob: Cid) -> bool:
-        with self._store.snapshot() as snapshot:
-            return any(snapshot.records_showing(blob))
+        """Whether a record shows it here; on a thread, for many may name it and show it no more."""
+        try:
+            with self._store.snapshot() as snapshot:
+                return any(True for _ in snapshot.records_showing(blob))
+        except StorageError as exc:  # ours, and not to be held against the peer
+            log.warning("not known who shows a blob: %s", exc)
+            return False
 
     def _find_block(self, blob: Cid, cid: Cid) -> bytes | None:
         """A block of a blob, if it is one and is here; on a thread."""
@@ -117,36 +131,78 @@ class BlobService:
 
     # -- fetching
 
-    async def fetch(self, blob: Cid, account: Cid) -> bool:
-        """Bring a blob here that a record of ``account`` names; whether it is here whole now."""
-        while (under_way := self._fetching.get(blob)) is not None:
+    async def fetch(self, blob: Cid, account: Cid, *, max_bytes: int | None = None) -> bool:
+        """Bring a blob here that a record of ``account`` names; whether it is here whole now.
+
+        ``max_bytes``: nobody looks at it yet, and more than this is not fetched, whatever its author said of its size.
+        """
+        under_way = self._fetching.get(blob)
+        if under_way is not None:
             await under_way.wait()
-        if await trio.to_thread.run_sync(self._store.blobs.has, blob):
-            return True
+            return await self._has(blob)
+        if len(self._fetching) >= MAX_WAITING:
+            return False
         done = self._fetching[blob] = trio.Event()
         try:
-            async with self._room:
-                for peer_id in islice(self._find_peers(account), MAX_ASKED):
-                    if await self._fetch_from(peer_id, blob):
+            if await self._has(blob):
+                return True
+            async with self._room if max_bytes is not None else self._room_for_looks:
+                for peer_id in islice(self._in_turn(account), MAX_ASKED):
+                    if await self._fetch_from(peer_id, blob, max_bytes):
                         return True
             return False
         finally:
             done.set()
             del self._fetching[blob]
 
-    async def _fetch_from(self, peer_id: str, blob: Cid) -> bool:
+    async def _has(self, blob: Cid) -> bool:
+        try:
+            return await trio.to_thread.run_sync(self._store.blobs.has, blob)
+        except StorageError as exc:
+            log.warning("not known whether a blob is here: %s", exc)
+            return False
+
+    def _in_turn(self, account: Cid) -> list[str]:
+        """Whom to ask, those last who lately gave nothing in time."""
+        since = trio.current_time() - SLOW_S
+        self._slow_at = {peer_id: at for peer_id, at in self._slow_at.items() if at > since}
+        return sorted(self._find_peers(account), key=lambda peer_id: peer_id in self._slow_at)
+
+    def _note_slow(self, peer_id: str) -> None:
+        self._slow_at.pop(peer_id, None)
+        self._slow_at[peer_id] = trio.current_time()
+        if len(self._slow_at) > MAX_SLOW:
+            del self._slow_at[next(iter(self._slow_at))]
+
+    def _lacking(self, blob: Cid, max_bytes: int | None) -> tuple[Cid, ...]:
+        """On a thread; raises ``BlobTooLarge``, and whatever ``Blobs.missing`` does."""
+        missing = self._store.blobs.missing(blob)
+        if max_bytes is not None and missing and blob not in missing:
+            size = self._store.blobs.size(blob)
+            if size > max_bytes:
+                raise BlobTooLarge(f"{blob} has {size:,} bytes, and nobody looks at it")
+        return missing
+
+    async def _fetch_from(self, peer_id: str, blob: Cid, max_bytes: int | None) -> bool:
         """Whether a peer gave all that was lacking; what it gave is kept in any case."""
         try:
             async with await self._host.open_stream(peer_id, PROTOCOL) as stream:
                 frames, asked = _Frames(stream), set[Cid]()
-                while missing := await trio.to_thread.run_sync(self._store.blobs.missing, blob):
-                    # A manifest may lie about its chunks: then what was given is still missing, and stays so.
-                    if not asked.isdisjoint(missing) or not await self._ask(stream, frames, blob, missing[:MAX_BLOCKS]):
-                        return False
-                    asked.update(missing[:MAX_BLOCKS])
+                with trio.fail_after(PEER_S):
+                    while missing := await trio.to_thread.run_sync(self._lacking, blob, max_bytes):
+                        # A manifest may lie about its chunks: then what was given is still missing, and stays so.
+                        batch = missing[:MAX_BLOCKS]
+                        if not asked.isdisjoint(missing) or not await self._ask(stream, frames, blob, batch):
+                            return False
+                        asked.update(batch)
                 return True
-        except (StreamRefused, StreamBroken, NotConnected, trio.TooSlowError) as exc:
+        except trio.TooSlowError:
+            log.debug("no blob in time from peer=%s", peer_id)
+            self._note_slow(peer_id)
+        except (StreamRefused, StreamBroken, NotConnected) as exc:
             log.debug("no blob from peer=%s reason=%s", peer_id, exc)
+        except BlobTooLarge as exc:
+            log.debug("blob left until somebody looks: %s", exc)
         except (SyncFault, BlobMismatch) as exc:
             self._host.report_fault(peer_id, f"{type(exc).__name__}: {exc}")
         except StorageError as exc:

@@ -81,6 +81,9 @@ RETRY_S: Final = 60.0
 PLACES_LEFT: Final = 8
 
 _HASH_BYTES: Final = 32
+# Of a peer id, and of an address: both are written out in base 58, which takes time by the square of their length.
+MAX_ID_BYTES: Final = 64
+MAX_PACKED_BYTES: Final = 256
 
 
 class Dht:
@@ -384,6 +387,8 @@ def _read(peers: Iterable[Message.Peer], told_by: str) -> list[Contact]:
     """The peers in a message, with those of their addresses that the teller may tell. What is none is left out."""
     contacts = []
     for peer in list(peers)[:CLOSEST]:
+        if len(peer.id) > MAX_ID_BYTES:
+            continue
         try:
             peer_id = str(ID(peer.id))
         except Exception as exc:  # noqa: BLE001  # as below
@@ -391,6 +396,8 @@ def _read(peers: Iterable[Message.Peer], told_by: str) -> list[Contact]:
             continue
         addresses = []
         for packed in list(peer.addrs)[:MAX_ADDRESSES]:
+            if len(packed) > MAX_PACKED_BYTES:
+                continue
             try:
                 address = parse_address(f"{Multiaddr(packed)}/p2p/{peer_id}")
             except MalformedAddress:

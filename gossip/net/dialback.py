@@ -29,6 +29,8 @@ ASK_TIMEOUT_S: Final = 8.0
 # What a peer says of itself: a key, some addresses and protocols.
 IDENTIFY: Final = "/ipfs/id/1.0.0"
 MAX_IDENTIFY_BYTES: Final = 65_536
+# An address in it; reading a long one takes time by the square of its length.
+MAX_PACKED_BYTES: Final = 256
 
 
 class DialBack:
@@ -74,7 +76,8 @@ class DialBack:
                 async with await self._host.open_stream(peer_id, IDENTIFY) as stream:
                     while (part := await stream.read()) and len(data) <= MAX_IDENTIFY_BYTES:
                         data += part
-            observed = str(Multiaddr(parse_identify_response(data[:MAX_IDENTIFY_BYTES]).observed_addr))
+            packed = parse_identify_response(data[:MAX_IDENTIFY_BYTES]).observed_addr
+            observed = str(Multiaddr(packed[:MAX_PACKED_BYTES]))
         except (StreamRefused, NotConnected, StreamBroken, trio.TooSlowError) as exc:
             log.debug("no identify peer=%s reason=%s", peer_id, exc)
             return None

@@ -14,6 +14,7 @@ from unhush.gossip.errors import DialFailed, MalformedAddress
 from unhush.gossip.net.host import ConnectedPeer, Host
 from unhush.gossip.proto.addresses import Address, AddressBook, Known, Source, parse_address
 from unhush.gossip.proto.choosing import AskPeers, Chooser, Dial, LetGo
+from unhush.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +90,9 @@ class Dialer:
         anchors: list[str] = []
         for known in self._load():
             try:
-                # What was learned was judged when it was learned; the teller is not kept, so the rule for an
-                # unknown teller applies: public addresses only.
-                if self._book.remember(known.address, known.source, now) and known.is_anchor:
+                # What was learned was judged when it was learned; the teller is not kept, so of what never worked
+                # the rule for an unknown teller applies: public addresses only.
+                if self._book.remember(known.address, known.source, now, told_by=known.told_by) and known.is_anchor:
                     anchors.append(parse_address(known.address).peer_id)
             except MalformedAddress as exc:
                 log.warning("address in the book is not one reason=%s", exc)
@@ -142,7 +143,12 @@ class Dialer:
 
     async def _save_now(self) -> None:
         known = self._chooser.remembered(trio.current_time())
-        if known != self._saved:
-            self._saved = known
+        if known == self._saved:
+            return
+        try:
             # A commit waits for the disk, and for other writers.
             await trio.to_thread.run_sync(self._save, known)
+        except StorageError as exc:  # a full disk; no address is worth the network
+            log.error("addresses are not kept error=%s", exc)
+        else:
+            self._saved = known

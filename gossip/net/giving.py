@@ -9,6 +9,7 @@ says where the next begins.
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import islice
 from typing import Final
 
@@ -124,9 +125,11 @@ def _thread(snapshot: Snapshot, step: _Step, root: Cid, cursor: bytes) -> bytes 
 
 def _concerning(snapshot: Snapshot, step: _Step, account: Cid) -> None:
     _changes(snapshot, step)
-    found = {record.cid: record for record in snapshot.concerning(account)}
-    found |= {record.cid: record for record in snapshot.naming(account)}
-    for record in sorted(found.values(), key=lambda record: record.aid, reverse=True):
+    for record in merge(
+        snapshot.concerning(account), snapshot.naming(account), key=lambda record: record.aid, reverse=True
+    ):
+        if step.is_full:
+            return
         step.add(snapshot, record)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import trio
-from zeroconf import Error, InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
+from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
 
 from unhush.gossip.errors import MalformedAddress
 from unhush.gossip.proto.neighbours import (
@@ -116,7 +116,7 @@ class Lan:
 
         try:
             wire = await trio.to_thread.run_sync(self._open_wire, said, heard)
-        except (OSError, Error) as exc:
+        except Exception as exc:  # noqa: BLE001  # the library raises a dozen kinds; none is worth the network
             self._problem = f"no multicast here: {exc or type(exc).__name__}"
             log.warning("local network not used reason=%r", exc)
             return
@@ -131,7 +131,7 @@ class Lan:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(wire.close)
+                await _close(wire)
 
     async def _while_here(self, said: Announcement) -> None:
         is_here = True
@@ -178,7 +178,7 @@ class Lan:
                 lambda: wire.ask(name, ASK_S),
                 abandon_on_cancel=True,  # type: ignore[call-arg]  # the stubs that libp2p brings are older than trio
             )
-        except (OSError, Error) as exc:
+        except Exception as exc:  # noqa: BLE001  # what anybody nearby may send is read in there
             log.debug("neighbour not asked name=%s reason=%r", name, exc)
         else:
             self._answered(answer)
@@ -202,6 +202,13 @@ class Lan:
                 self._enter(address)
             except MalformedAddress as exc:
                 log.debug("address of a neighbour not usable %s", exc)
+
+
+async def _close(wire: Wire) -> None:
+    try:
+        await trio.to_thread.run_sync(wire.close)
+    except Exception as exc:  # noqa: BLE001  # the network it says goodbye to may be gone
+        log.debug("the local network was left without goodbye reason=%r", exc)
 
 
 class ZeroconfWire:

@@ -17,7 +17,14 @@ from typing import assert_never
 
 import trio
 
-from unhush.gossip.errors import GossipError, ListenFailed, MalformedAddress, NotConnected, StreamRefused
+from unhush.gossip.errors import (
+    GossipError,
+    ListenFailed,
+    MalformedAddress,
+    NotConnected,
+    StreamBroken,
+    StreamRefused,
+)
 from unhush.gossip.net.asking import Asker
 from unhush.gossip.net.blobs import BlobService
 from unhush.gossip.net.dht import Dht
@@ -55,6 +62,7 @@ from unhush.gossip.proto.events import (
     TellPeers,
 )
 from unhush.gossip.proto.frames import Question
+from unhush.gossip.proto.pacing import Allowance
 from unhush.gossip.proto.reach import ReachView
 from unhush.gossip.proto.tally import Met, Tally
 from unhush.identity.cid import Cid
@@ -70,6 +78,13 @@ SYNC = "/unhush/sync/1"
 # A session that ended is opened again after this, doubling to the longest, while the connection stands.
 FIRST_REOPEN_S = 1.0
 LONGEST_REOPEN_S = 60.0
+
+# Sessions a peer may open: each has us look up and name what we carry, for a hello of a hundred bytes. An honest one
+# that ends at once comes back six times in the first minute.
+MAX_OPENED = 30
+OPENED_S = 60.0
+# Peers of which that is remembered, whether they are connected or not.
+MAX_OPENERS = 1_024
 
 # How long news is gathered before it is announced. Sessions push at once; the mesh is for those without one,
 # and a message with many records costs hardly more than one with a single record.
@@ -242,8 +257,10 @@ class Network:
         """Ask peers now whether they reach us; callable from any thread."""
         self._soon(lambda live: live.reaching.look())
 
-    def fetch_blob(self, blob: Cid, account: Cid, done: Callable[[bool], None]) -> bool:
+    def fetch_blob(self, blob: Cid, account: Cid, done: Callable[[bool], None], max_bytes: int | None = None) -> bool:
         """Bring a blob here that a record of ``account`` names; callable from any thread.
+
+        ``max_bytes``: nobody looks at it yet, and more than this is not fetched.
 
         ``done`` is told on the network's thread whether it is here whole. False, and it is never called, if the
         network has ended.
@@ -253,7 +270,7 @@ class Network:
             if self._live is None:
                 done(False)
             else:
-                self._live.fetch_blob(blob, account, done)
+                self._live.fetch_blob(blob, account, done, max_bytes)
 
         if self._token is None:
             return False
@@ -292,8 +309,12 @@ class Network:
 
     def _soon(self, act: Callable[["_Live"], None]) -> None:
         def now() -> None:
-            if self._live is not None:
-                act(self._live)
+            # What is raised in here would be the end of trio, and not of what was asked for.
+            try:
+                if self._live is not None:
+                    act(self._live)
+            except Exception:
+                log.exception("not done on the network's thread")
 
         if self._token is not None:
             try:
@@ -370,6 +391,7 @@ class _Live:
         self._sought = sought
         self._sessions: dict[str, SyncSession] = {}
         self._openers: dict[str, trio.CancelScope] = {}
+        self._opened: dict[str, Allowance] = {}
         self._interests = InterestsChanged(frozenset(), frozenset())
         self._own: Own | None = None
         self._checks = OwnChecks()
@@ -435,6 +457,7 @@ class _Live:
                 when_ready()
                 await trio.sleep_forever()
         finally:
+            self._nursery = None  # what is asked from now on finds nobody
             with trio.CancelScope(shield=True):
                 await self._handed_on.save()
 
@@ -496,7 +519,17 @@ class _Live:
                 delay_s = min(2 * delay_s, LONGEST_REOPEN_S)
 
     async def _serve(self, stream: Stream) -> None:
+        if not self._may_open(stream.peer_id):
+            self._host.tally.count(Met.STREAM_REFUSED)
+            raise StreamBroken("one session after the other")
         await self._sync(stream)
+
+    def _may_open(self, peer_id: str) -> bool:
+        allowance = self._opened.pop(peer_id, None) or Allowance(MAX_OPENED, OPENED_S)
+        self._opened[peer_id] = allowance  # at the end, as heard of last
+        if len(self._opened) > MAX_OPENERS:
+            del self._opened[next(iter(self._opened))]
+        return allowance.spend(1, trio.current_time())
 
     async def _sync(self, stream: Stream) -> None:
         tree = await self._heads.ready()
@@ -585,10 +618,13 @@ class _Live:
     async def _look_for_holes(self) -> None:
         while True:
             await trio.sleep(INCOMPLETE_EVERY_S)
-            with self._store.snapshot() as snapshot:
-                incomplete = snapshot.incomplete_accounts()
-            for account in sorted(incomplete):
+            for account in sorted(await trio.to_thread.run_sync(self._find_incomplete)):
                 self._hole_seen(account)
+
+    def _find_incomplete(self) -> frozenset[Cid]:
+        """On a thread: every account is looked at, and there may be very many."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.incomplete_accounts()
 
     # -- our own log
 
@@ -710,16 +746,18 @@ class _Live:
 
     # -- blobs
 
-    def fetch_blob(self, blob: Cid, account: Cid, done: Callable[[bool], None]) -> None:
+    def fetch_blob(self, blob: Cid, account: Cid, done: Callable[[bool], None], max_bytes: int | None) -> None:
         if self._nursery is None:
             done(False)
         else:
-            self._nursery.start_soon(self._fetch_blob, blob, account, done)
+            self._nursery.start_soon(self._fetch_blob, blob, account, done, max_bytes)
 
-    async def _fetch_blob(self, blob: Cid, account: Cid, done: Callable[[bool], None]) -> None:
+    async def _fetch_blob(self, blob: Cid, account: Cid, done: Callable[[bool], None], max_bytes: int | None) -> None:
         is_here = False
         try:
-            is_here = await self._blobs.fetch(blob, account)
+            is_here = await self._blobs.fetch(blob, account, max_bytes=max_bytes)
+        except Exception:  # ours; no picture is worth the network
+            log.exception("a blob was not fetched cid=%s", blob)
         finally:
             done(is_here)
 
@@ -736,7 +774,9 @@ class _Live:
     def _remember(self, known: tuple[Known, ...]) -> None:
         """Called on a thread of its own. What the person chose is in the store already, and theirs to take out."""
         learned = [each for each in known if each.source is Source.LEARNED]
-        self._store.put_learned_contacts(Contact(each.address, False, is_anchor=each.is_anchor) for each in learned)
+        self._store.put_learned_contacts(
+            Contact(each.address, False, is_anchor=each.is_anchor, has_worked=each.has_worked) for each in learned
+        )
 
     def _enter_told(self, address: str, source: Source, told_by: str) -> None:
         self._dialer.add(address, source, told_by=told_by)
@@ -754,7 +794,7 @@ class _Live:
                 now = set(self._known())
                 for known in now - seen:
                     try:
-                        self._dialer.add(known.address, known.source)
+                        self._dialer.add(known.address, known.source, told_by=known.told_by)
                     except MalformedAddress as exc:
                         log.warning("address not usable %s", exc)
                 for peer_id in _chosen(seen) - _chosen(now):
@@ -771,7 +811,9 @@ class _Live:
 
 def _known(contact: Contact) -> Known:
     chosen = Source.CONFIGURED if contact.is_configured else Source.INVITED
-    return Known(contact.address, chosen if contact.is_chosen else Source.LEARNED, contact.is_anchor)
+    return Known(
+        contact.address, chosen if contact.is_chosen else Source.LEARNED, contact.is_anchor, contact.has_worked
+    )
 
 
 def _chosen(contacts: set[Known]) -> set[str]:

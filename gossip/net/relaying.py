@@ -27,7 +27,7 @@ from unhush.gossip.net.circuit import ANSWER_TIMEOUT_S, HOP, STOP, CircuitSocket
 from unhush.gossip.net.host import ConnectedPeer, Host
 from unhush.gossip.net.services import contain
 from unhush.gossip.net.stream import Stream
-from unhush.gossip.proto.addresses import Address, parse_address
+from unhush.gossip.proto.addresses import Address, may_hear_of, parse_address
 from unhush.gossip.proto.relays import (
     CIRCUIT_BYTES,
     CIRCUIT_S,
@@ -57,6 +57,8 @@ LONGEST_RESERVATION_S: Final = 86_400.0
 
 # A relay has a few interfaces.
 MAX_RELAY_ADDRESSES: Final = 8
+# A peer id is written out in base 58, which takes time by the square of its length.
+MAX_ID_BYTES: Final = 64
 
 _STATUS: Final = {
     Refusal.TOO_MANY_RESERVATIONS: Status.RESERVATION_REFUSED,
@@ -214,6 +216,8 @@ class RelayService:
 
     async def _bring(self, socket: CircuitSocket, request: HopMessage) -> None:
         source = socket.stream.peer_id
+        if len(request.peer.id) > MAX_ID_BYTES:
+            raise RemoteProtocolError("a call for nobody")
         try:
             target = str(ID(request.peer.id))
         except Exception as exc:
@@ -321,6 +325,7 @@ def _address_of(relay: ConnectedPeer, reservation: Reservation) -> str | None:
         except Exception as exc:  # noqa: BLE001  # the parser of multiaddresses raises a dozen kinds
             log.debug("a relay's address is none reason=%s", exc)
             continue
-        if address.peer_id == relay.peer_id and not address.relay:
+        # Whoever wants us will dial this: so no name, and nothing nearer than the relay is.
+        if address.peer_id == relay.peer_id and not address.relay and may_hear_of(relay.address, address):
             good.append(address)
     return max(good, key=lambda address: address.scope).text if good else None

@@ -163,6 +163,9 @@ class SyncSession:
     def ask(self, question: Question, done: Callable[[bool], None]) -> None:
         """Ask the peer; ``done`` is called once, on the network's loop, when what it answered is stored (True), or
         when nothing more is waited for."""
+        if self._is_over:
+            done(False)
+            return
         self._last_tag += 1
         self._asked[self._last_tag] = done
         self.tell(Ask(self._last_tag, question))
@@ -227,7 +230,10 @@ class SyncSession:
             case ReadRun(account, key):
                 run = await read_run(self._store, action)
                 self.tell(RunRead(account, key, tuple(map(_item, run))))
-            case ReadSummary() | ReadOps() | ReadBranches() | ReadPoints() | ReadFound() | ReadAsked():
+            case ReadAsked():
+                # Hundreds of records and their signatures: too long for the loop that everybody shares.
+                self.tell(await trio.to_thread.run_sync(self._read, action, limiter=_readers()))
+            case ReadSummary() | ReadOps() | ReadBranches() | ReadPoints() | ReadFound():
                 self.tell(self._read(action))
             case Deliver(account=account):
                 self._has_given_own |= self._is_own(account)
@@ -415,7 +421,8 @@ class SyncSession:
         may_be_vouched = delivery.is_beside or delivery.is_continued
         entries = [_arrival(item, account, may_be_vouched=may_be_vouched) for item in delivery.items]
         batch = Batch((*operations, *entries), self.peer_id)
-        is_live = len(batch.items) <= LIVE_RECORDS and not delivery.is_beside
+        # Of an account that is new here operations come first, by themselves: they are small, and no news.
+        is_live = len(entries) <= LIVE_RECORDS and not delivery.is_beside and (delivery.is_news or bool(entries))
 
         def stored(event: Event, new: int) -> None:
             self._stored(event, account, new)
@@ -466,6 +473,19 @@ class SyncSession:
 
 
 _NEW: Final = (Status.STORED, Status.FILLED)
+
+# Answers looked up at a time, over all sessions of the network; they also take turns with the loop.
+_MAX_READERS: Final = 2
+_limiter: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("unhush answers looked up")
+
+
+def _readers() -> trio.CapacityLimiter:
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(_MAX_READERS)
+        _limiter.set(limiter)
+        return limiter
 
 
 def _is_early(outcome: Outcome) -> bool:

@@ -143,6 +143,7 @@ class Deliver:
     wire_bytes: int
     is_beside: bool = False
     is_continued: bool = False
+    is_news: bool = True  # the peer has given all it had of the account before
 
 
 @dataclass(frozen=True, slots=True)

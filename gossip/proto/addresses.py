@@ -75,11 +75,20 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One address as it is kept between runs; ``is_anchor`` if its peer is to be dialled first."""
+    """One address as it is kept between runs.
+
+    ``is_anchor``: its peer is to be dialled first. ``has_worked``: somebody told us of it, and its peer answered there.
+    """
 
     address: str
     source: Source
     is_anchor: bool = False
+    has_worked: bool = False
+
+    @property
+    def told_by(self) -> str | None:
+        """Who speaks for it after a restart: itself, if it worked; else nobody knows any more who told of it."""
+        return self.address if self.has_worked else None
 
 
 @dataclass(slots=True)
@@ -184,7 +193,11 @@ class AddressBook:
         """Everything worth keeping for the next run, the most trusted first; of peers told of so many."""
         chosen = sorted(self._chosen.values(), key=lambda peer: (-peer.source, peer.failures))
         told = sorted(self._told.values(), key=lambda peer: peer.dispensability)[:most_told]
-        return tuple(Known(way.address.text, way.source) for peer in (*chosen, *told) for way in peer.ways)
+        return tuple(
+            Known(way.address.text, way.source, has_worked=way.has_worked and way.source is Source.LEARNED)
+            for peer in (*chosen, *told)
+            for way in peer.ways
+        )
 
     def next_due(self, now: float, busy: Container[str]) -> Address | None:
         """Of the peers the person chose, the address to dial now, if any; ``busy`` are connected or being dialled."""
@@ -342,15 +355,32 @@ def _is_port(text: str) -> bool:
     return _PORT.match(text) is not None and 0 < int(text) < 65536
 
 
+# IPv6 that leads to IPv4 addresses, of which the last 32 bits say which; and IPv6 for one's own network alone, that
+# the library counts as public (RFC 4291, 6052, 8215, 3879).
+_CARRIES_IPV4 = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+_INNER = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10")))
+
+
+def _meant(ip: _IP) -> _IP:
+    """The IPv4 address an IPv6 one stands for, if it does: that is where a packet ends up."""
+    if isinstance(ip, ipaddress.IPv6Address) and not (ip.is_loopback or ip.is_unspecified):
+        if any(ip in network for network in _CARRIES_IPV4):
+            return ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        return ip.sixtofour or ip
+    return ip
+
+
 def _scope(ip: _IP) -> Scope:
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
+    ip = _meant(ip)
+    if isinstance(ip, ipaddress.IPv6Address) and any(ip in network for network in _INNER):
+        return Scope.PRIVATE
     if ip.is_loopback or ip.is_unspecified or ip.is_multicast:
         return Scope.LOOPBACK
     return Scope.PUBLIC if ip.is_global else Scope.PRIVATE
 
 
 def _block(ip: _IP) -> str:
+    ip = _meant(ip)
     return str(ipaddress.ip_network((ip, 16 if ip.version == 4 else 32), strict=False))
 
 

@@ -161,7 +161,7 @@ class Asking:
             self._report_if_done(frame.n, asked)
 
     def _deliver(self, account: Cid, frame: Given | Offer, cost: int, asked: _Asked | None) -> None:
-        for item in frame.items:
+        for item in (*frame.items, *filter(None, (frame.profile,))):
             self._note_at_peer(cid_of(item.entry))
         delivery_id = self._receiving.accept(account, cost)
         if asked is not None and isinstance(frame, Given):
@@ -196,7 +196,9 @@ class Asking:
         if question.n <= self._last_peer_n or len(self._answers) >= limits.MAX_QUESTIONS:
             raise TooManyQuestions(f"question {question.n} after {self._last_peer_n}; {len(self._answers)} are open")
         self._last_peer_n = question.n
-        self._answers.append(_Answer(question))
+        # Who does not carry an account looks nothing up for it.
+        is_idle = isinstance(question, Concerning) and not self._sending.carries(question.account)
+        self._answers.append(_Answer(question, is_read_out=is_idle))
 
     def find_read(self) -> ReadAsked | None:
         """What to look up next: what is to be offered, or a step of an answer."""
@@ -288,11 +290,12 @@ class Asking:
         if max(len(payload), limits.MIN_ENTRIES_COST) > self._sending.room:
             return False
         self._sending.send_charged(payload)
-        for item in frame.items:
+        records = (*frame.items, *filter(None, (frame.profile,)))
+        for item in records:
             self._note_at_peer(cid_of(item.entry))
         own = self._config.own
         if own is not None and own.account == frame.account:
-            for item in frame.items:
+            for item in records:
                 for seq in find_seqs(own.key, [item.entry]) or ():
                     self._sending.note_left(seq)
         return True
@@ -327,9 +330,10 @@ class Asking:
         cost = self._receiving.charge(size_bytes)
         if size_bytes > limits.OFFER_BYTES:
             raise MalformedFrame(f"offer: more than {limits.OFFER_BYTES} bytes")
-        if not self._patience.spend(1, now):
+        records = max(1, len(frame.items))  # an honest offer has one
+        if not self._patience.spend(records, now):
             raise TooManyOffers(f"more than {limits.OFFERS_PATIENCE} offers in {limits.OFFERS_INTERVAL_S:.0f} s")
-        if not self._offers_taken.spend(1, now):
+        if not self._offers_taken.spend(records, now):
             self._receiving.refund(cost)
             self._outbox.put(Noted(Met.OFFER_IGNORED))
         elif not self._sending.carries(frame.about):

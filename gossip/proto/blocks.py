@@ -20,11 +20,11 @@ PROTOCOL: Final = "/unhush/blob/1"
 
 # 16 chunks of 256 KiB: a picture of the largest size in two questions, and no more than 4 MiB promised at a time.
 MAX_BLOCKS: Final = 16
-# The largest block: a chunk of 256 KiB or a manifest of 4,096 of them.
+# The largest block: a chunk of 256 KiB; a manifest of 1,024 of them is shorter.
 MAX_BLOCK_BYTES: Final = 262_144
 MAX_REQUEST_BYTES: Final = 4_096
-# Questions on one stream: a blob of the largest size has 4,096 chunks.
-MAX_REQUESTS: Final = 260
+# Questions on one stream: a blob of the largest size has 1,024 chunks and a manifest.
+MAX_REQUESTS: Final = 66
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,11 +198,15 @@ class Chooser:
 
     def connected(self, peer_id: str, address: str, now: float, *, is_inbound: bool) -> None:
         """A first connection with a peer opened; ``address`` is the far end, without the peer id."""
-        self._dialling.pop(peer_id, None)
-        self._book.succeeded(peer_id, now, "" if is_inbound else f"{address}/p2p/{peer_id}")
+        dialled = self._dialling.pop(peer_id, None)
+        through = dialled.text if dialled is not None and dialled.relay else f"{address}/p2p/{peer_id}"
+        self._book.succeeded(peer_id, now, "" if is_inbound else through)
         if peer_id in self._links:
             return
-        self._links[peer_id] = _Link(peer_id, address, is_inbound, now, None if is_inbound else _block(address))
+        block = None if is_inbound else _block(address)
+        if not is_inbound and dialled is not None and dialled.relay and dialled.scope is Scope.PUBLIC:
+            block = dialled.block  # the relay's: behind one there may be any number
+        self._links[peer_id] = _Link(peer_id, address, is_inbound, now, block)
         self._coverage.connected(peer_id, counts_at_once=not is_inbound)
         memory = self._remember(peer_id)
         memory.met_at = now
@@ -343,7 +347,8 @@ class Chooser:
     def next_time(self, now: float) -> float:
         """When ``decide`` may next have something, if nothing happens before."""
         times = [self._rotate_at if self._rotate_at is not None else now]
-        if len(self._dialling) < MAX_CHOSEN_DIALS:
+        has_place = self._outbound() < MAX_OUTBOUND or bool(self._told_links())  # or one can be made
+        if len(self._dialling) < MAX_CHOSEN_DIALS and has_place:
             chosen = self._book.next_time(self._busy())
             if chosen is not None:
                 times.append(chosen)
@@ -655,8 +660,8 @@ def _as_seen(listen: str, link: _Link) -> Address | None:
     if named is None or named.is_name:
         return None
     if named.relay:
-        # Through another peer: that one's host is not where we see this one.
-        return named
+        # Through another peer: that one's host is not where we see this one, but no nearer than this one either.
+        return named if may_hear_of(link.address, named) else None
     match named.text.split("/"), link.address.split("/"):
         case ["", kind, _, "tcp", port, *_], ["", seen_kind, host, *_] if kind == seen_kind:
             return _find_address(f"/{kind}/{host}/tcp/{port}/p2p/{link.peer_id}")

@@ -6,10 +6,13 @@ kept, so a peer can never make us hold more than one frame and one chunk.
 
 from typing import Final
 
-from unhush.gossip.proto.faults import FrameTooLarge, MalformedFrame
+from unhush.gossip.proto.faults import FrameTooLarge, MalformedFrame, TooManyFrames
 from unhush.identity.codec import MAX_FRAME_BYTES
 
 _LENGTH_BYTES: Final = 3  # 1 MiB takes 21 bits
+# In one chunk, which has 256 KiB at most. An honest frame has some thirty bytes at least; a chunk of empty ones would
+# hold everybody up for a third of a second before the first of them is looked at.
+MAX_AT_ONCE: Final = 8_192
 
 
 def frame(payload: bytes) -> bytes:
@@ -34,7 +37,8 @@ class Deframer:
         self._buffer = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The payloads that ``chunk`` completes; raises ``FrameTooLarge`` or ``MalformedFrame``, for good."""
+        """The payloads that ``chunk`` completes; raises ``FrameTooLarge``, ``MalformedFrame``, ``TooManyFrames``, for
+        good."""
         buffer = self._buffer
         buffer += chunk
         payloads: list[bytes] = []
@@ -45,6 +49,8 @@ class Deframer:
                 break
             payloads.append(bytes(buffer[start : start + length]))
             at = start + length
+            if len(payloads) > MAX_AT_ONCE:
+                raise TooManyFrames(f"more than {MAX_AT_ONCE} frames at once")
         del buffer[:at]
         return payloads
 

@@ -158,7 +158,7 @@ MAX_HELD: Final = 1_024
 # Records looked up for one step of an answer: each costs a signature check, so this is some ten milliseconds.
 RECORDS_PER_STEP: Final = 64
 STEP_BYTES: Final = 262_144
-# Steps are looked up on the loop that everybody shares, so a peer gets them at this pace: one point is some five
+# Steps are looked up beside the loop, which they still slow, so a peer gets them at this pace: one point is some five
 # milliseconds, and a peer that asks without end takes a hundredth of a processor. What goes beyond waits.
 STEPS_ALLOWANCE: Final = 120
 STEPS_INTERVAL_S: Final = 60.0

@@ -398,6 +398,7 @@ class Receiving:
                 wire_bytes=cost,
                 is_beside=frame.is_beside,
                 is_continued=frame.key is not None and self._continues(frame.account, frame.key, lo, hi),
+                is_news=asked is None or asked.is_caught_up,
             )
         )
         return Arrived(frame.account, tuple(op.entry for op in frame.ops), frame.key, lo, hi)

@@ -102,11 +102,18 @@ async def portrait(request: web.Request) -> web.Response:
 
 
 async def _fetched(request: web.Request, cid: Cid) -> None:
-    """Give peers the time to send a picture that is not here yet."""
+    """Give peers the time to send a picture that is not here yet.
+
+    Of many a few are waited for and the others only begun: a browser has six connections for all that a page needs.
+    """
     desk = desk_of(request)
-    if not await desk.hop(desk.node.media.has, cid):
-        async with request.app[FETCHING]:
-            await desk.hop(desk.node.fetch_media, cid)
+    if await desk.hop(desk.node.media.has, cid):
+        return
+    if request.app[FETCHING].locked():
+        await desk.hop(desk.node.fetch_media, cid, 0.0)
+        return
+    async with request.app[FETCHING]:
+        await desk.hop(desk.node.fetch_media, cid)
 
 
 def _webp(data: bytes, cache: str) -> web.Response:

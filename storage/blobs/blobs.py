@@ -118,6 +118,10 @@ class Blobs:
             raise BlobMissing(f"blob {cid} is not here")
         return size
 
+    def bytes_here(self, cid: Cid) -> int:
+        """How much of a blob is here, whole or not."""
+        return sum(self.folder.size(block.digest) or 0 for block in dict.fromkeys(self._blocks(cid)))
+
     # -- reading
 
     def read(self, cid: Cid, *, max_bytes: int = MAX_BLOB_BYTES) -> bytes:

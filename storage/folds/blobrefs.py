@@ -6,12 +6,21 @@ back the pictures too.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.storage.journal import pack_aid
 from unhush.storage.kinds import Body, Edit, Post, Profile
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
+
+# The keys of bodies under which blobs are named, as they are written (DAG-CBOR: a head and the letters).
+_KEYS: Final = (b"\x65media", b"\x66avatar", b"\x66banner")
+
+
+def may_name_blobs(body: bytes) -> bool:
+    """Whether a body is worth parsing for what it names; most name nothing, and this is seen without reading them."""
+    return any(key in body for key in _KEYS)
 
 
 def blobs_of(body: Body | None) -> tuple[Cid, ...]:

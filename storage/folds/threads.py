@@ -105,3 +105,9 @@ def _iter_after(txn: Txn, table: Table, tail: bytes, after: Position | None) -> 
 def iter_answer_aids(txn: Txn, parent: Cid) -> Iterator[int]:
     for key, _ in txn.scan(Table.ANSWERS, tail_of(parent)):
         yield aid_at(key)
+
+
+def iter_newest_answer_aids(txn: Txn, parent: Cid) -> Iterator[int]:
+    """As ``iter_answer_aids``, those first that came here last."""
+    for key, _ in txn.scan_down(Table.ANSWERS, tail_of(parent)):
+        yield aid_at(key)

@@ -305,7 +305,7 @@ def test_status_works_offline_and_says_so(ann: Cli) -> None:
     assert set(value) == {
         "home", "account", "name", "words_waiting", "follows", "records", "aid", "running", "peer", "listen", "peers",
         "problem", "alarms", "contested", "unproven", "cut_devices", "local_only", "keeps_root",
-        "root_problem",
+        "root_problem", "outage", "limits_met",
     }  # fmt: skip
     assert (value["running"], value["peer"], value["listen"], value["peers"]) == (False, None, [], 0)
     assert value["words_waiting"] == str(ann.home / "words.txt")

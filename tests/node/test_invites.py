@@ -82,6 +82,7 @@ def test_one_text_makes_two_accounts_follow_each_other_and_either_can_take_it_ba
     await_until(lambda: ben.timeline().items, "Ann's posts arrive")
     await_until(lambda: ann.person(ben.account()).name == "Ben", "Ben's profile arrives")
     await_until(lambda: ben.person(ben.account()).followers == 1, "Ben sees that Ann follows back")
+    await_until(lambda: ann.status().local_only == ben.status().local_only == 0, "and nothing is on one device only")
     ann.unfollow(ben.account())
     ben.unfollow(ann.account())
     assert follows(ann) == follows(ben) == set()

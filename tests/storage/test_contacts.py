@@ -47,6 +47,14 @@ def test_an_anchor_that_is_none_any_more_is_only_learned(tmp_path: Path) -> None
         assert contacts(store) == [Contact(ANCHOR.address, False)]
 
 
+def test_that_an_address_worked_is_remembered(tmp_path: Path) -> None:
+    worked = Contact(ANCHOR.address, False, has_worked=True)
+    with open_home(tmp_path / "home", Clock()) as store:
+        store.put_learned_contacts([worked])
+    with open_home(tmp_path / "home", Clock()) as store:
+        assert contacts(store) == [worked]
+
+
 def test_an_invite_for_a_configured_address_takes_nothing_from_it(tmp_path: Path) -> None:
     with open_home(tmp_path / "home", Clock()) as store:
         store.put_contact(CHOSEN)

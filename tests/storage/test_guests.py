@@ -138,6 +138,27 @@ def test_edits_and_deletes_follow_what_they_change(home: Home, ann: Person, cleo
         assert list(snapshot.activity()) == []
 
 
+def test_no_edit_comes_in_beside_what_is_not_taken_or_is_somebody_elses(home: Home, ann: Person, cleo: Person) -> None:
+    mallory = Person("Mallory", seed=4)
+    mention = cleo.write(Post("hello", mentions=(ann.account,)))
+    junk = mallory.write(Post("nobody asked", mentions=(NOWHERE,)))
+    of_another = mallory.write(Edit(mention.cid, Post("not mine")))
+    of_junk = mallory.write(Edit(junk.cid, Post("more of it")))
+    outcomes = give(
+        home.store, Welcome.CONCERNING, ann.account, cleo.incept, mallory.incept, mention, junk, of_another, of_junk
+    )
+    assert statuses(outcomes)[2:] == [Status.STORED, Status.REJECTED, Status.IGNORED, Status.REJECTED]
+    edit = cleo.write(Edit(mention.cid, Post("good day")))
+    assert statuses(give(home.store, Welcome.CONCERNING, ann.account, edit)) == [Status.STORED]
+
+
+def test_an_edit_comes_in_with_what_it_changes(home: Home, ann: Person, cleo: Person) -> None:
+    mention = cleo.write(Post("hello", mentions=(ann.account,)))
+    edit = cleo.write(Edit(mention.cid, Post("good day")))
+    outcomes = give(home.store, Welcome.CONCERNING, ann.account, cleo.incept, mention, edit)
+    assert statuses(outcomes) == [Status.STORED] * 3
+
+
 def test_an_answer_is_taken_where_it_stands(home: Home, ben: Person, cleo: Person) -> None:
     root = ben.post("root")
     ingest(home.store, root.arrival, wanted_only=True)

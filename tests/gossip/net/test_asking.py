@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from tests.support.people import Clock, Person, ingest, open_home
 
-from unhush.gossip.net.asking import AGAIN_S, AT_ONCE, GATHER_S, MAX_LACKING_ACCOUNTS, MOST_PEERS, Asker
+from unhush.gossip.net.asking import AGAIN_S, AT_ONCE, GATHER_S, MAX_GATHERED, MAX_LACKING_ACCOUNTS, MOST_PEERS, Asker
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.frames import Need, Question, ThreadFrame
 from unhush.identity.cid import Cid, cid_of
@@ -141,5 +141,26 @@ def test_bodies_that_are_lacking_are_gathered_and_asked_for_together(tmp_path: P
         assert len(of_ann.ids) == limits.MAX_NEED_IDS
         assert of_ann.ids[-1] == cid_of(b"99"), "the newest of many"
         assert len(rest) == 1, "what another account is said to have written is one record all the same"
+
+    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0.01))
+
+
+def test_records_without_bodies_without_end_leave_places_for_what_somebody_looks_at(tmp_path: Path) -> None:
+    peers = {"a": Peer(ANN)}
+
+    async def run() -> None:
+        with open_home(tmp_path, Clock()) as store:
+            asker = Asker(store, peers)  # type: ignore[arg-type]  # peers are fakes
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(asker.run)
+                for number in range(100):
+                    asker.lacks(ANN, cid_of(f"{number}".encode()))
+                    await trio.sleep(2 * GATHER_S)
+                assert len(peers["a"].asked) == MAX_GATHERED < limits.MAX_WAITING_QUESTIONS
+                peers["a"].answer()
+                asker.lacks(ANN, cid_of(b"one more"))
+                await trio.sleep(2 * GATHER_S)
+                assert len(peers["a"].asked) == MAX_GATHERED + 1
+                nursery.cancel_scope.cancel()
 
     trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0.01))

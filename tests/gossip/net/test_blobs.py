@@ -17,6 +17,7 @@ from unhush.gossip.proto.framing import Deframer, frame
 from unhush.identity.cid import Cid, cid_of_raw
 from unhush.identity.codec import encode
 from unhush.storage.blobs.manifest import CHUNK_BYTES, Manifest
+from unhush.storage.errors import BlobsUnusable
 from unhush.storage.store import Store
 
 ANYBODY = cid_of_raw(b"whoever")
@@ -120,6 +121,73 @@ def test_who_stops_in_the_middle_is_left_for_another(
             service = BlobService(me, store, lambda _: (sleeper.peer_id, giver.peer_id))
 
             assert await service.fetch(blob, ANYBODY)
+
+    run(scene)
+
+
+def test_who_gives_nothing_in_time_is_asked_last_from_then_on(
+    run: Any, our_host: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs_module, "PEER_S", 0.5)
+    blob, blocks = whole(LARGE, tmp_path)
+    asked: list[str] = []
+
+    async def scene() -> None:
+        async with our_host() as me, our_host() as sleeper, our_host() as giver:
+
+            async def hang(stream: Stream) -> None:
+                asked.append("sleeper")
+                await trio.sleep_forever()
+
+            def give(cid: Cid) -> bytes:
+                asked.append("giver")
+                return blocks[cid]
+
+            sleeper.handle(PROTOCOL, hang)
+            giving(giver, give)
+            for other in (sleeper, giver):
+                await me.dial(other.addresses()[0])
+            service = BlobService(me, store, lambda _: (sleeper.peer_id, giver.peer_id))
+
+            assert await service.fetch(blob, ANYBODY)
+            assert asked[0] == "sleeper"
+            asked.clear()
+            store.blobs.remove(blob)
+            assert await service.fetch(blob, ANYBODY)
+            assert set(asked) == {"giver"}
+
+    run(scene)
+
+
+def test_what_nobody_looks_at_is_fetched_as_far_as_its_manifest_says_it_is_small(
+    run: Any, our_host: Any, store: Store, tmp_path: Path
+) -> None:
+    blob, blocks = whole(LARGE, tmp_path)
+
+    async def scene() -> None:
+        async with our_host() as me, our_host() as giver:
+            giving(giver, blocks.__getitem__)
+            await me.dial(giver.addresses()[0])
+            service = BlobService(me, store, lambda _: (giver.peer_id,))
+
+            assert not await service.fetch(blob, ANYBODY, max_bytes=len(LARGE) - 1)
+            assert store.blobs.bytes_here(blob) == len(blocks[blob]), "the manifest alone"
+            assert await service.fetch(blob, ANYBODY, max_bytes=len(LARGE))
+
+    run(scene)
+
+
+def test_a_folder_that_cannot_be_read_ends_no_network(
+    run: Any, our_host: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Cid) -> bool:
+        raise BlobsUnusable("no such luck")
+
+    monkeypatch.setattr(store.blobs, "missing", fail)
+
+    async def scene() -> None:
+        async with our_host() as me:
+            assert not await BlobService(me, store, lambda _: ()).fetch(ANYBODY, ANYBODY)
 
     run(scene)
 

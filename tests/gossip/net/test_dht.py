@@ -267,6 +267,18 @@ def test_the_stock_dht_is_not_ours_to_name(run: Any, stock_host: Any) -> None:
     run(scene)
 
 
+def test_an_endless_peer_id_or_address_is_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In base 58 thirty kilobytes take a second, which everybody would wait for."""
+    written: list[int] = []
+    monkeypatch.setattr(dht, "ID", lambda data: written.append(len(data)) or OTHER)
+    long = Message.Peer(id=b"\x00" * 30_000)
+    packed = Multiaddr("/ip4/8.8.8.8/tcp/1").to_bytes()
+    usual = Message.Peer(id=b"\x12" * 38, addrs=[packed * 40, packed])
+    (contact,) = dht._read([long, usual], "/ip4/8.8.4.4/tcp/1")
+    assert written == [38]
+    assert contact.addresses == (f"/ip4/8.8.8.8/tcp/1/p2p/{OTHER}",)
+
+
 def test_an_address_is_a_multiaddress_without_its_peer() -> None:
     message = Message()
     dht._put(message.closerPeers, [kademlia.Contact(PEER, (f"/ip4/8.8.8.8/tcp/4470/p2p/{PEER}",))])

@@ -2,12 +2,17 @@
 
 from typing import Any
 
+import pytest
 import trio
 
+from unhush.gossip.net import dialer as dialer_module
 from unhush.gossip.net.dialer import Dialer
 from unhush.gossip.net.host import HostConfig, open_host
 from unhush.gossip.proto.addresses import AddressBook, Known, Source
 from unhush.gossip.proto.choosing import Chooser
+from unhush.storage.errors import StoreFull
+
+OTHER = "12D3KooWCugzopk9fYBy1pvYVi94Qr2y9PL4CjSpYZUaXir3YWb7"
 
 
 def dialer_of(host: Any, known: list[Known], saved: list[tuple[Known, ...]]) -> Dialer:
@@ -84,6 +89,28 @@ def test_unreachable_peers_do_not_hold_up_the_others(run: Any, our_host: Any, un
             ]
             nursery.start_soon(dialer_of(b, [*nobody, Known(a.addresses()[0], Source.CONFIGURED)], []).run)
             await until(lambda: bool(b.connected()))
+            nursery.cancel_scope.cancel()
+
+    run(scene)
+
+
+def test_a_full_disk_costs_the_book_and_not_the_network(
+    run: Any, our_host: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialer_module, "SAVE_INTERVAL_S", 0.05)
+    tries: list[tuple[Known, ...]] = []
+
+    def fail(known: tuple[Known, ...]) -> None:
+        tries.append(known)
+        if len(tries) < 3:
+            raise StoreFull("no room")
+
+    async def scene() -> None:
+        async with our_host() as host, trio.open_nursery() as nursery:
+            dialer = dialer_of(host, [Known(f"/ip4/8.8.8.8/tcp/1/p2p/{OTHER}", Source.CONFIGURED)], [])
+            monkeypatch.setattr(dialer, "_save", fail)
+            nursery.start_soon(dialer.run)
+            await until(lambda: len(tries) == 3)
             nursery.cancel_scope.cancel()
 
     run(scene)

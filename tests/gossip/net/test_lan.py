@@ -34,6 +34,7 @@ class FakeWire:
         self.is_closed = False
         self.host = "10.0.0.9"
         self.error: Exception | None = None
+        self.close_error: Exception | None = None
 
     def ask(self, name: str, timeout_s: float) -> Answer | None:
         self.asked.append(name)
@@ -44,6 +45,8 @@ class FakeWire:
 
     def close(self) -> None:
         self.is_closed = True
+        if self.close_error is not None:
+            raise self.close_error
 
 
 class World:
@@ -172,6 +175,27 @@ def test_an_answer_that_fails_costs_nothing_else() -> None:
         assert [address.rpartition("/")[2] for address in world.entered] == [peer(2)]
 
     run(test)
+
+
+def test_whatever_the_library_raises_ends_nothing() -> None:
+    """What is not caught here would be the end of the whole network, as often as somebody nearby likes."""
+
+    async def test(world: World, _: trio.Nursery) -> None:
+        await settle()
+        assert "no multicast here: no adapter" in world.lan.problem
+        world.refuse = None
+        await wait(world, LOOK_EVERY_S + 1)
+        (wire,) = world.wires
+        wire.error = UnicodeError("a name that is none")
+        wire.heard(name_of(1), True)
+        await settle()
+        wire.error = None
+        wire.heard(name_of(2), True)
+        await settle()
+        assert [address.rpartition("/")[2] for address in world.entered] == [peer(2)]
+        wire.close_error = OSError("network is down")
+
+    run(test, World(RuntimeError("no adapter")))
 
 
 def test_an_address_that_the_book_refuses_costs_nothing_else() -> None:

@@ -1,16 +1,21 @@
 """Whole networks on loopback, each with a real store: what the machines decide, the driver carries out."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import trio
 from tests.support.people import NETWORK, Clock, Home, Person, arrivals_of, ingest, open_home
 
-from unhush.gossip.net.network import Network, NetworkConfig
-from unhush.gossip.proto.frames import Operation
+from unhush.gossip.errors import StreamBroken, StreamRefused
+from unhush.gossip.net.host import HostConfig, open_host
+from unhush.gossip.net.network import MAX_OPENED, SYNC, Network, NetworkConfig
+from unhush.gossip.proto.frames import Concerning, Operation
+from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
 from unhush.storage.arrivals import Arrival, Batch, Outcome
 from unhush.storage.contacts import Contact
@@ -175,3 +180,57 @@ def test_what_is_written_alone_waits_to_be_announced_until_somebody_has_answered
     assert len(live._unannounced) == 1
     ben.start(ann)
     until(lambda: not live._unannounced)
+
+
+def test_what_fails_on_the_network_s_thread_ends_neither_it_nor_trio(make: Callable[[str], Running]) -> None:
+    ann = make("ann").start()
+    failed = threading.Event()
+
+    def fail(_: object) -> None:
+        failed.set()
+        raise KeyError("unforeseen")
+
+    ann.network._soon(fail)
+    assert failed.wait(10)
+    done = threading.Event()
+    ann.network._soon(lambda _: done.set())
+    assert done.wait(10)
+    assert ann.network.status().limits_met.get(Met.NETWORK_RESTARTED, 0) == 0
+
+
+def test_a_question_to_a_session_that_is_over_is_answered_at_once(make: Callable[[str], Running]) -> None:
+    ann, ben = make("ann"), make("ben")
+    ann.follow(ben.person)
+    ben.start()
+    ann.start(ben)
+    until(lambda: ann.network.status().figures.sessions == 1)
+    live = ann.network._live
+    assert live is not None
+    (session,) = live._sessions.values()
+    ben.network.stop()
+    until(lambda: session._is_over)
+    answers: list[bool] = []
+    ann.network._soon(lambda _: session.ask(Concerning(0, ben.person.account), answers.append))
+    until(lambda: answers == [False])
+
+
+def test_a_peer_that_opens_one_session_after_the_other_is_left_waiting(make: Callable[[str], Running]) -> None:
+    live = make("ann").start().network._live
+    assert live is not None
+    host, answers = live._host, list[bool]()
+
+    async def knock() -> None:
+        seed = b"k" * 32
+        async with open_host(HostConfig(seed, (), "knocker")) as knocker:
+            await knocker.dial(host.addresses()[0])
+            for _ in range(MAX_OPENED + 5):
+                try:
+                    stream = await knocker.open_stream(host.peer_id, SYNC)
+                    answers.append(bool(await stream.read()))
+                    await stream.reset()
+                except (StreamBroken, StreamRefused):
+                    answers.append(False)
+
+    trio.run(knock)
+    assert answers == [True] * MAX_OPENED + [False] * 5
+    assert host.tally.read()[Met.STREAM_REFUSED] == 5

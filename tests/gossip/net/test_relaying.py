@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import trio
-from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, Status, StopMessage
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, Reservation, Status, StopMessage
 from libp2p.relay.circuit_v2.pb.dcutr_pb2 import HolePunch
 from multiaddr import Multiaddr
 
 from unhush.gossip.errors import DialFailed, NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net import punching, relaying
 from unhush.gossip.net.circuit import HOP, STOP, CircuitSocket
-from unhush.gossip.net.host import Host, Stream
+from unhush.gossip.net.host import ConnectedPeer, Host, Stream
 from unhush.gossip.net.punching import DCUTR, Puncher, Way
 from unhush.gossip.net.relaying import RelayClient, RelayService
 from unhush.gossip.proto import relays
@@ -292,6 +292,36 @@ def test_nonsense_is_a_fault_and_the_host_goes_on(  # noqa: PLR0917  # fixtures
             await serves(us)
 
     run(scene)
+
+
+def test_a_call_for_an_endless_peer_id_is_a_fault(run: Any, our_host: Any, until: Any) -> None:
+    async def scene() -> None:
+        async with our_host() as relay, our_host() as caller:
+            a_relay(relay)
+            await caller.dial(relay.addresses()[0])
+            async with await caller.open_stream(relay.peer_id, HOP) as stream:
+                await CircuitSocket(stream).send(HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=b"\x00" * 4_000)))
+                await until(lambda: relay.tally.read().get(Met.PEER_FAULT) == 1)
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("seen_at", "said", "found"),
+    [
+        ("/ip4/8.8.4.4/tcp/50000", ["/ip4/192.168.1.1/tcp/80", "/dns4/a.example/tcp/80"], None),
+        ("/ip4/8.8.4.4/tcp/50000", ["/ip4/127.0.0.1/tcp/22", "/ip4/8.8.8.8/tcp/4470"], "/ip4/8.8.8.8/tcp/4470"),
+        ("/ip4/192.168.1.7/tcp/50000", ["/ip4/127.0.0.1/tcp/22", "/ip4/192.168.1.7/tcp/9"], "/ip4/192.168.1.7/tcp/9"),
+    ],
+)
+def test_a_relay_that_called_us_sends_nobody_to_what_is_nearer_than_itself(
+    seen_at: str, said: list[str], found: str | None
+) -> None:
+    """What it says becomes our address, and goes into invites."""
+    relay = ConnectedPeer(NOBODY, seen_at, inbound=True)
+    packed = [Multiaddr(f"{each}/p2p/{NOBODY}").to_bytes() for each in said]
+    address = relaying._address_of(relay, Reservation(addrs=packed))
+    assert address == (f"{found}/p2p/{NOBODY}" if found is not None else None)
 
 
 def test_a_place_is_renewed_before_it_ends(

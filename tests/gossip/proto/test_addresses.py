@@ -294,6 +294,17 @@ def test_what_is_remembered_fills_another_book() -> None:
     assert other.remembered() == full.remembered()
 
 
+def test_a_private_address_that_worked_is_dialled_after_a_restart_and_one_that_did_not_is_not() -> None:
+    full, other = book(), book()
+    for number in (1, 2):
+        full.remember(at(f"192.168.0.{number}", number), Source.LEARNED, 0.0, told_by="/ip4/192.168.0.9/tcp/1")
+    full.succeeded(peer(1), 1.0, at("192.168.0.1", 1))
+    for known in full.remembered():
+        other.remember(known.address, known.source, 0.0, told_by=known.told_by)
+    assert peer(1) in other
+    assert peer(2) not in other
+
+
 def test_forgetting_leaves_nothing() -> None:
     full = book()
     full.remember(at("8.8.8.8", 1), Source.LEARNED, 0.0)
@@ -342,3 +353,24 @@ def test_scopes() -> None:
     assert parse_address(at("192.168.0.1", 1)).scope is Scope.PRIVATE
     assert parse_address(at("8.8.8.8", 1)).scope is Scope.PUBLIC
     assert parse_address(at("example.org", 1)).is_name
+
+
+@pytest.mark.parametrize(
+    ("host", "scope", "block"),
+    [
+        ("::ffff:8.8.8.8", Scope.PUBLIC, "8.8.0.0/16"),
+        ("::ffff:127.0.0.1", Scope.LOOPBACK, "127.0.0.0/16"),
+        ("::7f00:1", Scope.LOOPBACK, "127.0.0.0/16"),
+        ("::ffff:0:7f00:1", Scope.LOOPBACK, "127.0.0.0/16"),
+        ("64:ff9b::808:808", Scope.PUBLIC, "8.8.0.0/16"),
+        ("64:ff9b::a00:1", Scope.PRIVATE, "10.0.0.0/16"),
+        ("64:ff9b:1::a00:1", Scope.PRIVATE, "64:ff9b::/32"),
+        ("2002:c0a8:101::1", Scope.PRIVATE, "192.168.0.0/16"),
+        ("fec0::1", Scope.PRIVATE, "fec0::/32"),
+        ("::1", Scope.LOOPBACK, "::/32"),
+        ("2001:4860:4860::8888", Scope.PUBLIC, "2001:4860::/32"),
+    ],
+)
+def test_what_leads_to_another_address_counts_as_that(host: str, scope: Scope, block: str) -> None:
+    address = parse_address(at(host, 1))
+    assert (address.scope, address.block) == (scope, block)

@@ -11,9 +11,9 @@ from tests.gossip.proto.conftest import End, Pair, Store, account, item, key, op
 from tests.gossip.proto.test_hostile import Victim
 
 from unhush.gossip.proto import limits
-from unhush.gossip.proto.actions import Answered, DeliverGiven, Noted
+from unhush.gossip.proto.actions import Answered, DeliverGiven, Noted, ReadAsked
 from unhush.gossip.proto.config import Own, SessionConfig
-from unhush.gossip.proto.events import Ask, Concerns, OwnChecked, Tick
+from unhush.gossip.proto.events import Ask, AskedRead, Concerns, OwnChecked, Tick
 from unhush.gossip.proto.faults import MalformedFrame
 from unhush.gossip.proto.frames import (
     Carries,
@@ -135,6 +135,21 @@ def test_what_concerns_an_account_is_told_by_who_carries_it_alone() -> None:
         pair = asked_of(store, Concerning(0, ANN), carries=carries).run()
         assert len(pair.b.store.singles) == told
         assert pair.b.answered == [Answered(0, is_complete=True)]
+
+
+def test_what_concerns_an_account_that_is_not_carried_is_not_even_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[ReadAsked] = []
+    find = Store._asked
+
+    def note(self: Store, read: ReadAsked) -> AskedRead:
+        looked_up.append(read)
+        return find(self, read)
+
+    monkeypatch.setattr(Store, "_asked", note)
+    store, _ = holding(said(3), under=ANN)
+    pair = asked_of(store, Concerning(0, ANN)).run()
+    assert pair.b.answered == [Answered(0, is_complete=True)]
+    assert looked_up == []
 
 
 def test_who_carries_our_account_is_asked_what_concerns_us_and_again_after_a_while() -> None:
@@ -479,6 +494,16 @@ def test_a_flood_of_offers_is_passed_over_and_then_ends_the_session() -> None:
     assert victim.end.noted == [Noted(Met.OFFER_IGNORED)] * (limits.OFFERS_PATIENCE - limits.OFFERS_AT_ONCE)
     victim.hear(offer(limits.OFFERS_PATIENCE))
     victim.assert_closed("too-many-offers")
+
+
+def test_many_records_in_one_offer_count_as_many_offers() -> None:
+    victim = Victim()
+    many = limits.OFFERS_AT_ONCE // 2 + 1
+    for start in (0, many):
+        items = tuple(item(key("flood"), start + number) for number in range(many))
+        victim.hear(Offer(X, CLEO, (), items))
+    assert commit_all(victim) == 1
+    assert victim.end.noted == [Noted(Met.OFFER_IGNORED)]
 
 
 def test_one_offer_a_second_is_always_welcome() -> None:

@@ -238,6 +238,24 @@ def test_an_attacker_who_fills_the_book_from_one_network_gets_two_connections() 
     assert all(stranger.peer_id in world.book for stranger in honest)
 
 
+def test_an_attacker_behind_one_relay_gets_two_connections() -> None:
+    """What comes through a relay has no address of its own: it counts where the relay is."""
+    world = World([], 1)
+    relay = peer(1)
+    for number in range(2, 40):
+        told = f"/ip4/8.8.8.8/tcp/4470/p2p/{relay}/p2p-circuit/p2p/{peer(number)}"
+        world.book.remember(told, Source.LEARNED, 0.0, told_by="/ip4/9.9.9.9/tcp/1")
+    chooser, now, connected = world.chooser, 1.0, 0
+    for _ in range(100):
+        for decision in chooser.decide(now):
+            assert isinstance(decision, Dial)
+            chooser.connected(decision.address.peer_id, f"/p2p/{relay}/p2p-circuit", now, is_inbound=False)
+            chooser.dial_ended(decision.address.peer_id, now)
+            connected += 1
+        now += 5.0
+    assert connected == choosing.MAX_PER_BLOCK
+
+
 def test_two_dials_to_one_network_at_once_are_all_there_are() -> None:
     near = [Stranger(number, f"8.8.1.{number}", frozenset()) for number in range(1, 20)]
     world = World(near, 1)
@@ -295,6 +313,22 @@ def test_configured_and_invited_peers_are_dialled_always_and_never_let_go() -> N
     assert all(stranger.peer_id in world.connected for stranger in chosen)
     assert not {stranger.peer_id for stranger in chosen} & set(world.let_go)
     assert world.most_outbound <= choosing.MAX_OUTBOUND
+
+
+def test_with_more_chosen_peers_than_places_it_does_not_look_without_end() -> None:
+    world = World([], 1)
+    for number in range(1, choosing.MAX_OUTBOUND + 9):
+        world.book.remember(at(f"8.{number}.8.8", number), Source.CONFIGURED, world.now)
+    for number in range(1, choosing.MAX_OUTBOUND + 1):
+        world.chooser.connected(peer(number), f"/ip4/8.{number}.8.8/tcp/4001", world.now, is_inbound=False)
+    now, looks = world.now + 100, 0
+    while now < world.now + 200:
+        assert not any(isinstance(decision, Dial) for decision in world.chooser.decide(now))
+        now = max(world.chooser.next_time(now), now + 0.05)
+        looks += 1
+    assert looks < 100
+    world.chooser.disconnected(peer(1), now)
+    assert any(isinstance(decision, Dial) for decision in world.chooser.decide(now))
 
 
 def test_chosen_peers_in_one_network_are_all_connected() -> None:
@@ -587,3 +621,17 @@ def test_accounts_no_longer_wanted_need_no_cover() -> None:
     world.chooser.set_wanted(frozenset({BEN, CLEO}), world.now)
     assert world.chooser.coverage() == (2, 1)
     assert {each.covers for each in world.chooser.standings().values()} == {1}
+
+
+def test_nobody_on_the_internet_has_us_tell_our_own_network_of_a_relay_in_it() -> None:
+    world = World([], 1)
+    visitor, neighbour = peer(1), peer(2)
+    world.chooser.connected(visitor, "/ip4/9.8.7.6/tcp/50123", world.now, is_inbound=True)
+    for inner in ("/ip4/192.168.1.1/tcp/80", "/ip4/127.0.0.1/tcp/22"):
+        world.chooser.greeted(visitor, (f"{inner}/p2p/{peer(9)}/p2p-circuit",), world.now)
+    world.chooser.connected(neighbour, "/ip4/192.168.1.7/tcp/4470", world.now, is_inbound=True)
+    assert world.chooser.tell(neighbour, world.now) == ()
+    world.chooser.greeted(visitor, (f"/ip4/8.8.8.8/tcp/4470/p2p/{peer(9)}/p2p-circuit",), world.now)
+    assert [told.address for told in world.chooser.tell(neighbour, world.now)] == [
+        f"/ip4/8.8.8.8/tcp/4470/p2p/{peer(9)}/p2p-circuit/p2p/{visitor}"
+    ]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unhush.gossip.errors import RemoteProtocolError
-from unhush.gossip.proto.faults import FrameTooLarge, MalformedFrame
-from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.faults import FrameTooLarge, MalformedFrame, TooManyFrames
+from unhush.gossip.proto.framing import MAX_AT_ONCE, Deframer, frame
 from unhush.identity.codec import MAX_FRAME_BYTES
 
 
@@ -64,3 +64,9 @@ def test_any_bytes_are_frames_or_a_named_fault(junk: bytes) -> None:
     except RemoteProtocolError:
         return
     assert junk.startswith(b"".join(map(frame, got)))
+
+
+def test_a_chunk_of_empty_frames_is_not_cut_to_its_end() -> None:
+    assert len(Deframer().feed(bytes(MAX_AT_ONCE))) == MAX_AT_ONCE
+    with pytest.raises(TooManyFrames):
+        Deframer().feed(bytes(256 * 1024))

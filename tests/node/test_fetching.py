@@ -1,0 +1,101 @@
+"""Fetching pictures unasked: within bounds, whatever authors claim and peers keep back."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.support.people import Clock, Home, Person, ingest, open_home
+
+from unhush.identity.cid import Cid
+from unhush.node import fetching
+from unhush.node.fetching import Fetching
+from unhush.storage.blobs.manifest import CHUNK_BYTES
+from unhush.storage.kinds import Edit, Follow, Media, Post
+from unhush.storage.store import Store
+
+
+@dataclass
+class Asked:
+    """A network that gives what it is told to, at once."""
+
+    give: Callable[[Cid], bool]
+    blobs: list[Cid] = field(default_factory=list)
+    most: set[int | None] = field(default_factory=set)
+
+    def __call__(self, blob: Cid, account: Cid, done: Callable[[bool], None], max_bytes: int | None) -> bool:
+        self.blobs.append(blob)
+        self.most.add(max_bytes)
+        done(self.give(blob))
+        return True
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with open_home(tmp_path / "ben", Clock()) as store:
+        yield Home(store, Person("Ben", seed=2), Clock())
+
+
+@pytest.fixture
+def ann(home: Home) -> Person:
+    person = Person("Ann", seed=1)
+    home.publish(Follow(person.account))
+    ingest(home.store, person.incept)
+    return person
+
+
+def made(tmp_path: Path, number: int, size: int = 2 * CHUNK_BYTES) -> tuple[Cid, Callable[[Store], None]]:
+    """A blob, and what puts all of it but its last chunk into a store."""
+    with Store(tmp_path / f"elsewhere{number}", network="test", clock_ms=lambda: 0) as store:
+        blob, _ = store.blobs.put(io.BytesIO(number.to_bytes(4, "big") * (size // 4)))
+        blocks = {cid: store.blobs.find_block(blob, cid) for cid in store.blobs._blocks(blob)}
+
+    def put(into: Store) -> None:
+        for cid in list(blocks)[:-1]:
+            into.blobs.put_block(cid, blocks[cid])
+
+    return blob, put
+
+
+def showing(blob: Cid, size: int) -> Post:
+    return Post("look", media=(Media(blob, "image/png", size, "a picture"),))
+
+
+def run_until_still(store: Store, asked: Asked, clock: Clock) -> None:
+    """Made and stopped at once, it has looked at everything; its own steps then go on here."""
+    running = Fetching(store, asked, clock_ms=clock)
+    running.stop()
+    running._is_stopping = False
+    while running._look():
+        pass
+    for _ in range(50):
+        running._begin()
+
+
+def test_parts_of_what_never_comes_whole_take_room_too(
+    home: Home, ann: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "MAX_KEPT_BYTES", 4 * CHUNK_BYTES)
+    # Each as a raw chunk of its own beside its manifest: no two posts share one.
+    kept_back = dict(made(tmp_path, number + 1, 3 * CHUNK_BYTES + 4 * (number + 1)) for number in range(12))
+
+    def give(blob: Cid) -> bool:
+        kept_back[blob](home.store)
+        return False
+
+    asked = Asked(give)
+    ingest(home.store, *(ann.write(showing(blob, 1_000)).arrival for blob in kept_back))
+    run_until_still(home.store, asked, Clock())
+    assert 4 <= len(set(asked.blobs)) < len(kept_back)
+
+
+def test_what_is_said_to_be_large_waits_in_an_edit_as_in_a_post(home: Home, ann: Person, tmp_path: Path) -> None:
+    large, small = made(tmp_path, 1)[0], made(tmp_path, 2)[0]
+    post = ann.write(Post("look"))
+    too_large = ann.write(Edit(post.cid, showing(large, fetching.MAX_EAGER_BYTES + 1)))
+    ingest(home.store, post.arrival, too_large.arrival, ann.write(showing(small, 1_000)).arrival)
+    asked = Asked(lambda _: False)
+    run_until_still(home.store, asked, Clock())
+    assert set(asked.blobs) == {small}
+    assert asked.most == {fetching.MAX_EAGER_BYTES}, "whatever its author says of its size"
