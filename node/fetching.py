@@ -44,6 +44,8 @@ LOST_S: Final = 3_600.0
 FIRST_AGAIN_S: Final = 30.0
 LAST_AGAIN_S: Final = 3_600.0
 _LOOK_EVERY_S: Final = 5.0
+# Between news and a look at it: a picture comes a moment after its post.
+_REST_S: Final = 0.25
 
 
 class FetchBlob(Protocol):
@@ -75,7 +77,7 @@ class Fetching:
         self._ended: deque[tuple[Cid, bool]] = deque()  # filled on the network's thread, which waits for nobody
         self._parts: dict[Cid, int] = {}  # bytes counted of blobs that are not here whole
         self._changed = threading.Event()
-        self._is_stopping = False
+        self._stopping = threading.Event()
         with store.snapshot() as snapshot:
             self._cursor = max(0, snapshot.last_aid() - LOOK_BACK)
         self._kept_bytes = sum(size for _, size in store.blobs.iter_blocks())
@@ -87,20 +89,22 @@ class Fetching:
     def stop(self) -> None:
         """End; what is under way ends with the network."""
         self._unsubscribe()
-        self._is_stopping = True
+        self._stopping.set()
         self._changed.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             self._changed.clear()
             try:
-                while not self._is_stopping and self._look():
+                while not self._stopping.is_set() and self._look():
                     pass
                 self._begin()
             except StorageError as exc:
                 log.warning("pictures are not fetched now: %s", exc)
             self._changed.wait(_LOOK_EVERY_S)
+            # Not at the very moment of a commit, when whoever sends the post on needs the interpreter.
+            self._stopping.wait(_REST_S)
 
     # -- what there is to fetch
 

@@ -66,7 +66,7 @@ def run_until_still(store: Store, asked: Asked, clock: Clock) -> None:
     """Made and stopped at once, it has looked at everything; its own steps then go on here."""
     running = Fetching(store, asked, clock_ms=clock)
     running.stop()
-    running._is_stopping = False
+    running._stopping.clear()
     while running._look():
         pass
     for _ in range(50):
