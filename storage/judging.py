@@ -21,6 +21,7 @@ from unhush.identity.trunk import State, Trunk, find_trunk
 from unhush.storage import accounts, indexes, journal, logs, lost, settings, standing
 from unhush.storage.accounts import Account
 from unhush.storage.errors import StoreUnreadable
+from unhush.storage.kinds import EDIT
 from unhush.storage.logs import Slot, pack_u64
 from unhush.storage.records import Record
 from unhush.storage.schema import Table
@@ -198,9 +199,10 @@ def _get_record(txn: Txn, slot: Slot) -> Record:
 def _apply(txn: Txn, account: Account, settled: list[_Settling], arrived: Cid | None = None) -> None:
     """Unindex what went, then index what came, each under the settled state of the whole account."""
     came = [_move(txn, account, slot, arrived) for each in settled for slot in each.shown.values()]
-    for each in settled:
-        for slot in each.hidden.values():
-            indexes.unindex(txn, account, _get_record(txn, slot))
+    went = [_get_record(txn, slot) for each in settled for slot in each.hidden.values()]
+    # Edits last: a post has to be taken out in the words in which it stands there.
+    for record in sorted(went, key=lambda record: record.kind == EDIT):
+        indexes.unindex(txn, account, record)
     for record in came:
         indexes.index(txn, account, record, indexes.find_body(record))
 

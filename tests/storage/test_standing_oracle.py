@@ -363,8 +363,17 @@ def test_entries_that_only_their_successors_vouch_for_change_nothing_of_that(see
     live(f"bad {seed}", orders=2, length=40, is_badly_signed=True)
 
 
+def live_one_of_many(seed: int) -> None:
+    live(f"many {seed}", orders=2, length=Random(seed).choice((20, 40, 60)), is_badly_signed=seed % 5 == 0)
+
+
+@pytest.mark.parametrize("seed", [137])
+def test_a_post_and_its_edit_that_go_together_leave_nothing_behind(seed: int) -> None:
+    live_one_of_many(seed)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("hundreds", range(30))
 def test_thousands_of_lives(hundreds: int) -> None:
     for seed in range(100 * hundreds, 100 * hundreds + 100):
-        live(f"many {seed}", orders=2, length=Random(seed).choice((20, 40, 60)), is_badly_signed=seed % 5 == 0)
+        live_one_of_many(seed)
