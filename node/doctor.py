@@ -34,7 +34,7 @@ NO_ROOM_BYTES: Final = 200 * 1024**2
 SKEW_NOTED_MS: Final = 60_000
 SKEW_BAD_MS: Final = 600_000
 
-# Asking peers anew takes up to eight seconds (``gossip/net/dialback.py``).
+# Asking peers anew takes up to eight seconds (``gossip/net/reach/dialback.py``).
 LOOK_S: Final = 12.0
 POLL_S: Final = 0.2
 

@@ -353,7 +353,7 @@ class Inviting(Circle):
 
 
 class Desk:
-    """What the network asks of a home about invites; see ``gossip/net/inviting.py``."""
+    """What the network asks of a home about invites; see ``gossip/net/meet/inviting.py``."""
 
     def __init__(self, node: Inviting) -> None:
         self._node = node

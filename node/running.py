@@ -9,9 +9,9 @@ from typing import Any, Final
 import unhush
 from unhush.gossip.errors import GossipError, ListenFailed
 from unhush.gossip.net import pinging
-from unhush.gossip.net.meeting import MeetingConfig
+from unhush.gossip.net.meet.meeting import MeetingConfig
 from unhush.gossip.net.network import Network, NetworkConfig
-from unhush.gossip.net.seeking import Report
+from unhush.gossip.net.sync.seeking import Report
 from unhush.gossip.proto.choosing import Standing
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, SigningKey

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from unhush.gossip.net.giving import find_answers_held
+from unhush.gossip.net.sync.giving import find_answers_held
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.frames import Need, Question, ThreadFrame
 from unhush.identity.cid import Cid

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 
 import trio
 
-from unhush.gossip.net.concerning import find_about
-from unhush.gossip.net.giving import find_operations
 from unhush.gossip.net.hintdoor import HintDoor
 from unhush.gossip.net.host import Host, Verdict
 from unhush.gossip.net.intake import Submit
+from unhush.gossip.net.sync.concerning import find_about
+from unhush.gossip.net.sync.giving import find_operations
 from unhush.gossip.proto.hints import (
     MAX_ENTRIES,
     MAX_OPERATIONS,

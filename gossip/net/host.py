@@ -25,18 +25,18 @@ from multiaddr import Multiaddr
 
 from unhush.gossip.errors import DialFailed, ListenFailed, NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net import quirks
-from unhush.gossip.net.circuit import HOP, CircuitSocket, call
-from unhush.gossip.net.doorman import Doorman
 from unhush.gossip.net.faults import FaultLedger
-from unhush.gossip.net.gossipsub import Deliver, GuardedGossipSub, GuardedPubsub, Topic, Validate, Verdict
-from unhush.gossip.net.metering import Meter
-from unhush.gossip.net.muxer import BoundedMuxer, UnreadLedger
-from unhush.gossip.net.negotiation import GuardedHost
-from unhush.gossip.net.roster import ConnectedPeer, Roster
-from unhush.gossip.net.rpc import MAX_MESSAGE_BYTES
-from unhush.gossip.net.services import running
-from unhush.gossip.net.stream import Stream, remote_address
-from unhush.gossip.net.swarm import HANDSHAKE_TIMEOUT_S, MAX_OUTBOUND, NEGOTIATION_TIMEOUT_S, GuardedSwarm
+from unhush.gossip.net.pubsub.gossipsub import Deliver, GuardedGossipSub, GuardedPubsub, Topic, Validate, Verdict
+from unhush.gossip.net.pubsub.rpc import MAX_MESSAGE_BYTES
+from unhush.gossip.net.wire.circuit import HOP, CircuitSocket, call
+from unhush.gossip.net.wire.doorman import Doorman
+from unhush.gossip.net.wire.metering import Meter
+from unhush.gossip.net.wire.muxer import BoundedMuxer, UnreadLedger
+from unhush.gossip.net.wire.negotiation import GuardedHost
+from unhush.gossip.net.wire.roster import ConnectedPeer, Roster
+from unhush.gossip.net.wire.services import running
+from unhush.gossip.net.wire.stream import Stream, remote_address
+from unhush.gossip.net.wire.swarm import HANDSHAKE_TIMEOUT_S, MAX_OUTBOUND, NEGOTIATION_TIMEOUT_S, GuardedSwarm
 from unhush.gossip.proto.tally import Met, Tally
 
 __all__ = ["ConnectedPeer", "Host", "HostConfig", "Stream", "Verdict", "open_host"]

@@ -25,25 +25,25 @@ from unhush.gossip.errors import (
     StreamBroken,
     StreamRefused,
 )
-from unhush.gossip.net.asking import Asker
-from unhush.gossip.net.blobs import BlobService
-from unhush.gossip.net.dht import Dht
-from unhush.gossip.net.dialer import Dialer
 from unhush.gossip.net.faults import FaultLedger
-from unhush.gossip.net.follower import JournalFollower, News, find_own
-from unhush.gossip.net.handing import HandedOnKeeper
-from unhush.gossip.net.heads import Heads
 from unhush.gossip.net.hearing import ShardGossip
 from unhush.gossip.net.host import ConnectedPeer, Host, HostConfig, Lasting, open_host
 from unhush.gossip.net.intake import Submit
-from unhush.gossip.net.meeting import LanView, Meeting, MeetingConfig
-from unhush.gossip.net.metering import Figures
+from unhush.gossip.net.meet.dht import Dht
+from unhush.gossip.net.meet.dialer import Dialer
+from unhush.gossip.net.meet.meeting import LanView, Meeting, MeetingConfig
 from unhush.gossip.net.pinging import ping_peer
-from unhush.gossip.net.reaching import Reaching
-from unhush.gossip.net.seeking import Report, Sought
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.reach.reaching import Reaching
 from unhush.gossip.net.supervisor import Backoff, Outage, in_words, supervise
-from unhush.gossip.net.sync import Reports, SyncSession
+from unhush.gossip.net.sync.asking import Asker
+from unhush.gossip.net.sync.blobs import BlobService
+from unhush.gossip.net.sync.follower import JournalFollower, News, find_own
+from unhush.gossip.net.sync.handing import HandedOnKeeper
+from unhush.gossip.net.sync.heads import Heads
+from unhush.gossip.net.sync.seeking import Report, Sought
+from unhush.gossip.net.sync.session import Reports, SyncSession
+from unhush.gossip.net.wire.metering import Figures
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Greeted, PeersAsked, PeersTold
 from unhush.gossip.proto.addresses import AddressBook, Known, Source

@@ -25,7 +25,7 @@ from libp2p.pubsub import gossipsub, pubsub
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.utils.varint import read_length_prefixed_protobuf, read_varint_prefixed_bytes_limited
 
-from unhush.gossip.net.sendqueue import SendQueue
+from unhush.gossip.net.pubsub.sendqueue import SendQueue
 
 # The receive window a stream may grow to. Stock 16 MiB is also the largest frame body it will buffer in one
 # piece. 512 KiB keeps an honest sender's unread data (window + half a window + one 256 KiB read, the most

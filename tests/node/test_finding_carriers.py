@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.support.commands import await_until
 
-from unhush.gossip.net import dht
+from unhush.gossip.net.meet import dht
 from unhush.node import Config, Node, found_account
 
 

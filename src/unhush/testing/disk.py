@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Final, assert_never
 
-from unhush.gossip.net.concerning import find_concerns, find_own_concerns
-from unhush.gossip.net.giving import find_given, find_ours
-from unhush.gossip.net.soundness import find_sound_branches, find_sound_inceptions
+from unhush.gossip.net.sync.concerning import find_concerns, find_own_concerns
+from unhush.gossip.net.sync.giving import find_given, find_ours
+from unhush.gossip.net.sync.soundness import find_sound_branches, find_sound_inceptions
 from unhush.gossip.proto.actions import (
     Purpose,
     Read,

@@ -1,4 +1,4 @@
-"""One end of a sync session: what ``gossip/net/sync.py`` is with sockets and a disk, over a wire in memory.
+"""One end of a sync session: what ``gossip/net/sync/session.py`` is with sockets and a disk, over a wire in memory.
 
 It carries out what the machine wants and tells it what happened, by the eight
 rules of ``gossip/proto/session.py``; and with every step it asks whether a

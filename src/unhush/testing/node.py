@@ -53,7 +53,7 @@ MAX_UNANNOUNCED: Final = 256
 SAVE_S: Final = 60.0
 INCOMPLETE_S: Final = 60.0
 
-# As in gossip/net/swarm.py.
+# As in gossip/net/wire/swarm.py.
 MAX_CONNECTIONS: Final = 96
 
 # Looks of the chooser follow each other no closer than this.

@@ -7,7 +7,15 @@ import trio
 import trio.testing
 from tests.support.people import Clock, Person, ingest, open_home
 
-from unhush.gossip.net.asking import AGAIN_S, AT_ONCE, GATHER_S, MAX_GATHERED, MAX_LACKING_ACCOUNTS, MOST_PEERS, Asker
+from unhush.gossip.net.sync.asking import (
+    AGAIN_S,
+    AT_ONCE,
+    GATHER_S,
+    MAX_GATHERED,
+    MAX_LACKING_ACCOUNTS,
+    MOST_PEERS,
+    Asker,
+)
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.frames import Need, Question, ThreadFrame
 from unhush.identity.cid import Cid, cid_of

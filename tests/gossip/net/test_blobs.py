@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import trio
 
-from unhush.gossip.net import blobs as blobs_module
-from unhush.gossip.net.blobs import BlobService
 from unhush.gossip.net.host import Host, Stream
+from unhush.gossip.net.sync import blobs as blobs_module
+from unhush.gossip.net.sync.blobs import BlobService
 from unhush.gossip.proto.blocks import PROTOCOL, BlockAnswer, encode_answer, parse_answer, parse_request
 from unhush.gossip.proto.faults import MalformedFrame
 from unhush.gossip.proto.framing import Deframer, frame

@@ -12,9 +12,11 @@ from libp2p.pubsub import pubsub
 from libp2p.stream_muxer.yamux.yamux import FLAG_SYN, TYPE_DATA, TYPE_WINDOW_UPDATE, YAMUX_HEADER_FORMAT
 
 from unhush.gossip.errors import ListenFailed, StreamBroken, StreamRefused
-from unhush.gossip.net import muxer, quirks, sendqueue
+from unhush.gossip.net import quirks
 from unhush.gossip.net.host import Stream
-from unhush.gossip.net.negotiation import MAX_STREAMS_PER_PROTOCOL
+from unhush.gossip.net.pubsub import sendqueue
+from unhush.gossip.net.wire import muxer
+from unhush.gossip.net.wire.negotiation import MAX_STREAMS_PER_PROTOCOL
 
 MIB = 1024 * 1024
 CHUNK = b"\x00" * 65_000

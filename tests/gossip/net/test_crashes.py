@@ -14,8 +14,8 @@ from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.utils import encode_varint_prefixed
 
-from unhush.gossip.net import negotiation
 from unhush.gossip.net.host import Stream, Verdict
+from unhush.gossip.net.wire import negotiation
 
 TOPIC = "/unhush/1/test/0"
 GOSSIP = "/meshsub/1.1.0"

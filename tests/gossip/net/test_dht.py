@@ -13,9 +13,9 @@ from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from multiaddr import Multiaddr
 
 from unhush.gossip.errors import RemoteProtocolError, StreamBroken
-from unhush.gossip.net import dht
-from unhush.gossip.net.dht import Dht
 from unhush.gossip.net.host import ConnectedPeer, Host
+from unhush.gossip.net.meet import dht
+from unhush.gossip.net.meet.dht import Dht
 from unhush.gossip.proto import kademlia
 from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.kademlia import PROTOCOL, account_key

@@ -10,8 +10,8 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from unhush.gossip.errors import RemoteProtocolError
-from unhush.gossip.net.dialback import DialBack
 from unhush.gossip.net.host import Host
+from unhush.gossip.net.reach.dialback import DialBack
 from unhush.gossip.proto import dialbacks
 from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.tally import Met, Tally
@@ -64,7 +64,7 @@ def test_somebody_else_at_the_port_is_not_us(run: Any, our_host: Any) -> None:
 
 
 def test_a_port_that_answers_nothing_is_given_up(run: Any, our_host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unhush.gossip.net.dialback.TRY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("unhush.gossip.net.reach.dialback.TRY_TIMEOUT_S", 0.3)
 
     async def scene() -> None:
         async with our_host() as us, our_host() as peer:

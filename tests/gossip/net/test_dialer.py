@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import trio
 
-from unhush.gossip.net import dialer as dialer_module
-from unhush.gossip.net.dialer import Dialer
 from unhush.gossip.net.host import HostConfig, open_host
+from unhush.gossip.net.meet import dialer as dialer_module
+from unhush.gossip.net.meet.dialer import Dialer
 from unhush.gossip.proto.addresses import AddressBook, Known, Source
 from unhush.gossip.proto.choosing import Chooser
 from unhush.storage.errors import StoreFull

@@ -14,9 +14,9 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
 from unhush.gossip.errors import RemoteProtocolError
-from unhush.gossip.net import requests
 from unhush.gossip.net.faults import FaultLedger
 from unhush.gossip.net.host import Host, Stream, Verdict
+from unhush.gossip.net.wire import requests
 
 SEED = 20_240_501
 TOPIC = "/unhush/1/test/0"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.support.people import NETWORK, Clock, Home, Person, Written, arrivals_of, ingest, open_home
 
-from unhush.gossip.net.concerning import find_concerns, find_own_concerns
-from unhush.gossip.net.giving import find_answers_held, find_given, find_operations, find_ours
+from unhush.gossip.net.sync.concerning import find_concerns, find_own_concerns
+from unhush.gossip.net.sync.giving import find_answers_held, find_given, find_operations, find_ours
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import ReadAsked
 from unhush.gossip.proto.config import Own

@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 from tests.support.people import Clock, Home, Person, open_home
 
-from unhush.gossip.net.handing import HandedOnKeeper
+from unhush.gossip.net.sync.handing import HandedOnKeeper
 
 
 def test_only_what_the_present_key_wrote_is_noted_as_runs(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import trio
 from tests.support.people import Clock, Home, Person, ingest, open_home
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from unhush.gossip.net import heads
-from unhush.gossip.net.heads import Heads, look_up
+from unhush.gossip.net.sync import heads
+from unhush.gossip.net.sync.heads import Heads, look_up
 from unhush.identity.cid import Cid, cid_of
 from unhush.storage.store import Store
 

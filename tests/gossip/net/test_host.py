@@ -12,8 +12,8 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
 from unhush.gossip.errors import DialFailed, NotConnected, StreamBroken, StreamRefused
-from unhush.gossip.net import doorman, muxer
 from unhush.gossip.net.host import ConnectedPeer, HostConfig, Stream, Verdict, open_host
+from unhush.gossip.net.wire import doorman, muxer
 
 TOPICS = frozenset(f"/unhush/1/test/{shard}" for shard in range(16))
 TOPIC = "/unhush/1/test/3"

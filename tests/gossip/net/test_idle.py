@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import trio
 
-from unhush.gossip.net import patience
 from unhush.gossip.net.host import Stream, Verdict
+from unhush.gossip.net.wire import patience
 
 TOPIC = "/unhush/1/test/3"
 

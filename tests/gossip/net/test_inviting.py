@@ -13,9 +13,9 @@ from tests.gossip.proto.test_accepting import acceptance_of
 from tests.support.people import Person
 
 from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
-from unhush.gossip.net import inviting
 from unhush.gossip.net.host import Host, Stream
-from unhush.gossip.net.inviting import INVITE, Inviting
+from unhush.gossip.net.meet import inviting
+from unhush.gossip.net.meet.inviting import INVITE, Inviting
 from unhush.gossip.proto.accepting import (
     MAX_REQUEST_BYTES,
     Acceptance,

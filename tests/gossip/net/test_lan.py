@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from unhush.gossip.errors import MalformedAddress
-from unhush.gossip.net.lan import LOOK_EVERY_S, MAX_HEARD, REFRESH_S, Heard, Lan, Wire
+from unhush.gossip.net.meet.lan import LOOK_EVERY_S, MAX_HEARD, REFRESH_S, Heard, Lan, Wire
 from unhush.gossip.proto.neighbours import MAX_NEIGHBOURS, SERVICE, Announcement, Answer
 
 US: Final = "12D3KooWGjMCmzcMBjXMyGGuPmSUcsVTaDjMrWzyoBdVbfGjUpmj"

@@ -4,10 +4,12 @@ import pytest
 from libp2p.pubsub.pb import rpc_pb2
 
 from unhush.gossip.errors import RemoteProtocolError
-from unhush.gossip.net import doorman, faults, rpc, seen
-from unhush.gossip.net.doorman import Doorman, Ticket
+from unhush.gossip.net import faults
 from unhush.gossip.net.faults import FaultLedger
-from unhush.gossip.net.seen import SeenMessages
+from unhush.gossip.net.pubsub import rpc, seen
+from unhush.gossip.net.pubsub.seen import SeenMessages
+from unhush.gossip.net.wire import doorman
+from unhush.gossip.net.wire.doorman import Doorman, Ticket
 
 TOPIC = "/unhush/1/test/0"
 

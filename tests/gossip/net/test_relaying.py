@@ -10,11 +10,11 @@ from libp2p.relay.circuit_v2.pb.dcutr_pb2 import HolePunch
 from multiaddr import Multiaddr
 
 from unhush.gossip.errors import DialFailed, NotConnected, StreamBroken, StreamRefused
-from unhush.gossip.net import punching, relaying
-from unhush.gossip.net.circuit import HOP, STOP, CircuitSocket
 from unhush.gossip.net.host import ConnectedPeer, Host, Stream
-from unhush.gossip.net.punching import DCUTR, Puncher, Way
-from unhush.gossip.net.relaying import RelayClient, RelayService
+from unhush.gossip.net.reach import punching, relaying
+from unhush.gossip.net.reach.punching import DCUTR, Puncher, Way
+from unhush.gossip.net.reach.relaying import RelayClient, RelayService
+from unhush.gossip.net.wire.circuit import HOP, STOP, CircuitSocket
 from unhush.gossip.proto import relays
 from unhush.gossip.proto.addresses import parse_address
 from unhush.gossip.proto.tally import Met, Tally

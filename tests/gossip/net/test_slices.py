@@ -4,8 +4,8 @@ import pytest
 import trio
 from tests.support.people import Clock, Home, Person, arrivals_of, ingest, open_home
 
-from unhush.gossip.net import slices
-from unhush.gossip.net.slices import read_run
+from unhush.gossip.net.sync import slices
+from unhush.gossip.net.sync.slices import read_run
 from unhush.gossip.proto.actions import ReadRun
 from unhush.storage.records import Record
 

@@ -9,12 +9,12 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from tests.support.strangers import GOSSIP, Stranger, drain, rpc, stranger, subscribing
 
-from unhush.gossip.net import gossipsub, recent, sendqueue
-from unhush.gossip.net import rpc as frames
-from unhush.gossip.net.gossipsub import GuardedGossipSub
 from unhush.gossip.net.host import Host, Verdict
-from unhush.gossip.net.recent import RecentMessages
-from unhush.gossip.net.sendqueue import SendQueue
+from unhush.gossip.net.pubsub import gossipsub, recent, sendqueue
+from unhush.gossip.net.pubsub import rpc as frames
+from unhush.gossip.net.pubsub.gossipsub import GuardedGossipSub
+from unhush.gossip.net.pubsub.recent import RecentMessages
+from unhush.gossip.net.pubsub.sendqueue import SendQueue
 from unhush.gossip.proto import admission
 from unhush.gossip.proto.hints import all_topics
 from unhush.gossip.proto.tally import Met, Tally

@@ -14,11 +14,11 @@ from libp2p.peer.id import ID
 from tests.support.people import NETWORK, Clock, Home, Person, arrivals_of, ingest, open_home
 from tests.support.strangers import Stranger, drain, stranger
 
-from unhush.gossip.net import requests
 from unhush.gossip.net.host import Stream
 from unhush.gossip.net.network import Network, NetworkConfig
-from unhush.gossip.net.requests import Place, Requests
-from unhush.gossip.net.sync import SyncSession
+from unhush.gossip.net.sync.session import SyncSession
+from unhush.gossip.net.wire import requests
+from unhush.gossip.net.wire.requests import Place, Requests
 from unhush.gossip.proto.frames import (
     Credit,
     ErrorFrame,

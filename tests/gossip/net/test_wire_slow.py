@@ -9,9 +9,9 @@ import trio
 from tests.support.strangers import GOSSIP, Stranger, drain, stranger
 
 from unhush.gossip.errors import StreamBroken
-from unhush.gossip.net import patience
 from unhush.gossip.net.host import Host, Stream
-from unhush.gossip.net.patience import Patience
+from unhush.gossip.net.wire import patience
+from unhush.gossip.net.wire.patience import Patience
 from unhush.gossip.proto.tally import Met
 
 SYNC = "/unhush/sync/1"
@@ -64,7 +64,7 @@ async def trickle(send: Callable[[bytes], Awaitable[Any]], end: Awaitable[Any], 
 
 def serve_sync(host: Host) -> None:
     """As a session reads: the real one needs a store, and hangs up sooner on whoever does not say hello."""
-    from unhush.gossip.net.sync import SyncSession
+    from unhush.gossip.net.sync.session import SyncSession
 
     async def read(stream: Stream) -> None:
         session = SyncSession.__new__(SyncSession)

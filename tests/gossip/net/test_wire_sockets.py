@@ -9,8 +9,8 @@ import pytest
 import trio
 from tests.support.strangers import stranger, tcp
 
-from unhush.gossip.net import doorman
-from unhush.gossip.net.doorman import Doorman, Ticket
+from unhush.gossip.net.wire import doorman
+from unhush.gossip.net.wire.doorman import Doorman, Ticket
 from unhush.gossip.proto.tally import Met, Tally
 
 IDLE = 1_500

@@ -11,8 +11,8 @@ import trio
 from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
 from tests.support.strangers import Stranger, stranger
 
-from unhush.gossip.net import muxer
 from unhush.gossip.net.host import Host
+from unhush.gossip.net.wire import muxer
 from unhush.gossip.proto.tally import Met
 
 MIB = 1024 * 1024

@@ -12,7 +12,7 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.rcmgr import Direction
 from multiaddr import Multiaddr
 
-from unhush.gossip.net.stream import remote_address
+from unhush.gossip.net.wire.stream import remote_address
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from libp2p.peer.id import ID
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, Status
 
 from unhush.gossip.errors import CircuitRefused, RemoteProtocolError, StreamBroken
-from unhush.gossip.net.stream import MAX_READ_BYTES, Stream
+from unhush.gossip.net.wire.stream import MAX_READ_BYTES, Stream
 
 HOP: Final = "/libp2p/circuit/relay/0.2.0/hop"
 STOP: Final = "/libp2p/circuit/relay/0.2.0/stop"

@@ -23,10 +23,10 @@ from unhush.gossip.errors import (
     StreamBroken,
     StreamRefused,
 )
-from unhush.gossip.net.circuit import ANSWER_TIMEOUT_S, HOP, STOP, CircuitSocket, check
 from unhush.gossip.net.host import ConnectedPeer, Host
-from unhush.gossip.net.services import contain
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.wire.circuit import ANSWER_TIMEOUT_S, HOP, STOP, CircuitSocket, check
+from unhush.gossip.net.wire.services import contain
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.addresses import Address, may_hear_of, parse_address
 from unhush.gossip.proto.relays import (
     CIRCUIT_BYTES,

@@ -11,7 +11,7 @@ from typing import Final, assert_never
 
 import trio
 
-from unhush.gossip.net.sync import SyncSession
+from unhush.gossip.net.sync.session import SyncSession
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.frames import Concerning, Need, Question, ThreadFrame
 from unhush.identity.cid import Cid

@@ -23,16 +23,16 @@ from libp2p.pubsub.utils import safe_bytes_from_hex
 from libp2p.pubsub.validators import signature_validator
 
 from unhush.gossip.errors import RemoteProtocolError
-from unhush.gossip.net.frameread import read_frame
-from unhush.gossip.net.recent import RecentMessages
-from unhush.gossip.net.rpc import (
+from unhush.gossip.net.pubsub.recent import RecentMessages
+from unhush.gossip.net.pubsub.rpc import (
     MAX_RPC_BYTES,
     MAX_SUBSCRIPTIONS_PER_RPC,
     check_message,
     parse_rpc,
 )
-from unhush.gossip.net.seen import SeenMessages
-from unhush.gossip.net.sendqueue import SendQueue
+from unhush.gossip.net.pubsub.seen import SeenMessages
+from unhush.gossip.net.pubsub.sendqueue import SendQueue
+from unhush.gossip.net.wire.frameread import read_frame
 from unhush.gossip.proto.admission import (
     MAX_PEERS,
     PEER_BURST,

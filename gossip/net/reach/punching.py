@@ -19,10 +19,10 @@ from libp2p.relay.circuit_v2.pb.dcutr_pb2 import HolePunch
 from multiaddr import Multiaddr
 
 from unhush.gossip.errors import NotConnected, RemoteProtocolError, StreamBroken, StreamRefused
-from unhush.gossip.net.circuit import CircuitSocket
 from unhush.gossip.net.host import ConnectedPeer, Host
-from unhush.gossip.net.services import contain
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.wire.circuit import CircuitSocket
+from unhush.gossip.net.wire.services import contain
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.addresses import Address, Scope, parse_address
 from unhush.gossip.proto.pacing import Allowance
 

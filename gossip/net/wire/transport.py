@@ -19,8 +19,8 @@ from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 from multiaddr.exceptions import ProtocolLookupError
 
-from unhush.gossip.net.metering import Meter
-from unhush.gossip.net.patience import Patience
+from unhush.gossip.net.wire.metering import Meter
+from unhush.gossip.net.wire.patience import Patience
 from unhush.gossip.proto.tally import Met, Tally
 
 log = logging.getLogger(__name__)

@@ -14,13 +14,13 @@ from typing import Final, TypeAlias, assert_never
 import trio
 
 from unhush.gossip.errors import StreamBroken
-from unhush.gossip.net.concerning import find_own_concerns
-from unhush.gossip.net.giving import find_given, find_ours
 from unhush.gossip.net.intake import Submit
-from unhush.gossip.net.patience import Patience
-from unhush.gossip.net.slices import read_run
-from unhush.gossip.net.soundness import find_sound_branches, find_sound_inceptions
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.sync.concerning import find_own_concerns
+from unhush.gossip.net.sync.giving import find_given, find_ours
+from unhush.gossip.net.sync.slices import read_run
+from unhush.gossip.net.sync.soundness import find_sound_branches, find_sound_inceptions
+from unhush.gossip.net.wire.patience import Patience
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.actions import (
     Action,
     Answered,

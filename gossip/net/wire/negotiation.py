@@ -24,9 +24,9 @@ from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicat
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from unhush.gossip.errors import LocalProtocolError, NotConnected, StreamBroken, StreamRefused
-from unhush.gossip.net.requests import LASTING, Requests
-from unhush.gossip.net.stream import MAX_READ_BYTES
-from unhush.gossip.net.swarm import NEGOTIATION_TIMEOUT_S
+from unhush.gossip.net.wire.requests import LASTING, Requests
+from unhush.gossip.net.wire.stream import MAX_READ_BYTES
+from unhush.gossip.net.wire.swarm import NEGOTIATION_TIMEOUT_S
 from unhush.gossip.proto.tally import Met, Tally
 
 log = logging.getLogger(__name__)

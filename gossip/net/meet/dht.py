@@ -25,8 +25,8 @@ from unhush.gossip.errors import (
     StreamRefused,
 )
 from unhush.gossip.net.host import ConnectedPeer, Host
-from unhush.gossip.net.services import contain
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.wire.services import contain
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.addresses import Scope, may_hear_of, parse_address
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.kademlia import (

@@ -7,7 +7,7 @@ from libp2p.abc import INetStream
 from libp2p.io.exceptions import IncompleteReadError
 
 from unhush.gossip.errors import RemoteProtocolError, StreamBroken
-from unhush.gossip.net.patience import Patience
+from unhush.gossip.net.wire.patience import Patience
 from unhush.gossip.proto.tally import Met, Tally
 
 _MAX_LENGTH_BYTES: Final = 10  # of a varint of 64 bits

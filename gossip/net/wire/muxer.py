@@ -17,8 +17,8 @@ from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID, Yamux, YamuxStream
 
 from unhush.gossip.errors import RemoteProtocolError
-from unhush.gossip.net.memory import Trimmer
-from unhush.gossip.net.patience import REQUEST_S
+from unhush.gossip.net.wire.memory import Trimmer
+from unhush.gossip.net.wire.patience import REQUEST_S
 from unhush.gossip.proto.tally import Met, Tally
 
 log = logging.getLogger(__name__)

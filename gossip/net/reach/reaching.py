@@ -11,11 +11,11 @@ from typing import Final
 
 import trio
 
-from unhush.gossip.net.dialback import DialBack
 from unhush.gossip.net.host import ConnectedPeer, Host
-from unhush.gossip.net.punching import Puncher, Way
-from unhush.gossip.net.relaying import RelayClient, RelayService
-from unhush.gossip.net.services import contain
+from unhush.gossip.net.reach.dialback import DialBack
+from unhush.gossip.net.reach.punching import Puncher, Way
+from unhush.gossip.net.reach.relaying import RelayClient, RelayService
+from unhush.gossip.net.wire.services import contain
 from unhush.gossip.proto.reach import Reach, Reachability, ReachView, RelayUse, SeenBy, View, host_of
 from unhush.gossip.proto.tally import Met
 

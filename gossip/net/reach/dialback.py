@@ -11,7 +11,7 @@ from multiaddr import Multiaddr
 
 from unhush.gossip.errors import NotConnected, RemoteProtocolError, StreamBroken, StreamRefused
 from unhush.gossip.net.host import Host
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto import dialbacks
 from unhush.gossip.proto.addresses import Scope, scope_of
 from unhush.gossip.proto.dialbacks import Answer, Patience, Question

@@ -23,9 +23,9 @@ from libp2p.peer.id import ID
 from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
-from unhush.gossip.net.doorman import MAX_LIVE_INBOUND, Doorman
-from unhush.gossip.net.metering import Meter
-from unhush.gossip.net.transport import TcpStream, TcpTransport
+from unhush.gossip.net.wire.doorman import MAX_LIVE_INBOUND, Doorman
+from unhush.gossip.net.wire.metering import Meter
+from unhush.gossip.net.wire.transport import TcpStream, TcpTransport
 from unhush.gossip.proto.tally import Met, Tally
 
 log = logging.getLogger(__name__)

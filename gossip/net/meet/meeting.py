@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from unhush.gossip.net.bootstrapping import keep_bootstrapped
 from unhush.gossip.net.host import Host
-from unhush.gossip.net.inviting import InviteDesk, Inviting
+from unhush.gossip.net.meet.bootstrapping import keep_bootstrapped
+from unhush.gossip.net.meet.inviting import InviteDesk, Inviting
 from unhush.gossip.proto.addresses import Source
 from unhush.gossip.proto.tally import Met
 
 if TYPE_CHECKING:
-    from unhush.gossip.net.lan import Lan
+    from unhush.gossip.net.meet.lan import Lan
 
 # An address, who it comes from, and the address of who told us.
 Enter = Callable[[str, Source, str], object]
@@ -59,7 +59,7 @@ class Meeting:
             if self._config.desk is not None:
                 nursery.start_soon(Inviting(self._host, self._config.desk).run)
             if self._config.lan:
-                from unhush.gossip.net.lan import Lan  # lazy: a node that takes no part need not load zeroconf
+                from unhush.gossip.net.meet.lan import Lan  # lazy: a node that takes no part need not load zeroconf
 
                 self._lan = Lan(
                     network=self._network,

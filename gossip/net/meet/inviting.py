@@ -15,7 +15,7 @@ import trio
 
 from unhush.gossip.errors import NotConnected, RemoteProtocolError, StreamBroken, StreamRefused
 from unhush.gossip.net.host import Host
-from unhush.gossip.net.stream import Stream
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.accepting import (
     MAX_ANSWER_BYTES,
     MAX_REQUEST_BYTES,

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from unhush.gossip.net.concerning import find_concerns
+from unhush.gossip.net.sync.concerning import find_concerns
 from unhush.gossip.proto.config import Own
 from unhush.gossip.proto.events import Concerns, Forked, Grew
 from unhush.identity.cid import Cid

@@ -1,0 +1,1 @@
+"""Finding peers: invites, the local network, bootstrap, the DHT, and the dialler."""

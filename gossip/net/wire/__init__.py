@@ -1,0 +1,1 @@
+"""Connections and streams: what is under every protocol, with its bounds. Nothing here knows what is said."""
