@@ -7,9 +7,9 @@ import click
 from unhush.cli.context import Context, OurCommand, pass_context
 
 # Something should be done; what, each line says.
-_TODO: Final = 7
+_ATTENTION: Final = 7
 
-_MARKS: Final = {"fine": "ok", "note": "note", "todo": "TO DO"}
+_MARKS: Final = {"fine": "ok", "note": "note", "attention": "act"}
 
 
 @click.command(cls=OurCommand, name="doctor")
@@ -33,4 +33,4 @@ def doctor_command(context: Context) -> int:
         }
         line = f"{_MARKS[finding.grade.value]:<6}{finding.topic:<10}{finding.text}"
         context.emit(value, line + (f"\n{'':<16}→ {finding.advice}" if finding.advice else ""))
-    return 0 if is_well(findings) else _TODO
+    return 0 if is_well(findings) else _ATTENTION

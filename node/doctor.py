@@ -47,7 +47,7 @@ class Grade(StrEnum):
 
     FINE = "fine"
     NOTE = "note"  # good to know
-    TODO = "todo"  # something should be done
+    ATTENTION = "attention"  # something should be done
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def examine(node: Node, *, look_s: float = LOOK_S) -> tuple[Finding, ...]:
 
 def is_well(findings: tuple[Finding, ...]) -> bool:
     """Whether nothing needs doing."""
-    return all(finding.grade is not Grade.TODO for finding in findings)
+    return all(finding.grade is not Grade.ATTENTION for finding in findings)
 
 
 # -- the home
@@ -104,7 +104,7 @@ def _look_at_files(home: Path) -> Iterator[Finding]:
     for path, wanted in wrong:
         yield Finding(
             "files",
-            Grade.TODO,
+            Grade.ATTENTION,
             f"{path} can be read or changed by others.",
             f"chmod {wanted:o} '{path}'",
         )
@@ -124,7 +124,7 @@ def _look_at_disk(home: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(home).free
     text = f"{free // 1024**2} MiB are free on the disk of this home."
     if free < NO_ROOM_BYTES:
-        yield Finding("disk", Grade.TODO, text, "make room; what takes it here: unhush storage, unhush gc")
+        yield Finding("disk", Grade.ATTENTION, text, "make room; what takes it here: unhush storage, unhush gc")
     elif free < LITTLE_ROOM_BYTES:
         yield Finding("disk", Grade.NOTE, text, "what takes room here: unhush storage")
     else:
@@ -133,11 +133,11 @@ def _look_at_disk(home: Path) -> Iterator[Finding]:
 
 def _look_at_account(problem: str, words_waiting: str | None) -> Iterator[Finding]:
     if problem:
-        yield Finding("account", Grade.TODO, f"Nothing is published from here: {problem}")
+        yield Finding("account", Grade.ATTENTION, f"Nothing is published from here: {problem}")
     if words_waiting:
         yield Finding(
             "words",
-            Grade.TODO,
+            Grade.ATTENTION,
             f"The recovery words wait in {words_waiting}.",
             "write them on paper, then: unhush id check",
         )
@@ -153,7 +153,7 @@ def _look_at_network(
     if not is_running:
         yield Finding(
             "node",
-            Grade.TODO,
+            Grade.ATTENTION,
             "No node runs on this home, so nobody can reach it, and what others see of it cannot be known.",
             "unhush run",
         )
@@ -162,7 +162,7 @@ def _look_at_network(
     if live is None:
         yield Finding(
             "node",
-            Grade.TODO,
+            Grade.ATTENTION,
             "The running node does not say how its network is: it is of another version, or its network is down.",
             "start it again: unhush run",
         )
@@ -186,14 +186,14 @@ def _look_at_listening(listen: tuple[str, ...]) -> Iterator[Finding]:
     if not own:
         yield Finding(
             "listening",
-            Grade.TODO,
+            Grade.ATTENTION,
             "The node listens nowhere: others reach it only through a relay.",
             f"unhush run --listen /ip4/0.0.0.0/tcp/{DEFAULT_PORT}",
         )
     elif scopes == {Scope.LOOPBACK}:
         yield Finding(
             "listening",
-            Grade.TODO,
+            Grade.ATTENTION,
             f"The node listens on {shown}: only programs on this machine can connect.",
             f"unhush run --listen /ip4/0.0.0.0/tcp/{_port(own) or DEFAULT_PORT}",
         )
@@ -211,14 +211,14 @@ def _look_at_peers(connected: list[PeerInfo], known: int, *, is_running: bool) -
     if not known:
         yield Finding(
             "peers",
-            Grade.TODO,
+            Grade.ATTENTION,
             "No machine is known yet.",
             "take an invite of somebody, or add an address: unhush peers add MULTIADDR",
         )
     elif is_running and not connected:
         yield Finding(
             "peers",
-            Grade.TODO,
+            Grade.ATTENTION,
             f"{known} addresses are known, and none of them answers.",
             "is this machine online? Fresh addresses help: unhush peers add MULTIADDR",
         )
@@ -255,7 +255,7 @@ def _look_at_reach(reach: ReachView, listen: tuple[str, ...], *, has_peers: bool
     elif reach.reach == Reach.CLOSED:
         yield Finding(
             "reach",
-            Grade.NOTE if reach.relays else Grade.TODO,
+            Grade.NOTE if reach.relays else Grade.ATTENTION,
             f"Peers tried port {port} {from_where}, and it does not answer.",
             _how_to_open(reach, hosts, port),
         )
@@ -303,14 +303,14 @@ def _look_at_relays(reach: ReachView) -> Iterator[Finding]:
     elif reach.reach == Reach.CLOSED:
         yield Finding(
             "relay",
-            Grade.TODO,
+            Grade.ATTENTION,
             "No relay keeps a place for this node: others get what you write only where it connects itself.",
             "somebody with an open port helps with: unhush run --relay; then: unhush peers add MULTIADDR",
         )
     if (use := reach.relay) is not None:
         yield Finding(
             "relay",
-            Grade.FINE if reach.reach != Reach.CLOSED else Grade.TODO,
+            Grade.FINE if reach.reach != Reach.CLOSED else Grade.ATTENTION,
             f"This node is a relay: {use.reservations} places kept, {use.circuits} circuits, "
             f"{use.carried_bytes // 1024} KiB carried since its start.",
             "it cannot be reached itself, so it is of no use as one" if reach.reach == Reach.CLOSED else "",
@@ -324,7 +324,7 @@ def _look_at_clock(reach: ReachView) -> Iterator[Finding]:
     text = f"This clock is {abs(skew) / 1000:.0f} s {'behind' if skew > 0 else 'ahead of'} those of peers."
     if abs(skew) >= SKEW_BAD_MS:
         yield Finding(
-            "clock", Grade.TODO, f"{text} What you write is held back or stands in the wrong place.", _SET_CLOCK
+            "clock", Grade.ATTENTION, f"{text} What you write is held back or stands in the wrong place.", _SET_CLOCK
         )
     elif abs(skew) >= SKEW_NOTED_MS:
         yield Finding("clock", Grade.NOTE, text, _SET_CLOCK)

@@ -10,10 +10,10 @@ def test_without_a_running_node_it_asks_for_one_and_ends_with_7(tmp_path: Path) 
     assert command("--home", home, "init", "--name", "Ann", "--no-passphrase").code == 0
     said = command("--home", home, "doctor")
     assert said.code == 7
-    assert b"TO DO node" in said.out
+    assert b"act   node" in said.out
     assert "→ unhush run".encode() in said.out
     found = {line["topic"]: line for line in command("--home", home, "doctor", "--json").lines()}
-    assert found["node"]["grade"] == "todo"
+    assert found["node"]["grade"] == "attention"
     assert found["node"]["advice"] == "unhush run"
     assert found["files"] == {
         "topic": "files",

@@ -5,7 +5,6 @@ Node.js. Without node, npm or a registry these tests are skipped, and say why.
 """
 
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass
 from itertools import islice
@@ -23,28 +22,6 @@ HERE = Path(__file__).parent
 INSTALL_S = 90
 
 
-@pytest.fixture(scope="session")
-def node() -> str:
-    """The path of node, with the packages of the lock file installed."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        pytest.skip("node and npm are not installed here")
-    installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        try:
-            subprocess.run(
-                [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"],
-                cwd=HERE,
-                capture_output=True,
-                check=True,
-                text=True,
-                timeout=INSTALL_S,
-            )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
-            pytest.skip(f"npm ci found no packages to install: {str(exc.stderr or exc).strip()[-200:]}")
-    return found
-
-
 @dataclass(frozen=True)
 class Exported:
     """A file of ours, and what the other program says about it."""
@@ -56,7 +33,7 @@ class Exported:
 
 
 @pytest.fixture(scope="module")
-def exported(node: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def exported(node_for_car: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An account with every kind of record, two devices, long texts and all sorts of letters."""
     folder, clock = tmp_path_factory.mktemp("car"), Clock()
     person = Person("Ann", seed=1, clock_ms=clock)
@@ -74,7 +51,7 @@ def exported(node: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
         with (folder / "ours.car").open("wb") as file, store.snapshot() as snapshot:
             write_car(file, snapshot, person.account)
         done = subprocess.run(
-            [node, "read_car.mjs", str(folder / "ours.car"), str(folder / "theirs.car")],
+            [node_for_car, "read_car.mjs", str(folder / "ours.car"), str(folder / "theirs.car")],
             cwd=HERE,
             capture_output=True,
             check=True,

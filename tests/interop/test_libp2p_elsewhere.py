@@ -5,7 +5,6 @@ skipped, and say why.
 """
 
 import json
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,28 +21,6 @@ HERE = Path(__file__).parent / "libp2p"
 INSTALL_S = 120
 PATIENCE_S = 60.0
 TOPIC = "/unhush/1/test/3"
-
-
-@pytest.fixture(scope="module")
-def node() -> str:
-    """The path of node, with the packages of the lock file installed."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if found is None or npm is None:
-        pytest.skip("node and npm are not installed here")
-    installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        try:
-            subprocess.run(
-                [npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"],
-                cwd=HERE,
-                capture_output=True,
-                check=True,
-                text=True,
-                timeout=INSTALL_S,
-            )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
-            pytest.skip(f"npm ci found no packages to install: {str(exc.stderr or exc).strip()[-200:]}")
-    return found
 
 
 @dataclass
@@ -80,9 +57,9 @@ class Elsewhere:
 
 
 @asynccontextmanager
-async def elsewhere(node: str, host: Host) -> AsyncIterator[Elsewhere]:
+async def elsewhere(node_for_libp2p: str, host: Host) -> AsyncIterator[Elsewhere]:
     """The other program, which dials our host."""
-    command = [node, "--import", str(HERE / "polyfill.mjs"), str(HERE / "peer.mjs"), host.addresses()[0], TOPIC]
+    command = [node_for_libp2p, "--import", str(HERE / "polyfill.mjs"), str(HERE / "peer.mjs"), host.addresses()[0], TOPIC]
     async with trio.open_nursery() as nursery:
         process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         other = Elsewhere(process, [], trio.Condition())
@@ -101,7 +78,7 @@ def bounded() -> Iterator[None]:
         yield
 
 
-def test_a_js_node_connects_identifies_pings_and_gossips_both_ways(node: str) -> None:
+def test_a_js_node_connects_identifies_pings_and_gossips_both_ways(node_for_libp2p: str) -> None:
     heard: list[tuple[bytes, str]] = []
 
     async def scene() -> None:
@@ -119,7 +96,7 @@ def test_a_js_node_connects_identifies_pings_and_gossips_both_ways(node: str) ->
                     lambda data, _: Verdict.REJECT if data == b"bad" else Verdict.ACCEPT,
                     lambda data, peer: heard.append((data, peer)),
                 )
-                async with elsewhere(node, host) as other:
+                async with elsewhere(node_for_libp2p, host) as other:
                     peer = (await other.says("peer"))["peer"]
                     identified = await other.says("identified")
                     assert identified["identified"] == "unhush/test"

@@ -44,8 +44,8 @@ def test_behind_a_router_it_says_which_port_to_forward_to_whom() -> None:
     found = said(CLOSED)
     assert "NAT" in found["nat"].text
     assert f"forward TCP port 4470 to {INSIDE}" in found["reach"].advice
-    assert found["reach"].grade is Grade.TODO
-    assert found["relay"].grade is Grade.TODO
+    assert found["reach"].grade is Grade.ATTENTION
+    assert found["relay"].grade is Grade.ATTENTION
 
 
 def test_a_router_that_sends_on_our_port_is_an_address_of_ours() -> None:
@@ -79,12 +79,12 @@ def test_a_place_at_a_relay_is_good_enough() -> None:
 def test_a_relay_that_cannot_be_reached_is_of_no_use() -> None:
     use = RelayUse(1, 2, 4096)
     assert "1 places kept, 2 circuits, 4 KiB" in said(replace(OPEN, relay=use))["relay"].text
-    assert said(replace(CLOSED, relay=use))["relay"].grade is Grade.TODO
+    assert said(replace(CLOSED, relay=use))["relay"].grade is Grade.ATTENTION
 
 
 @pytest.mark.parametrize(
     ("skew_ms", "grade"),
-    [(0, Grade.FINE), (59_000, Grade.FINE), (-61_000, Grade.NOTE), (600_000, Grade.TODO), (-700_000, Grade.TODO)],
+    [(0, Grade.FINE), (59_000, Grade.FINE), (-61_000, Grade.NOTE), (600_000, Grade.ATTENTION), (-700_000, Grade.ATTENTION)],
 )
 def test_a_wrong_clock_is_told(skew_ms: int, grade: Grade) -> None:
     found = said(replace(OPEN, skew_ms=skew_ms))["clock"]
@@ -97,7 +97,7 @@ def test_listening_only_for_itself_and_nobody_known_are_to_be_mended() -> None:
     found = said(NOTHING, listen=("/ip4/127.0.0.1/tcp/4470/p2p/x",), peers=())
     assert "only programs on this machine" in found["listening"].text
     assert "/ip4/0.0.0.0/tcp/4470" in found["listening"].advice
-    assert found["peers"].grade is Grade.TODO
+    assert found["peers"].grade is Grade.ATTENTION
     assert "without a peer to ask" in found["reach"].text
     away = PeerInfo(PEER.address, "p", connected=False, inbound=False)
     assert "none of them answers" in said(NOTHING, peers=(away,))["peers"].text
@@ -135,7 +135,7 @@ def test_keys_that_others_can_read_are_named(ann: Node) -> None:
 def test_little_room_is_told(ann: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "NO_ROOM_BYTES", 2**62)
     found = {finding.topic: finding for finding in examine(ann)}
-    assert found["disk"].grade is Grade.TODO
+    assert found["disk"].grade is Grade.ATTENTION
     assert "unhush gc" in found["disk"].advice
 
 
