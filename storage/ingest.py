@@ -251,11 +251,14 @@ def _sort_out(txn: Txn, items: list[Item], batch: Batch, outcomes: dict[int, Out
     fresh: list[Item] = []
     guests: list[Item] = []
     wanted: dict[Cid, bool] = {}
+    # Who may stop counting by what comes along: then what they took back is judged once that is stored.
+    judged_anew = {item.entry.account for item in items if item.entry.header.is_identity}
     for item in items:
         entry = item.entry
         aid = journal.find_aid(txn, entry.cid)
         held = journal.find_record(txn, aid) if aid is not None else None
-        if held is not None and (not says_more(item, held) or erasing.is_erased(txn, held)):
+        is_erased = held is not None and entry.account not in judged_anew and erasing.is_erased(txn, held)
+        if held is not None and (is_erased or not says_more(item, held)):
             outcomes[item.at] = Outcome(Status.KNOWN, entry.cid, held.aid)
             continue
         if batch.wanted_only:

@@ -187,6 +187,22 @@ def test_a_body_that_was_erased_before_its_delete_fell_is_asked_for_again(
     assert_counted_and_rebuildable(home.store)
 
 
+def test_a_body_that_was_erased_comes_again_beside_the_cut_that_ends_its_delete(
+    home: Home, clock: Clock, known_bob: Person
+) -> None:
+    phone, added = known_bob.add_device()
+    post = known_bob.post("words")
+    ingest(home.store, added, post.arrival, known_bob.write(Delete(post.cid), by=phone).arrival)
+    home.store.collect()
+    clock.advance(GRACE_MS)
+    assert home.store.collect().erased == 1
+
+    ingest(home.store, known_bob.revoke(phone.key.public, None), post.arrival)
+
+    assert posts_of(home.store, known_bob) == ["words"]
+    assert_counted_and_rebuildable(home.store)
+
+
 def test_own_bodies_wait_too_unless_their_owner_says_now(home: Home, known_bob: Person) -> None:
     (mine,) = home.publish(Post("mine"))
     his = known_bob.post("his")
