@@ -20,6 +20,7 @@ _UNDONE: Final = {
     "repost": "The repost is taken back.",
     "react": "The reaction is taken back.",
     "follow": "The follow is ended, unless another record says it too.",
+    "keeper": "They are no longer asked to keep your account, unless another record asks them.",
     "block": "It is no longer told to others; a block of this machine stays.",
     "profile": "The profile before it counts again.",
     "label": "The label is taken back.",

@@ -31,6 +31,7 @@ _NAMED: Final = 32
 @click.option(
     "--address", "addresses", multiple=True, metavar="MULTIADDR", help="Where else this node is reached, as by a name."
 )
+@click.option("--keep", "asks_keeping", is_flag=True, help="Ask whoever accepts it to keep your account.")
 @click.option("--list-open", is_flag=True, help="List the invites that are good, and who accepted them.")
 @click.option("--cancel", "cancelled", metavar="ID", help="End an invite; whom it brought stays followed.")
 @pass_context
@@ -42,6 +43,7 @@ def invite_command(
     uses: int,
     in_list: str | None,
     addresses: tuple[str, ...],
+    asks_keeping: bool,
     list_open: bool,
     cancelled: str | None,
 ) -> None:
@@ -58,7 +60,13 @@ def invite_command(
         elif list_open:
             _print_open(context, node.invites())
         else:
-            given = node.invite(expires_s=_parse_span(expires), uses=uses, in_list=in_list, addresses=addresses)
+            given = node.invite(
+                expires_s=_parse_span(expires),
+                uses=uses,
+                in_list=in_list,
+                addresses=addresses,
+                asks_keeping=asks_keeping,
+            )
             _print_given(context, given, with_qr=qr)
 
 
@@ -81,6 +89,8 @@ def _print_given(context: Context, given: "GivenInvite", *, with_qr: bool) -> No
         "starter": [str(each) for each in given.starter],
         "uses": given.uses,
         "until": given.until_ms,
+        "keep": given.asks_keeping,
+        "makeshift": given.is_makeshift,
     }
     # In capitals a QR code needs fewer dots, and it means the same.
     drawn = f"{draw_qr(given.link.upper())}\n\n" if with_qr else ""
@@ -88,7 +98,14 @@ def _print_given(context: Context, given: "GivenInvite", *, with_qr: bool) -> No
     if not context.is_json:
         people = "one person" if given.uses == 1 else f"{given.uses} people"
         context.say(f"\nGood for {people} until {time_text(given.until_ms)}. They run: unhush accept INVITE")
+        if given.asks_keeping:
+            context.say("It asks them to keep your account, too: unhush accept --keep INVITE")
         context.say(f"To end it: unhush invite --cancel {given.id}")
+        if given.is_makeshift:
+            context.say(
+                "The usual port was taken when your node started, so these addresses are good only until it ends, and "
+                "the invite with them. End what has the port, or choose one: unhush run --listen MULTIADDR"
+            )
         if not any(_is_beyond(address) for address in given.addresses):
             context.say(
                 "It carries no address outside this machine: let the node listen on others, or name one: --address"
@@ -110,18 +127,21 @@ def _print_open(context: Context, given: "tuple[OpenInviteInfo, ...]") -> None:
             "uses": each.uses,
             "accepted": [json_of_person(person) for person in each.accepted],
             "starter": each.starter,
+            "keep": each.asks_keeping,
         }
         accepted = ", ".join(_name(person) for person in each.accepted)
         text = f"{each.id}  until {time_text(each.until_ms)}  used {len(each.accepted)} of {each.uses}"
-        context.emit(value, text + (f"  by {accepted}" if accepted else ""))
+        asks = "  asks to be kept" if each.asks_keeping else ""
+        context.emit(value, text + asks + (f"  by {accepted}" if accepted else ""))
     if not given and not context.is_json:
         context.say("No invite is open. Make one: unhush invite")
 
 
 @click.command(cls=SigningCommand, name="accept")
-@click.argument("invite", metavar="INVITE", nargs=-1)
+@click.argument("invite", metavar="[INVITE]", nargs=-1)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--starter/--no-starter", default=None, help="Follow the people it names to begin with, too (or not).")
+@click.option("--keep", "keep", is_flag=True, help="Keep their account, too: promise everyone to carry it.")
 @click.option("--petname", metavar="NAME", help="What you call the inviter; only you see it.")
 @click.option(
     "--wait",
@@ -139,6 +159,7 @@ def accept_command(
     invite: tuple[str, ...],
     yes: bool,
     starter: bool | None,
+    keep: bool,
     petname: str | None,
     wait: float,
     is_listing: bool,
@@ -162,9 +183,13 @@ def accept_command(
             starter = bool(read.starter) and (yes or not can_ask() or _wants_starter(read))
         chosen = frozenset(person.account for person in read.starter) if starter else frozenset()
         is_running = node.status().network_running  # and goes on when this command has ended
-        accepted = node.accept(read, petname=petname, starter=chosen, timeout_s=wait)
-    value = _json_of_accepted(accepted) | {"fingerprint": list(read.fingerprint)}
-    context.emit(value, _say_accepted(accepted, is_running=is_running))
+        accepted = node.accept(read, petname=petname, starter=chosen, timeout_s=wait, keep=keep)
+    value = _json_of_accepted(accepted) | {
+        "fingerprint": list(read.fingerprint),
+        "asks_keeping": read.asks_keeping,
+        "kept": keep,
+    }
+    context.emit(value, _say_accepted(accepted, is_running=is_running) + _say_keeping(read, keep=keep))
     if accepted.state == "refused":
         raise click.exceptions.Exit(1)
 
@@ -201,6 +226,11 @@ def _explain(read: "ReadInvite") -> str:
         ),
         "The name is what they say; the fingerprint is who they are: compare it if you can.",
         "Accepting follows them, and tells their node, which follows you back.",
+        *(
+            ["They also ask you to keep their account, for everyone; you do that with --keep."]
+            if read.asks_keeping
+            else []
+        ),
     ]
     if read.starter:
         lines.append(f"It names {len(read.starter)} more to follow to begin with:")
@@ -224,6 +254,12 @@ def _say_accepted(accepted: "AcceptedInvite", *, is_running: bool) -> str:
             goes_on = "your node goes on trying" if is_running else "your node tries whenever it runs (unhush run)"
             until = time_text(accepted.until_ms)
             return f"You follow {name}. Their node was not reached yet; {goes_on}, until {until}.{also} {undo}"
+
+
+def _say_keeping(read: "ReadInvite", *, keep: bool) -> str:
+    if keep:
+        return f" You keep their account; undo: unhush unkeep {read.account}"
+    return f" They ask you to keep their account: unhush keep {read.account}" if read.asks_keeping else ""
 
 
 def _print_accepted(context: Context, accepted: "tuple[AcceptedInvite, ...]") -> None:

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "rotate": ("devices", "New keys for the account after a theft; only the 24 words can do it."),
     "identity": ("identity", "Freeze the account, or read its stored operations."),
     "run": ("running", "Run the node: connect, sync, and serve the local page."),
+    "open": ("opening", "Say an address that opens the page of the running node, once."),
     "post": ("writing", "Publish a post."),
     "reply": ("writing", "Answer a record."),
     "quote": ("acting", "Publish a post that shows another beneath itself."),
@@ -51,6 +52,10 @@ COMMANDS: Final = {
     "unmute": ("circle", "End a mute."),
     "block": ("circle", "As mute, and fold away what they write in threads."),
     "unblock": ("circle", "End a block."),
+    "keep": ("keeping", "Promise everyone to carry an account, or ask somebody to carry yours."),
+    "unkeep": ("keeping", "Take such a promise back."),
+    "keepers": ("keeping", "List who keeps your account, and what they have shown."),
+    "withhold": ("keeping", "Do without the body of a record here, and say so."),
     "list": ("lists", "Lists of people to read by themselves; they stay on this machine."),
     "media": ("media", "Save a picture of a post to a file."),
     "profile": ("profiles", "Show a profile, or set your own."),
@@ -62,7 +67,7 @@ COMMANDS: Final = {
     "gc": ("room", "Drop what has had its time, and make room."),
     "export": ("files", "Write an account to a file."),
     "import": ("files", "Take an account in from a file."),
-    "verify": ("maintenance", "Check everything kept here against hashes, signatures and chains; repair it."),
+    "verify": ("maintenance", "Check everything kept here against hashes, signatures and chains; or a file."),
     "backup": ("maintenance", "Write everything but the keys into one file."),
     "compact": ("maintenance", "Make the database file smaller."),
     "index": ("maintenance", "Make the indexes anew from the records."),
@@ -182,7 +187,7 @@ def _report(error: Exception) -> int:
             return 3
         case errors.KeyFileError() | errors.BadWords() | errors.WordsNeeded():
             return 4
-        case errors.NotRunning() | errors.NobodyAnswered():
+        case errors.NotRunning() | errors.NobodyAnswered() | errors.NoPage():
             return 5
         case (
             errors.VerificationError()
@@ -191,12 +196,22 @@ def _report(error: Exception) -> int:
             | errors.MalformedOperation()
             | errors.MalformedCar()
             | errors.MalformedBackup()
+            | errors.MalformedLifeboat()
+            | errors.UnknownFile()
             | errors.StoreDamaged()
         ):
             return 6
         case errors.MalformedInvite():
             return 2
-        case errors.MalformedCid() | errors.BadConfig() | errors.BadListName() | errors.NotYours() | errors.WrongKind():
+        case (
+            errors.MalformedCid()
+            | errors.BadConfig()
+            | errors.BadListName()
+            | errors.BadPromise()
+            | errors.NotYours()
+            | errors.WithholdRefused()
+            | errors.WrongKind()
+        ):
             return 2
         case _:
             return 1

@@ -18,13 +18,14 @@ _DAMAGED = 6
 
 
 @click.command(cls=OurCommand, name="verify")
+@click.argument("file", type=FILE, required=False)
 @click.option(
     "--deep", is_flag=True, help="Also every signature, every index and every blob; hashes by other code too."
 )
 @click.option("--repair", is_flag=True, help="Make anew what is damaged; stop everything that uses the home first.")
 @pass_context
-def verify_command(context: Context, deep: bool, repair: bool) -> int:
-    """Check everything kept here against hashes, signatures and chains.
+def verify_command(context: Context, file: Path | None, deep: bool, repair: bool) -> int:
+    """Check everything kept here against hashes, signatures and chains; or a FILE, as a lifeboat.
 
     Forks, holes and bodies that others wrote wrongly or took back are counted and are no damage; only damage makes
     the exit code 6.
@@ -32,6 +33,10 @@ def verify_command(context: Context, deep: bool, repair: bool) -> int:
     from unhush.node.maintenance import repair_home, verify_home
 
     say = _progress(context)
+    if file is not None:
+        if deep or repair:
+            raise WrongUse("--deep and --repair are for what is kept here, not for a FILE.")
+        return _verify_file(context, expanded(file))
     if repair:
         return _show_mended(context, repair_home(context.config(), on_progress=say))
     report = verify_home(context.config(), deep=deep, on_progress=say)
@@ -42,6 +47,17 @@ def verify_command(context: Context, deep: bool, repair: bool) -> int:
         context.say("unhush: something here is damaged; mend it with: unhush verify --repair")
         return _DAMAGED
     return 0
+
+
+def _verify_file(context: Context, file: Path) -> int:
+    """Needs no home: the file is judged by itself."""
+    from unhush.node.checking_files import check_file
+
+    report = check_file(file, _progress(context))
+    context.emit(report.to_json(), report.sentence())
+    for remark in report.remarks():
+        context.say(f"  {remark}")
+    return 0 if report.ok else _DAMAGED
 
 
 def _show_mended(context: Context, mended: "Mended") -> int:

@@ -38,12 +38,19 @@ def list_command(context: Context) -> None:
             "gave": peer.gave,
         }
         state = "connected" if peer.connected else "remembered"
-        context.emit(value, f"{state:<11}{'in  ' if peer.inbound else 'out '}{peer.address}{_worth(peer)}")
+        context.emit(value, f"{state:<11}{'in  ' if peer.inbound else 'out '}{_named(peer)}{_worth(peer)}")
     if not context.is_json:
         if not peers:
             context.say("No machine is known yet; add one: unhush peers add MULTIADDR")
         if not is_running:
             context.say("The node is not running, so nobody is connected.")
+
+
+def _named(peer: "PeerInfo") -> str:
+    """Where it is and its id. Who called us cannot be called there, so that is not written as an address to dial."""
+    if peer.address.endswith(f"/p2p/{peer.peer}"):
+        return peer.address
+    return f"{peer.address}  {peer.peer}" if peer.inbound else f"{peer.address}/p2p/{peer.peer}"
 
 
 def _worth(peer: "PeerInfo") -> str:
@@ -88,9 +95,11 @@ def remove_command(context: Context, peer: str) -> None:
 def ping_command(context: Context, peer: str) -> None:
     """Say how long a machine takes to answer, with or without a running node.
 
-    The exit code is 5 if it does not answer.
+    At MULTIADDR it is called anew, also if it is connected; by its id it answers over the connection there is. The exit
+    code is 5 if it does not answer.
     """
     with context.open() as node:
         ping = node.ping_peer(peer)
-    value = {"peer": ping.peer, "address": ping.address, "ms": round(ping.ms, 2)}
-    context.emit(value, f"{ping.peer} answered in {ping.ms:.1f} ms")
+    value = {"peer": ping.peer, "address": ping.address, "ms": round(ping.ms, 2), "connected": ping.was_connected}
+    how = f"over the connection with {ping.address}" if ping.was_connected else f"called at {ping.address}"
+    context.emit(value, f"{ping.peer} answered in {ping.ms:.1f} ms, {how}")

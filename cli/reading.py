@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 import click
 
 from unhush.cli.context import Context, OurCommand, WrongUse, pass_context
+from unhush.cli.keeping import json_of_kept, kept_lines
 from unhush.cli.shown import display_name, json_of, name_of, text_of, time_text
 from unhush.cli.standing import alarm_lines, count_cut, health_lines, records_are
 from unhush.cli.wire import limit_lines, outage_line
@@ -39,6 +40,7 @@ _REASONS: Final = {
     "repost": "reposted you",
     "quote": "quoted you",
     "follow": "follows you",
+    "keeper": "asks you to keep their account",
 }
 
 
@@ -235,6 +237,7 @@ def status_command(context: Context) -> None:
     with context.open() as node:
         status = node.status()
         home, root_problem, now_ms = node.config.home, node.root_problem(), node.config.clock_ms()
+        promised = node.kept() if status.promises else ()
     identity = status.identity
     alarms = identity.alarms if identity is not None else ()
     contested = identity.contested if identity is not None else 0
@@ -258,6 +261,8 @@ def status_command(context: Context) -> None:
         "unproven": unproven,
         "cut_devices": cut,
         "local_only": status.local_only,
+        "kept_by": asdict(status.kept),
+        "keeps": {"accounts": status.promises, "problems": [json_of_kept(each) for each in promised if each.problem]},
         "outage": asdict(status.outage) if status.outage is not None else None,
         "limits_met": {met.name: met.count for met in status.limits_met},
         "keeps_root": status.keeps_root,
@@ -275,6 +280,7 @@ def status_command(context: Context) -> None:
         *(f"listens   {address}" for address in status.listen),
         *limit_lines(status.limits_met),
         f"unsent    {records_are(status.local_only)} on this device only" if status.local_only else "",
+        *(kept_lines(status.kept, promised) if status.account is not None else ()),
         *(f"account   {line}" for line in health_lines(contested, unproven, cut)),
         f"problem   {status.problem}" if status.problem else "",
         f"root key  kept here and cannot be used: {root_problem}" if root_problem else "",

@@ -10,7 +10,16 @@ from unhush.cli.shown import display_name, time_text
 if TYPE_CHECKING:
     from unhush.node.room import Collected, RoomReport, Storage, Tier
 
-_TIERS: Final = {"OWN": "you", "FOLLOWED": "followed", "NEAR": "two steps away", "STRANGER": "strangers"}
+_TIERS: Final = {
+    "OWN": "you",
+    "KEPT": "kept",
+    "FOLLOWED": "followed",
+    "NEAR": "two steps away",
+    "STRANGER": "strangers",
+}
+
+
+_MOST_FULL: Final = 10  # kept accounts without room that are named
 
 
 @click.command(cls=OurCommand, name="storage")
@@ -54,6 +63,13 @@ def _lines_of_storage(storage: "Storage") -> list[str]:
             f"{_TIERS[tier.name]:<16}{_counted(report.tiers.accounts[tier], 'account'):>15}"
             f"{_counted(used.records, 'record'):>19}{size(used.size_bytes):>12}  {_limit_text(report, tier)}"
         )
+    full = [each for each in report.kept if each.is_full]
+    lines += [
+        f"full: {kept.account} · {size(kept.size_bytes)} of the {size(kept.budget_bytes)} promised"
+        for kept in full[:_MOST_FULL]
+    ]
+    if len(full) > _MOST_FULL:
+        lines.append(f"full: {_counted(len(full) - _MOST_FULL, 'other account')} that are kept")
     if report.largest:
         lines += ["", "Who takes most (posts, then media):"]
     for each in report.largest:
@@ -67,6 +83,8 @@ def _lines_of_storage(storage: "Storage") -> list[str]:
 
 def _limit_text(report: "RoomReport", tier: "Tier") -> str:
     each, together = report.limits.each(tier), report.limits.together(tier)
+    if tier.name == "KEPT":
+        return "as much as was promised of each"
     if each is None:
         return "no limit"
     return f"at most {size(each)} each" + (f", {size(together)} together" if together is not None else "")
@@ -153,6 +171,15 @@ def _json_of_storage(storage: "Storage") -> dict[str, Any]:
                 "media": each.media_bytes,
             }
             for each in report.largest
+        ],
+        "kept": [
+            {
+                "account": str(each.account),
+                "bytes": each.size_bytes,
+                "budget": each.budget_bytes,
+                "is_full": each.is_full,
+            }
+            for each in report.kept
         ],
         "gc": _json_of_collected(storage.due),
     }

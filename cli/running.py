@@ -98,6 +98,7 @@ def run_command(
         gc.freeze()  # what the program itself is made of need not be looked through again whenever garbage is
         if page is not None and web_at is not None:
             page = _start_page(node, page, web_at, may_move=web is None)
+            node.offer_page(page.one_time_address)
         try:
             _say_ready(context, node, page)
             if page is not None and _has_keyboard() and not context.is_json:

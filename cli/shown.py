@@ -10,7 +10,7 @@ from unhush.node.names import clean_name, clean_text, short_id
 if TYPE_CHECKING:
     from unhush.identity.cid import Cid
     from unhush.node import Person, Shown
-    from unhush.node.views import MediaInfo
+    from unhush.node.views import KeptBy, MediaInfo
 
 
 # Lines of a quoted post beneath the post that quotes it.
@@ -65,6 +65,17 @@ def json_of(shown: "Shown") -> dict[str, Any]:
         },
         "reposted_by_you": shown.tally.is_reposted,
         "shun": shown.shun,
+        "kept_by": json_of_kept_by(shown.kept_by) if shown.kept_by is not None else None,
+    }
+
+
+def json_of_kept_by(kept_by: "KeptBy") -> dict[str, Any]:
+    """How many keepers hold a record; ``words`` is the same as people say it."""
+    return {
+        "proven": kept_by.proven,
+        "unproven": kept_by.unproven,
+        "on_this_device_only": kept_by.on_this_device_only,
+        "words": kept_by.words,
     }
 
 
@@ -95,8 +106,7 @@ def text_of(shown: "Shown", *, indent: str = "", is_folded: bool = False) -> str
         mark += f" · edited {time_text(shown.edited_ms)}"
     if shown.standing == "contested":
         mark += " · contested: another record stands at its place"
-    if shown.is_local:
-        mark += " · on this device only"
+    mark += _kept_text(shown)
     lines = [f"{name} · {time_text(shown.time_ms)}{mark}"]
     if shown.title:
         lines.append(click.style(clean_name(shown.title), bold=True))
@@ -135,13 +145,21 @@ def _body(shown: "Shown") -> str:
     return f"({act_text(shown)})"
 
 
+def _kept_text(shown: "Shown") -> str:
+    """Who keeps it; of what others wrote only if anybody says so."""
+    by = shown.kept_by
+    if by is None:
+        return " · on this device only" if shown.is_local else ""
+    return f" · {by.words}" if shown.is_own or by.proven or by.unproven else ""
+
+
 def act_text(shown: "Shown") -> str:
     """What a record that is no post does, in a few words."""
     to = f" {shown.target}" if shown.target else ""
     match shown.kind:
         case "react":
             return f"reacted {clean_name(shown.emoji or '')} to{to}"
-        case "repost" | "follow" | "block" | "delete":
+        case "repost" | "follow" | "keeper" | "block" | "delete":
             return f"{shown.kind}{to}"
         case kind:
             return kind

@@ -34,6 +34,11 @@ def sync_command(context: Context, wait: bool, timeout_s: float) -> int:
 
     with context.open() as node:
         node.account()
+        if not node.knows_anybody() and not context.is_json:
+            context.say(
+                "No machine is known yet, so only the local network can be asked. To add one: unhush peers add "
+                "MULTIADDR; or take an invite of somebody: unhush accept INVITE"
+            )
         if not wait:
             try:
                 node.sync(wait=False)

@@ -72,6 +72,13 @@ class MalformedAddress(GossipError):
     """Text that is not an address we can dial: /ip4|ip6|dns…/tcp/<port>/p2p/<peer id>."""
 
 
+class MalformedLosses(GossipError):
+    """Text that names nothing a drill could take away."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"a drill loses home, peer:N, keeper:N, handle or bootstrap (N up to 64), not {part[:64]!r}")
+
+
 class MalformedInvite(GossipError):
     """Text that is no invite, or says what no invite may."""
 

@@ -64,3 +64,11 @@ class WrongNetwork(IdentityError):
         super().__init__(f"this code is for the network {theirs!r}, and this account is on {ours!r}")
         self.theirs = theirs
         self.ours = ours
+
+
+class MalformedStatement(IdentityError):
+    """Well-encoded bytes that break a rule of statements (PROTOCOL §4, "Statements")."""
+
+
+class UnknownStatement(MalformedStatement):
+    """A statement of a type that a later version may know: nobody's fault, and of no use here."""

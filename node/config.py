@@ -82,9 +82,29 @@ def bootstrap_of(config: Config) -> tuple[str, ...]:
 def check_address(address: str) -> str:
     """The address of a peer, if it is one we could dial; raises ``BadConfig``."""
     try:
-        return parse_address(address.strip()).text
+        text = parse_address(address.strip()).text
     except MalformedAddress as exc:
         raise BadConfig(f"{exc}; an address looks like /ip4/192.0.2.7/tcp/4470/p2p/12D3KooW…") from exc
+    reason = _why_nobody_is_at(text)
+    if reason:
+        raise BadConfig(f"nobody can be called at {text}: {reason}")
+    return text
+
+
+def _why_nobody_is_at(address: str) -> str:
+    """Why no machine answers at an address that is well written; empty if one may."""
+    _, kind, host, *_ = address.split("/")
+    if kind not in ("ip4", "ip6"):
+        return ""
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    if ip.is_unspecified:
+        return (
+            f"{host} stands for every address of the machine that listens there; "
+            "name one of them, as the other node prints when it starts"
+        )
+    if ip.is_multicast:
+        return "it is no machine's, but that of a group of them"
+    return ""
 
 
 def _check_listen(address: str) -> None:

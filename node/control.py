@@ -123,6 +123,8 @@ def parse_network_view(answer: Answer) -> NetworkView:
             ),
             {str(name): int(value) for name, value in answer["figures"].items()},
             SyncInfo(**{str(name): int(value) for name, value in answer["sync"].items()}),
+            answer["is_makeshift"] is True,
+            str(answer["silent"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise NotRunning("the node on this home is of another version") from exc

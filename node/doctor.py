@@ -219,8 +219,9 @@ def _look_at_peers(connected: list[PeerInfo], known: int, *, is_running: bool) -
         yield Finding(
             "peers",
             Grade.ATTENTION,
-            f"{known} addresses are known, and none of them answers.",
-            "is this machine online? Fresh addresses help: unhush peers add MULTIADDR",
+            f"{_many(known, 'address is', 'addresses are')} known, and none is connected.",
+            "is this machine online? Whether one answers: unhush peers ping MULTIADDR; fresh ones help: "
+            "unhush peers add MULTIADDR",
         )
     elif is_running:
         inbound = sum(1 for peer in connected if peer.inbound)
@@ -311,7 +312,8 @@ def _look_at_relays(reach: ReachView) -> Iterator[Finding]:
         yield Finding(
             "relay",
             Grade.FINE if reach.reach != Reach.CLOSED else Grade.ATTENTION,
-            f"This node is a relay: {use.reservations} places kept, {use.circuits} circuits, "
+            f"This node is a relay: {_many(use.reservations, 'place', 'places')} kept, "
+            f"{_many(use.circuits, 'circuit', 'circuits')}, "
             f"{use.carried_bytes // 1024} KiB carried since its start.",
             "it cannot be reached itself, so it is of no use as one" if reach.reach == Reach.CLOSED else "",
         )

@@ -13,10 +13,12 @@ from unhush.identity.errors import (
     VerificationError,
     WrongNetwork,
 )
+from unhush.node.views import KeptBy
 from unhush.storage.errors import (
     BackupExists,
     BadListName,
     BadPassphrase,
+    BadPromise,
     BlobDamaged,
     BlobMissing,
     BlobsUnusable,
@@ -40,6 +42,7 @@ from unhush.storage.errors import (
     StoreDamaged,
     StoreFull,
     StoreUnreadable,
+    WithholdRefused,
     WritingRefused,
     WrongPassphrase,
 )
@@ -48,8 +51,10 @@ __all__ = [
     "AccountExists",
     "BackupExists",
     "BadConfig",
+    "BadEvidence",
     "BadListName",
     "BadPassphrase",
+    "BadPromise",
     "BadWords",
     "BlobDamaged",
     "BlobMissing",
@@ -67,11 +72,13 @@ __all__ = [
     "KeyFileDamaged",
     "KeyFileError",
     "KeySealed",
+    "LifeboatTooLarge",
     "ListFull",
     "MalformedBackup",
     "MalformedCar",
     "MalformedCid",
     "MalformedInvite",
+    "MalformedLifeboat",
     "MalformedOperation",
     "MalformedRecord",
     "MalformedRequest",
@@ -79,9 +86,11 @@ __all__ = [
     "NewerSchema",
     "NoAccount",
     "NoKey",
+    "NoPage",
     "NobodyAnswered",
     "NodeError",
     "NotFound",
+    "NotKept",
     "NotRunning",
     "NotSynced",
     "NotYours",
@@ -93,7 +102,9 @@ __all__ = [
     "StoreFull",
     "StoreUnreadable",
     "UnhushError",
+    "UnknownFile",
     "VerificationError",
+    "WithholdRefused",
     "WordsNeeded",
     "WritingRefused",
     "WrongKind",
@@ -120,6 +131,10 @@ class RecordDeleted(NotFound):
 
 class BadConfig(NodeError):
     """A setting that cannot be."""
+
+
+class BadEvidence(NodeError):
+    """A file of evidence that does not show what it should, or is none."""
 
 
 class AccountExists(NodeError):
@@ -154,8 +169,21 @@ class NotSynced(NodeError):
     """No peer answered what it holds of the account, and what was asked should not be done blind."""
 
 
+class NotKept(NodeError):
+    """Not as many proven keepers hold a record as were waited for."""
+
+    def __init__(self, record: Cid, kept_by: KeptBy, wanted: int) -> None:
+        super().__init__(f"{record} is {kept_by.words} so far; {wanted} proven were waited for")
+        self.record = record
+        self.kept_by = kept_by
+
+
 class NotRunning(NodeError):
     """No node runs on this home, and what was asked needs one."""
+
+
+class NoPage(NodeError):
+    """The node that runs on this home serves no page."""
 
 
 class NobodyAnswered(NodeError):
@@ -164,6 +192,18 @@ class NobodyAnswered(NodeError):
 
 class InviteEnded(NodeError):
     """An invite whose time is over."""
+
+
+class MalformedLifeboat(NodeError):
+    """A file that should be a lifeboat and cannot be read as one."""
+
+
+class LifeboatTooLarge(NodeError):
+    """An account with its pictures does not fit in one file that a browser could open."""
+
+
+class UnknownFile(NodeError):
+    """A file of no kind that can be checked here."""
 
 
 class NetworkFailed(NodeError):

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from unhush.identity.cid import Cid
+from unhush.node.mediaroom import MediaRoom
 from unhush.storage.errors import StorageError
 from unhush.storage.folds.blobrefs import blobs_of
 from unhush.storage.kinds import Edit, Post
@@ -33,8 +34,6 @@ LOOK_BACK: Final = 2_000
 _STEP: Final = 500
 # A larger file is fetched only when somebody asks for it.
 MAX_EAGER_BYTES: Final = 8 * 1024 * 1024
-# Pictures fetched unasked stop here; who looks at one still gets it.
-MAX_KEPT_BYTES: Final = 4 * 1024**3
 # Blobs that wait, and blobs nobody had that are remembered: the oldest are forgotten.
 MAX_WAITING: Final = 4_096
 # At a time; the network takes as many.
@@ -75,12 +74,11 @@ class Fetching:
         self._again: dict[Cid, _Again] = {}
         self._under_way: dict[Cid, tuple[Cid, float]] = {}  # whose record names it, and since when
         self._ended: deque[tuple[Cid, bool]] = deque()  # filled on the network's thread, which waits for nobody
-        self._parts: dict[Cid, int] = {}  # bytes counted of blobs that are not here whole
+        self._room = MediaRoom(store)
         self._changed = threading.Event()
         self._stopping = threading.Event()
         with store.snapshot() as snapshot:
             self._cursor = max(0, snapshot.last_aid() - LOOK_BACK)
-        self._kept_bytes = sum(size for _, size in store.blobs.iter_blocks())
         self._unsubscribe = store.subscribe(self._changed.set)
         self._thread = threading.Thread(target=self._run, name="unhush-fetching", daemon=True)
         self._changed.set()
@@ -146,9 +144,11 @@ class Fetching:
             if again.due_s <= now and blob not in self._under_way and len(self._waiting) < MAX_WAITING:
                 self._waiting.appendleft((blob, again.account))
                 again.due_s = now + again.delay_s
-        while self._waiting and len(self._under_way) < AT_ONCE and self._kept_bytes < MAX_KEPT_BYTES:
+        if self._waiting:
+            self._room.freshen()
+        while self._waiting and len(self._under_way) < AT_ONCE and not self._room.is_full():
             blob, account = self._waiting.pop()
-            if blob in self._under_way or self._store.blobs.has(blob):
+            if blob in self._under_way or self._room.is_full_for(account) or self._store.blobs.has(blob):
                 continue
             if not self._fetch(blob, account, partial(self._done, blob), MAX_EAGER_BYTES):
                 self._waiting.append((blob, account))
@@ -167,13 +167,7 @@ class Fetching:
             log.info("blob fetched cid=%s", blob)
         elif account is not None:
             self._put_off(blob, account)
-        # What came of one that never comes whole takes room as well.
-        here = self._store.blobs.bytes_here(blob)
-        self._kept_bytes += here - self._parts.pop(blob, 0)
-        if here and not is_here:
-            self._parts[blob] = here
-            if len(self._parts) > MAX_WAITING:
-                del self._parts[next(iter(self._parts))]
+        self._room.ended(blob, account, is_here=is_here)
 
     def _put_off(self, blob: Cid, account: Cid) -> None:
         before = self._again.pop(blob, None)

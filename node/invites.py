@@ -36,11 +36,12 @@ from unhush.gossip.proto.invites import (
 from unhush.identity.cid import Cid
 from unhush.identity.errors import WrongNetwork
 from unhush.identity.words import fingerprint
-from unhush.node.circle import Circle, Lists
-from unhush.node.config import Config, check_address
+from unhush.node.circle import Lists
+from unhush.node.config import DEFAULT_PORT, Config, check_address
 from unhush.node.errors import BadConfig, InviteEnded, NotFound, NotRunning, UnhushError
 from unhush.node.identities import read_trunk
 from unhush.node.ids import as_cid
+from unhush.node.keeping.verbs import Keeping
 from unhush.node.names import LookAlikes, clean_name
 from unhush.node.reading import Reader
 from unhush.node.secrets import Keys
@@ -76,6 +77,8 @@ class GivenInvite:
     starter: tuple[Cid, ...]
     uses: int
     until_ms: int
+    is_makeshift: bool = False  # the usual port was taken: the node's own addresses are good until it ends
+    asks_keeping: bool = False  # who accepts it is asked to keep the account
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class OpenInviteInfo:
     uses: int
     accepted: tuple[Person, ...]
     starter: int  # people it names to begin with
+    asks_keeping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class ReadInvite:
     person: Person
     is_over: bool
     imitates: str | None = None  # whom you know the name is like, though it is another account
+    asks_keeping: bool = False  # the inviter asks you to keep their account
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ class AcceptedInvite:
     followed: tuple[Cid, ...] = ()  # by accepting it just now
 
 
-class Inviting(Circle):
+class Inviting(Keeping):
     """The part of a node that invites and accepts."""
 
     config: Config
@@ -141,11 +146,13 @@ class Inviting(Circle):
         uses: int = 1,
         in_list: str | None = None,
         addresses: Sequence[str] = (),
+        asks_keeping: bool = False,
     ) -> GivenInvite:
         """Make an invite that ``uses`` accounts may accept within ``expires_s`` seconds.
 
         It carries where this node is reached: ``addresses`` in front (with or without our peer id), then where the
-        running node listens. ``in_list`` names a list of people to begin with. Raises ``NotRunning``, ``BadConfig``,
+        running node listens. ``in_list`` names a list of people to begin with. ``asks_keeping``: who accepts it is
+        asked to keep this account, and who says yes is accepted as a keeper. Raises ``NotRunning``, ``BadConfig``,
         ``NotFound`` for a list that is not there, ``InvitesFull``, ``MalformedInvite`` if it would be too long.
         """
         own = self.account()
@@ -166,17 +173,30 @@ class Inviting(Circle):
         invite = Invite(
             account=own,
             peer_id=view.peer,
-            addresses=_best_addresses(_own_addresses(addresses, view.peer), view.listen),
+            addresses=best_addresses(_own_addresses(addresses, view.peer), view.listen),
             token=token,
             until_s=until_s,
             name=_hint(profile.name if profile is not None else ""),
             starter=starter,
             network=self.config.network,
+            asks_keeping=asks_keeping,
         )
         link = encode_invite(invite)
-        kept = OpenInvite(hash_token(token), now_ms, until_s * 1000, uses, starter=len(starter))
+        kept = OpenInvite(
+            hash_token(token), now_ms, until_s * 1000, uses, starter=len(starter), asks_keeping=asks_keeping
+        )
         self._store.invites.put(kept, now_ms)
-        return GivenInvite(kept.id, link, own, invite.addresses, starter, uses, kept.until_ms)
+        return GivenInvite(
+            kept.id,
+            link,
+            own,
+            invite.addresses,
+            starter,
+            uses,
+            kept.until_ms,
+            is_makeshift=view.is_makeshift and not addresses,
+            asks_keeping=asks_keeping,
+        )
 
     def invites(self) -> tuple[OpenInviteInfo, ...]:
         """Invites that were given and have not ended, the newest first."""
@@ -191,6 +211,7 @@ class Inviting(Circle):
                     each.uses,
                     tuple(map(reader.any_person, each.accepted)),
                     each.starter,
+                    each.asks_keeping,
                 )
                 for each in given
             )
@@ -226,11 +247,13 @@ class Inviting(Circle):
         petname: str | None = None,
         starter: Collection[Cid] | None = None,
         timeout_s: float = USUAL_WAIT_S,
+        keep: bool = False,
     ) -> AcceptedInvite:
         """Follow the inviter, and have the inviter's node follow back.
 
         ``starter``: whom of the people to begin with to follow, all of them if it is None. Without a ``petname`` the
-        name in the invite is taken, if the inviter is not known here and nobody else is called like that. Waits
+        name in the invite is taken, if the inviter is not known here and nobody else is called like that. With ``keep``
+        this home also promises to keep the inviter's account, and an invite that asks for it is told. Waits
         ``timeout_s`` for the answer, if need be over a network that runs until ``close``; without one the running node
         goes on until the invite ends. Raises as ``read_invite``, ``InviteEnded``, ``InvitesFull``, ``NoAccount``.
         """
@@ -249,7 +272,9 @@ class Inviting(Circle):
         self.follow(parsed.account, petname or None)
         followed = new + self._follow_all(own, [who for who in parsed.starter if who in wanted])
         now_ms = self.config.clock_ms()
-        request = self._request(own, parsed)
+        if keep:
+            self.keep(parsed.account)
+        request = self._request(own, parsed, keeps=keep)
         accepted = Accepted(parsed.account, parsed.peer_id, request, now_ms, parsed.until_s * 1000)
         self._store.invites.put_accepted(accepted, now_ms)
         if timeout_s > 0:
@@ -286,6 +311,7 @@ class Inviting(Circle):
                 person=reader.any_person(invite.account),
                 is_over=invite.until_s * 1000 <= self.config.clock_ms(),
                 imitates=LookAlikes(known).find(invite.account, invite.name),
+                asks_keeping=invite.asks_keeping,
             )
 
     def _follow_all(self, own: Cid, people: Sequence[Cid]) -> tuple[Cid, ...]:
@@ -301,7 +327,7 @@ class Inviting(Circle):
             self._publish(*map(Follow, wanted))
         return wanted
 
-    def _request(self, own: Cid, invite: Invite) -> bytes:
+    def _request(self, own: Cid, invite: Invite, *, keeps: bool) -> bytes:
         """What the inviter's machine is told: all that proves it, signed now, so that telling needs no key."""
         key = self._keys.device()
         with self._store.snapshot() as snapshot:
@@ -320,10 +346,16 @@ class Inviting(Circle):
                 account=own,
                 key=key.public,
                 signature=sign_acceptance(
-                    key, token=invite.token, account=own, inviter=invite.account, network=self.config.network
+                    key,
+                    token=invite.token,
+                    account=own,
+                    inviter=invite.account,
+                    network=self.config.network,
+                    keeps=keeps,
                 ),
                 operations=tuple(map(_travelling, operations)),
                 follow=_travelling(records[-1]),
+                keeps=keeps,
             )
         )
 
@@ -389,6 +421,8 @@ class Desk:
             return _REFUSED[worth]
         try:
             self._node.follow(acceptance.account)
+            if acceptance.keeps and store.invites.asks_keeping(token_hash):
+                self._node.offer_keeping(acceptance.account)
         except UnhushError:
             return Code.LATER
         store.invites.note_followed(token_hash, acceptance.account)
@@ -435,6 +469,12 @@ def _own_addresses(given: Sequence[str], peer_id: str) -> tuple[str, ...]:
     """Addresses a person named for this machine, with its peer id; raises ``BadConfig``."""
     end = f"/p2p/{peer_id}"
     named = [each.strip() for each in given]
+    for each in named:
+        if not each.startswith("/"):
+            raise BadConfig(
+                f"not an address: {each[:200]!r}; one looks like /ip4/192.0.2.7/tcp/{DEFAULT_PORT} "
+                f"or, with a name, /dns4/node.example/tcp/{DEFAULT_PORT}"
+            )
     whole = tuple(check_address(each if "/p2p/" in each else each.rstrip("/") + end) for each in named)
     for each in whole:
         if not each.endswith(end):
@@ -442,7 +482,7 @@ def _own_addresses(given: Sequence[str], peer_id: str) -> tuple[str, ...]:
     return whole
 
 
-def _best_addresses(given: Sequence[str], listen: Sequence[str]) -> tuple[str, ...]:
+def best_addresses(given: Sequence[str], listen: Sequence[str]) -> tuple[str, ...]:
     """At most four: those given, then from where most people are. Our own loopback is for tests and for nobody else."""
     by_scope: dict[Scope, list[str]] = {scope: [] for scope in Scope}
     through_relays: list[str] = []

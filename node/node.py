@@ -59,6 +59,10 @@ from unhush.storage.store import Store
 from unhush.storage.verify import Report
 
 if TYPE_CHECKING:
+    from unhush.node.checking_files import FileReport
+    from unhush.node.lifeboat.form import Media as Media_
+    from unhush.node.lifeboat.making import Made
+    from unhush.node.lifeboat.taking import Taken
     from unhush.node.restoring import Progress, Restored, Restoring
     from unhush.node.running import Running
     from unhush.node.searching import Indexing, SearchPage
@@ -292,13 +296,15 @@ class Node(Acting, Inviting, Looking, Peering):
                 outage=view.outage if view is not None else None,
                 limits_met=view.limits_met if view is not None else (),
                 keeps_root=not self._keys.root_problem() and self._keys.keeps_root() is not None,
+                kept=self._kept_summary(snapshot),
+                promises=snapshot.count_promises(),
             )
 
     def metrics(self) -> bytes:
         """The figures of this home and its network, in the text format of Prometheus."""
         from unhush.node.metrics import exposition  # lazy: hardly anybody asks
 
-        return exposition(self.status(), self._network_view())
+        return exposition(self.status(), self._network_view(), self.keeping_figures())
 
     def root_problem(self) -> str:
         """Why the root key that is kept here cannot be used; empty if it can, or none is."""
@@ -313,6 +319,42 @@ class Node(Acting, Inviting, Looking, Peering):
     def import_car(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:
         """Take in a CAR file; works in a home without account."""
         return import_car(self._store, Path(path), on_progress)
+
+    def export_lifeboat(
+        self,
+        path: str | Path,
+        account: Cid | str | None = None,
+        *,
+        media: "Media_" = "90d",
+        on_progress: Callable[[str, int], None] = lambda _what, _count: None,
+    ) -> "Made":
+        """Write an account (your own, if none is named) to one HTML file that opens in any browser and checks itself.
+
+        ``media``: pictures of the last 90 days, ``all`` or ``none``. Raises ``NotFound``, ``LifeboatTooLarge``.
+        """
+        from unhush.node.lifeboat.making import export_lifeboat  # lazy: few make one
+
+        whose = self.account_of(account) if account is not None else self.account()
+        now_ms = self.config.clock_ms()
+        return export_lifeboat(self._store, Path(path), whose, now_ms=now_ms, media=media, on_progress=on_progress)
+
+    def import_lifeboat(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> "Taken":
+        """Take a lifeboat in; works in a home without account."""
+        from unhush.node.lifeboat.taking import import_lifeboat
+
+        return import_lifeboat(self._store, Path(path), on_progress)
+
+    @staticmethod
+    def verify_file(
+        path: str | Path, on_progress: Callable[[str, int], None] = lambda _what, _count: None
+    ) -> "FileReport":
+        """Check a file that proves itself, as a lifeboat.
+
+        Raises ``NotFound``, ``UnknownFile``, ``MalformedLifeboat``.
+        """
+        from unhush.node.checking_files import check_file
+
+        return check_file(Path(path), on_progress)
 
     def verify(self, on_progress: Callable[[int], None] = lambda _: None, *, deep: bool = False) -> Report:
         """Check everything held against hashes, signatures and chains, trusting no index; see ``maintenance.py``.
@@ -352,7 +394,7 @@ class Node(Acting, Inviting, Looking, Peering):
     def _start(self) -> "Running":
         from unhush.node.running import Running  # lazy: the network costs a second and 80 MB
 
-        return Running(self.config, self._home, self._store, Desk(self))
+        return Running(self.config, self._home, self._store, self._keys, Desk(self))
 
     def sync_own(self, timeout_s: float = 10.0) -> bool:
         """Ask peers what they hold of our own account, if need be over a network that runs until ``close``.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from unhush.node.config import Config, bootstrap_of, check_address
 from unhush.node.control import ask
-from unhush.node.errors import BadConfig, NobodyAnswered, NotFound, NotRunning
+from unhush.node.errors import BadConfig, NobodyAnswered, NoPage, NotFound, NotRunning
 from unhush.node.views import NetworkView, PeerInfo, Ping, SyncInfo
 from unhush.storage.contacts import Contact
 from unhush.storage.store import Store
@@ -21,6 +21,11 @@ _SETTLED_S: Final = 1.0
 # A dial to nowhere takes ten seconds; those under way are waited for no longer.
 _DIALS_S: Final = 12.0
 _LOOK_EVERY_S: Final = 0.1
+# Where no machine is known somebody may still be on the local network, who answers within a second or two.
+_LAN_S: Final = 5.0
+
+
+_HOW_TO_ADD: Final = "add one: unhush peers add MULTIADDR, or take an invite of somebody: unhush accept INVITE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,22 @@ class Peering:
         """Remember an address and dial it when a node runs; raises ``BadConfig``."""
         self._store.put_contact(Contact(check_address(address), is_configured=True))
 
+    def offer_page(self, make_address: Callable[[], str]) -> None:
+        """Let other processes of this user ask the running node for one-time addresses of its local page."""
+        if self._running is not None:
+            self._running.offer_page(make_address)
+
+    def make_page_address(self) -> str:
+        """A one-time address of the local page of the node that runs on this home.
+
+        Raises ``NotRunning``, ``NoPage`` if it serves none.
+        """
+        running = self._running
+        address = running.make_page_address() if running is not None else ask(self.config.home, "page").get("address")
+        if not isinstance(address, str):
+            raise NoPage("the node that runs here serves no page: it was started with --web off")
+        return address
+
     def forget_peer(self, peer: str) -> tuple[str, ...]:
         """Forget an address, or all addresses of a peer, and end what connects us; the addresses forgotten.
 
@@ -89,14 +110,21 @@ class Peering:
     def ping_peer(self, peer: str) -> Ping:
         """How long a machine takes to answer, named by an address or, if it is known, by its id.
 
-        Asked over the running node's connection if there is one. Raises ``BadConfig``, ``NotFound``,
-        ``NobodyAnswered``.
+        An address is dialled anew, whether or not the machine is connected. By its id a machine is asked over the
+        running node's connection if there is one, else at each address known of it. Raises ``BadConfig``,
+        ``NotFound``, ``NobodyAnswered``.
         """
-        view = self._network_view()
+        if "/" not in peer:
+            view = self._network_view()
+            for each in view.peers if view is not None else ():
+                if each.peer == peer:
+                    return Ping(each.address, peer, self._ping_connected(peer), was_connected=True)
+        from unhush.node.running import ping_address  # lazy: the network costs a second and 80 MB
+
         last: NobodyAnswered | None = None
-        for address in self._ways_to(peer, view):
+        for address in self._ways_to(peer):
             try:
-                return Ping(address, peer_of(address), self._ping(address, is_running=view is not None))
+                return Ping(address, peer_of(address), ping_address(address))
             except NobodyAnswered as exc:
                 last = exc
         raise last or NobodyAnswered(f"{peer} does not answer")
@@ -108,9 +136,11 @@ class Peering:
 
         Without a running node the network runs until ``close``. ``on_progress`` hears of every change. Without
         ``wait`` the running node is only told to look. Raises ``NobodyAnswered`` if no peer did, ``NotRunning`` if
-        there is nobody to tell, ``NetworkFailed``, ``NoAccount``.
+        there is nobody to tell, ``NetworkFailed``, ``NoAccount``. While nobody is known, only the local network is
+        waited for, some seconds.
         """
         began, records = time.monotonic(), self._count_records()
+        is_anybody_known = self.knows_anybody()
         self._look_now(may_start=wait)
         settled_at: float | None = None
         seen = SyncInfo()
@@ -126,12 +156,18 @@ class Peering:
             has_dialled = not state.dialling or now - began > _DIALS_S
             if settled_at is not None and now - settled_at >= _SETTLED_S and has_dialled:
                 return self._synced(state, began, records, is_done=True)
+            if not is_anybody_known and not (view is not None and view.peers) and now - began > _LAN_S:
+                raise NobodyAnswered(f"no machine is known yet, and none is on the local network; {_HOW_TO_ADD}")
             if now - began > timeout_s:
                 if not state.sessions:
                     raise NobodyAnswered(f"no machine answered within {timeout_s:g} s")
                 return self._synced(state, began, records, is_done=False)
             time.sleep(_LOOK_EVERY_S)
         return self._synced(seen, began, records, is_done=False)
+
+    def knows_anybody(self) -> bool:
+        """Whether there is any machine to call."""
+        return bool(self._remembered() or self.config.peers or bootstrap_of(self.config))
 
     def _look_now(self, *, may_start: bool) -> None:
         running = self._running
@@ -143,9 +179,8 @@ class Peering:
         except NotRunning:
             if not may_start:
                 raise
-            is_met_elsewhere = self.config.lan or bootstrap_of(self.config)
-            if not (self._remembered() or self.config.peers or is_met_elsewhere):
-                raise NobodyAnswered("no machine is known yet; add one: unhush peers add MULTIADDR") from None
+            if not (self.knows_anybody() or self.config.lan):
+                raise NobodyAnswered(f"no machine is known yet; {_HOW_TO_ADD}") from None
             self.start_network()
             self._lingers = True
 
@@ -153,32 +188,26 @@ class Peering:
         came = max(0, self._count_records() - records)
         return Synced(is_done, state.sessions, state.wanted, state.covered, came, time.monotonic() - began)
 
-    def _ways_to(self, peer: str, view: NetworkView | None) -> tuple[str, ...]:
-        """The addresses of a machine, or its id alone if it is connected."""
+    def _ways_to(self, peer: str) -> tuple[str, ...]:
+        """The addresses of a machine."""
         try:
             return (check_address(peer),)
         except BadConfig:
             if "/" in peer:
                 raise
-        if view is not None and any(each.peer == peer for each in view.peers):
-            return (peer,)
         ways = tuple(address for address in self._remembered() if peer_of(address) == peer)
         if not ways:
             raise NotFound(f"no machine {peer[:256]} is known")
         return ways
 
-    def _ping(self, way: str, *, is_running: bool) -> float:
+    def _ping_connected(self, peer_id: str) -> float:
         running = self._running
         if running is not None:
-            return running.ping(way)
-        if is_running:
-            answer = ask(self.config.home, "ping", peer=way)
-            if "ms" not in answer:
-                raise NobodyAnswered(str(answer.get("silent", "no answer")))
-            return float(answer["ms"])
-        from unhush.node.running import ping_alone  # lazy: the network costs a second and 80 MB
-
-        return ping_alone(way)
+            return running.ping(peer_id)
+        answer = ask(self.config.home, "ping", peer=peer_id)
+        if "ms" not in answer:
+            raise NobodyAnswered(str(answer.get("silent", "no answer")))
+        return float(answer["ms"])
 
     def _remembered(self) -> tuple[str, ...]:
         with self._store.snapshot() as snapshot:

@@ -18,6 +18,7 @@ from unhush.node.views import (
     Activity,
     Branch,
     Concern,
+    KeptBy,
     ListInfo,
     MediaInfo,
     Page,
@@ -44,6 +45,7 @@ from unhush.storage.kinds import (
     Delete,
     Edit,
     Follow,
+    Keeper,
     Label,
     Media,
     Post,
@@ -95,6 +97,7 @@ class Reader:
         self._own = snapshot.own_account()
         self._device = snapshot.own_device()
         self._handed_on = snapshot.handed_on()
+        self._now_ms = snapshot.now_ms()
         self._names: dict[Cid, tuple[str, str | None]] = {}
 
     # -- timelines
@@ -242,6 +245,7 @@ class Reader:
                 version=None,
                 edited_ms=None,
                 tally=UNTOUCHED,
+                kept_by=self._kept_by(version.record),
                 **self._words(version.post),
             )
             for version in versions[-MAX_VERSIONS:]
@@ -417,6 +421,7 @@ class Reader:
             reposted=self._inner(body.of) if isinstance(body, Repost) and is_outer else None,
             tally=self._tally(record.cid, counts) if counts is not None else UNTOUCHED,
             shun=_shun_word(self._snapshot.shun(record.account)) if self._shuns else None,
+            kept_by=self._kept_by(record),
             **self._words(post),
         )
 
@@ -461,6 +466,12 @@ class Reader:
         header = record.entry.header
         return header.key == self._device and not has_left(header.seq, self._handed_on)
 
+    def _kept_by(self, record: Record) -> KeptBy:
+        by = self._snapshot.kept_by(record, self._now_ms)
+        is_kept = by.proven > 0 or by.unproven > 0
+        is_here_only = not is_kept and record.account == self._own and self._is_local(record)
+        return KeptBy(by.proven, by.unproven, is_here_only)
+
     def _name(self, account: Cid) -> tuple[str, str | None]:
         if account not in self._names:
             profile = self._snapshot.profile(account)
@@ -490,7 +501,7 @@ def _target(body: Body | None) -> Cid | None:
             return body.of
         case React():
             return body.to
-        case Follow() | Block():
+        case Follow() | Keeper() | Block():
             return body.who
         case Label():
             return body.on

@@ -9,6 +9,7 @@ from typing import Any, Final
 import unhush
 from unhush.gossip.errors import GossipError, ListenFailed
 from unhush.gossip.net import pinging
+from unhush.gossip.net.keep.service import KeepConfig
 from unhush.gossip.net.meet.meeting import MeetingConfig
 from unhush.gossip.net.network import Network, NetworkConfig
 from unhush.gossip.net.sync.seeking import Report
@@ -22,9 +23,10 @@ from unhush.node.errors import HomeReadOnly, NetworkFailed, NobodyAnswered
 from unhush.node.fetching import Fetching
 from unhush.node.intake import Intake
 from unhush.node.invites import Desk
+from unhush.node.keeping.speaking import Speaking
 from unhush.node.lock import HomeLock
 from unhush.node.room import Housekeeping, Room
-from unhush.node.secrets import PEER
+from unhush.node.secrets import PEER, Keys
 from unhush.node.seeker import Seeker
 from unhush.node.views import LimitMet, NetworkView, OutageInfo, PeerInfo, SyncInfo
 from unhush.storage.contacts import Contact
@@ -38,7 +40,7 @@ AGENT = f"unhush/{unhush.__version__}"
 class Running:
     """Starts when made; raises ``HomeInUse``, ``HomeReadOnly`` or ``NetworkFailed`` and then leaves nothing behind."""
 
-    def __init__(self, config: Config, home: Home, store: Store, desk: Desk | None = None) -> None:
+    def __init__(self, config: Config, home: Home, store: Store, keys: Keys, desk: Desk | None = None) -> None:
         if store.is_read_only:
             raise HomeReadOnly(f"{config.home} cannot be written here, and a node has to: it can only be read")
         with ExitStack() as started:
@@ -54,6 +56,7 @@ class Running:
             intake = self._intake = Intake(store, bulk)
             intake.start()
             started.callback(intake.stop)
+            speaking = self._speaking = Speaking(store, config, keys)
             settings = NetworkConfig(
                 config.network,
                 peer_key.seed,
@@ -64,14 +67,19 @@ class Running:
                 exempt_loopback=config.exempt_loopback,
                 uses_dht=config.dht,
                 meeting=MeetingConfig(desk, config.lan, bootstrap_of(config)),
+                keep=KeepConfig(speaking, config.clock_ms),
             )
             self._network = _start(store, intake, settings)
+            self._is_makeshift = self._network.config.listen != config.listen
             started.callback(self._network.stop)
+            speaking.start(self._network)
+            started.callback(speaking.stop)
             started.callback(Housekeeping(Room(store)).stop)
             started.callback(Fetching(store, self._network.fetch_blob, clock_ms=config.clock_ms).stop)
             self.seeker = Seeker(store, self._network.ask)
             answers = {"network": self._describe, "reach": self._describe_reach, "look": self._look_around}
-            answers |= {"look_now": self._answer_look_now}
+            answers |= {"look_now": self._answer_look_now, "page": self._answer_page}
+            self._make_page_address: Callable[[], str] | None = None
             requests: dict[str, Callable[[Answer], Answer]] = {
                 "seek": self.seeker.answer_seek,
                 "sought": self.seeker.answer_is_done,
@@ -102,7 +110,17 @@ class Running:
             tuple(sorted(met, key=lambda each: each.s_ago)),
             asdict(status.figures) | {"ingest_bytes": self._intake.waiting_bytes},
             SyncInfo(**asdict(status.sync)),
+            self._is_makeshift,
+            self._speaking.problem,
         )
+
+    def offer_page(self, make_address: Callable[[], str]) -> None:
+        """Let other processes of this user have addresses of the local page, made on whichever thread."""
+        self._make_page_address = make_address
+
+    def make_page_address(self) -> str | None:
+        """A one-time address of the local page; None if there is none."""
+        return self._make_page_address() if self._make_page_address is not None else None
 
     def own_checked(self) -> int:
         """How many peers have given all they hold of the home's account."""
@@ -132,16 +150,19 @@ class Running:
     def forget_peer(self, peer: str) -> None:
         self._network.forget_peer(peer)
 
-    def ping(self, peer: str) -> float:
-        """How many milliseconds a peer takes to answer, by its address or its id; raises ``NobodyAnswered``."""
+    def ping(self, peer_id: str) -> float:
+        """How many milliseconds a connected peer takes to answer; raises ``NobodyAnswered``."""
         try:
-            return self._network.ping(peer) * 1_000
+            return self._network.ping(peer_id) * 1_000
         except GossipError as exc:
             raise NobodyAnswered(str(exc)) from exc
 
     def _answer_look_now(self) -> dict[str, Any]:
         self.look_now()
         return {"looking": True}
+
+    def _answer_page(self) -> dict[str, Any]:
+        return {"address": self.make_page_address()}
 
     def _answer_ping(self, question: Answer) -> dict[str, Any]:
         try:
@@ -169,10 +190,10 @@ class Running:
         return {"asked": True}
 
 
-def ping_alone(address: str) -> float:
-    """How many milliseconds a peer takes to answer one who runs no node; raises ``NobodyAnswered``."""
+def ping_address(address: str) -> float:
+    """How many milliseconds whoever is at an address takes to answer; raises ``NobodyAnswered``."""
     try:
-        return pinging.ping_alone(address, AGENT) * 1_000
+        return pinging.ping_address(address, AGENT) * 1_000
     except GossipError as exc:
         raise NobodyAnswered(str(exc)) from exc
 

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from unhush.gossip.net.sync.giving import find_answers_held
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.frames import Need, Question, ThreadFrame
 from unhush.identity.cid import Cid
@@ -86,7 +85,8 @@ class Seeker:
         ]
         if missing.root is not None and missing.root_account is not None and (is_urgent or self._is_due(missing.root)):
             with self._store.snapshot() as snapshot:
-                held = find_answers_held(snapshot, missing.root)
+                answers = snapshot.answers_held(missing.root, limits.MAX_HELD)
+            held = tuple(cid.digest[: limits.TIP_BYTES] for cid in answers)
             questions.append((ThreadFrame(0, missing.root, missing.root_account, held), missing.about))
         return questions
 

@@ -73,6 +73,30 @@ UNTOUCHED: Final = Tally()
 
 
 @dataclass(frozen=True, slots=True)
+class KeptBy:
+    """How many keepers hold a record, by their signed receipts.
+
+    Proven is a keeper that the author accepted or you follow, whose receipt is fresh, and that has shown since that it
+    holds what it says.
+    """
+
+    proven: int = 0
+    unproven: int = 0  # receipts of others, or not shown to be true yet
+    on_this_device_only: bool = False  # your own record, of which nobody else is known to have a copy
+
+    @property
+    def words(self) -> str:
+        """The same as people say it."""
+        if self.on_this_device_only:
+            return "on this device only"
+        if self.proven:
+            return f"kept by {self.proven}" + (f", and {self.unproven} unproven" if self.unproven else "")
+        if self.unproven:
+            return f"kept by nobody proven, and {self.unproven} unproven"
+        return "kept by nobody yet"
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """One record, ready to be shown. ``text`` is CommonMark as written, never sanitised here.
 
@@ -108,6 +132,7 @@ class Shown:
     reposted: "Shown | None" = None  # what a repost repeats, if that is here
     tally: Tally = UNTOUCHED
     shun: str | None = None  # "muted" or "blocked": what you did about its author
+    kept_by: KeptBy | None = None  # None where that was not looked up, as in versions of a post
 
     @property
     def is_edited(self) -> bool:
@@ -151,7 +176,7 @@ class Concern:
     """What somebody did with you or a record of yours."""
 
     shown: Shown  # what they wrote
-    reasons: tuple[str, ...]  # of "mention", "reply", "reaction", "repost", "quote" and "follow"
+    reasons: tuple[str, ...]  # of "mention", "reply", "reaction", "repost", "quote", "follow" and "keeper"
     target: Shown | None  # your record that it is about
 
 
@@ -198,6 +223,91 @@ class ListInfo:
 
     name: str
     members: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptInfo:
+    """An account this home promises to carry for everyone. Times are Unix milliseconds."""
+
+    account: Cid
+    name: str  # what you call them, or else what they call themselves
+    budget_bytes: int
+    used_bytes: int  # by its records here; pictures come on top
+    media: str  # "none", "90d" or "all"
+    since_ms: int
+    records: int  # held here
+    receipt_ms: int | None  # when the newest receipt was signed
+    until_ms: int | None  # how long that is good
+    is_full: bool = False  # no room is left for a record of any size
+    problem: str = ""  # why there is no fresh receipt, or why it cannot cover what comes
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperInfo:
+    """Somebody who keeps an account, or was asked to. Times are Unix milliseconds."""
+
+    account: Cid  # the keeper
+    name: str
+    is_accepted: bool  # the owner of the account asked for it
+    is_followed: bool  # by you
+    receipt_ms: int | None  # when its newest receipt was signed; None: it has signed none that is known here
+    until_ms: int | None
+    covers: int  # records held here that its receipt covers
+    records: int  # records of the account held here
+    is_proven: bool
+    proven_ms: int | None  # when it last answered a challenge as it should
+    why: str = ""  # it is not proven
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of "kept by so many"."""
+        return self.is_proven and (self.is_accepted or self.is_followed)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepingOffer:
+    """Somebody who asks this node to keep their account."""
+
+    account: Cid
+    name: str
+    since_ms: int
+    is_kept: bool  # this node has promised it
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldInfo:
+    """A body this node does without on purpose, and says so."""
+
+    id: Cid
+    account: Cid | None  # whose record; None if the entry is not here
+    name: str
+    reason: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSummary:
+    """How safe all records of the own account are that are here."""
+
+    records: int = 0
+    by_one: int = 0  # of them, those that one proven keeper or more holds
+    by_two: int = 0
+    least: int = 0  # keepers of the record that fewest hold; 0 without records
+    keepers: int = 0  # proven
+
+
+@dataclass(frozen=True, slots=True)
+class KeepingFigures:
+    """What this home keeps for others, counted for who watches it."""
+
+    accounts: int = 0
+    used_bytes: int = 0
+    budget_bytes: int = 0
+    full: int = 0  # accounts whose budget is
+    without_receipt: int = 0  # accounts of which no fresh receipt is signed
+    receipt_age_s: float = 0.0  # of the oldest that is fresh
+    proofs_ok: int = 0  # keepers of these and of the own account that last showed what they hold
+    proofs_failed: int = 0  # those that last did not
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +400,10 @@ class SyncInfo:
 class Ping:
     """A peer that answered."""
 
-    address: str
+    address: str  # dialled for it, or the far end of the connection there was
     peer: str
     ms: float
+    was_connected: bool = False  # it answered over the connection there was
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +437,8 @@ class NetworkView:
     limits_met: tuple[LimitMet, ...] = ()  # those that were; the rest never were
     figures: Mapping[str, int] = field(default_factory=dict)  # what flows and waits, by name
     sync: SyncInfo = SyncInfo()
+    is_makeshift: bool = False  # the usual port was taken: where we listen is good until this node ends
+    silent: str = ""  # why this node signs no heads, cards and receipts now
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,3 +461,5 @@ class Status:
     outage: OutageInfo | None = None
     limits_met: tuple[LimitMet, ...] = ()
     keeps_root: bool = False  # the root key is kept here, sealed
+    kept: KeptSummary = KeptSummary()  # the own account, by others
+    promises: int = 0  # accounts this home keeps for others

@@ -37,6 +37,11 @@ class Item:
         assert self.signed is not None, "an entry that is not authentic was to be stored"
         return self.signed
 
+    def leave_out_body(self) -> None:
+        """Go on without the body, which is not to be kept here."""
+        self.body = self.fields = self.value = None
+        self.state = BodyState.WITHHELD
+
     def record(self, aid: int, now_ms: int) -> Record:
         return Record.of(aid, self.get_signed(), self.body, self.state, now_ms)
 

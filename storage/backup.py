@@ -28,6 +28,7 @@ from unhush.storage import clones, settings
 from unhush.storage.environment import Environment
 from unhush.storage.errors import BackupExists, MalformedBackup, StoreFull
 from unhush.storage.exclusive import sync_file, sync_folder
+from unhush.storage.keeping import statements
 from unhush.storage.pages import check_pages, is_readable_here
 from unhush.storage.schema import SCHEMA_VERSION
 
@@ -279,5 +280,6 @@ def _make_ours(folder: Path, network: str) -> None:
         with environment.write() as txn:
             clones.forget_device(txn)
             settings.put_words_at(txn, None)
+            statements.forget_epoch(txn)
     finally:
         environment.close()

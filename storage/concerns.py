@@ -1,4 +1,4 @@
-"""Whom a record concerns: the accounts it answers, mentions, follows, or to whose records it reacts (PROTOCOL §5).
+"""Whom a record concerns: who is answered, mentioned, followed, asked to keep its account, or reacted to (PROTOCOL §5).
 
 What a record says of that is its author's word, and good enough to tell who may want to see it: the account beside a
 link only says whom to ask. Nothing else follows from it. Threads and activity look at the records themselves.
@@ -10,13 +10,14 @@ from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.storage import accounts, journal, logs, serving, standing
-from unhush.storage.folds import about, deletes, edits, follows, quotes, reactions, reposts, threads
+from unhush.storage.folds import about, deletes, edits, follows, keepers, quotes, reactions, reposts, threads
 from unhush.storage.folds.about import Relation, tail_of
 from unhush.storage.indexes import find_body
 from unhush.storage.kinds import (
     DELETE,
     EDIT,
     FOLLOW,
+    KEEPER,
     POST,
     REACT,
     REPOST,
@@ -24,6 +25,7 @@ from unhush.storage.kinds import (
     Delete,
     Edit,
     Follow,
+    Keeper,
     Post,
     React,
     Repost,
@@ -40,8 +42,9 @@ _MENTIONS: Final = b"\x68mentions"
 # Records of an account that are looked at for what others did with them, newest first, and what is told of each.
 _RECORDS: Final = 100
 _OF_EACH: Final = 50
-# Followers told, the last that became known here.
+# Followers told, and those who ask to be kept, the last that became known here.
 _FOLLOWERS: Final = 50
+_WARDS: Final = 50
 # Of all these so many are looked at, the newest; each takes some 80 microseconds.
 _LOOKED_AT: Final = 1_000
 _AT_A_TIME: Final = 64
@@ -64,7 +67,7 @@ def find_concerned(author: Cid, body: Body | None) -> tuple[Cid, ...]:
             named += body.post.mentions
         case Repost() | React():
             named.append(body.account)
-        case Follow():
+        case Follow() | Keeper():
             named.append(body.who)
         case _:
             pass
@@ -77,7 +80,7 @@ def may_concern(kind: str, body: bytes | None) -> bool:
         return False
     if kind == POST:
         return _REPLY in body or _QUOTE in body or _MENTIONS in body
-    return kind in (REACT, REPOST, FOLLOW, DELETE, EDIT)
+    return kind in (REACT, REPOST, FOLLOW, KEEPER, DELETE, EDIT)
 
 
 def concerned_by(txn: Txn, record: Record) -> tuple[Cid, ...]:
@@ -112,6 +115,7 @@ def iter_concerning(txn: Txn, account: Cid) -> Iterator[Record]:
     if known is None:
         return
     aids = set(islice(follows.iter_newest_follower_aids(txn, account), _FOLLOWERS))
+    aids.update(islice(keepers.iter_newest_ward_aids(txn, account), _WARDS))
     for mine in islice(_iter_newest(txn, known), _RECORDS):
         named = about.find_about(txn, tail_of(mine.cid))
         for relation, find_aids in (

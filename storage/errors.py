@@ -160,6 +160,14 @@ class InvitesFull(StorageError):
     """As many invites are open, or wait for their inviters, as there may be."""
 
 
+class BadPromise(StorageError):
+    """A promise to keep an account that cannot be made."""
+
+
+class WithholdRefused(StorageError):
+    """A body that cannot be withheld, and the message says why."""
+
+
 class NothingToSearch(StorageError):
     """What was asked for has no word in it."""
 

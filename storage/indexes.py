@@ -28,6 +28,7 @@ from unhush.storage.folds import (
     deletes,
     edits,
     follows,
+    keepers,
     labels,
     profiles,
     quotes,
@@ -49,6 +50,7 @@ from unhush.storage.kinds import (
     Delete,
     Edit,
     Follow,
+    Keeper,
     Label,
     Post,
     Profile,
@@ -66,7 +68,7 @@ _AGAIN_MEMO: Final = "records shown again"
 _HOME_MEMO: Final = "accounts in the home timeline"  # number → whether, until the own account follows somebody else
 
 # Bodies that do something to another record or to an account, and have no words of their own to show.
-Act: TypeAlias = Repost | React | Follow | Block | Label | Rebuttal
+Act: TypeAlias = Repost | React | Follow | Keeper | Block | Label | Rebuttal
 
 
 def find_body(record: Record) -> Body | None:
@@ -162,6 +164,9 @@ def _show_act(txn: Txn, account: Account, record: Record, act: Act, concerned: C
         case Follow():
             _begin_follow(txn, account, act.who, record)
             reason = Reason.FOLLOW if act.who == concerned else None
+        case Keeper():
+            keepers.put_keeper(txn, account.number, act.who, record.aid)
+            reason = Reason.KEEPER if act.who == concerned else None
         case Block():
             follows.put_block(txn, account.number, act.who, record.aid)
         case Label():
@@ -203,6 +208,8 @@ def _hide_act(txn: Txn, account: Account, record: Record, act: Act) -> None:
             reactions.drop_reaction(txn, act, account.number, record.aid)
         case Follow():
             _end_follow(txn, account, act.who, record)
+        case Keeper():
+            keepers.drop_keeper(txn, account.number, act.who, record.aid)
         case Block():
             follows.drop_block(txn, account.number, act.who, record.aid)
         case Label():

@@ -29,6 +29,7 @@ from unhush.storage.authenticating import Group, admit_operations, authenticate_
 from unhush.storage.carried import is_carried
 from unhush.storage.environment import Environment
 from unhush.storage.guests import let_in
+from unhush.storage.keeping import withheld
 from unhush.storage.records import BodyState, Record
 from unhush.storage.room import erasing
 from unhush.storage.room.door import Doorkeeper
@@ -159,6 +160,7 @@ class Door:
             if of not in known:
                 known[of] = accounts.find_account(txn, of)
             owner = known[of]
+            _leave_out_withheld(txn, each)
             group = self._keeper.fit(txn, each, begun.outcomes, is_wanted=is_wanted)
             left = _put_runs(txn, owner, group, now, begun.outcomes) if group and owner is not None else group
             if left:
@@ -258,7 +260,7 @@ def _sort_out(txn: Txn, items: list[Item], batch: Batch, outcomes: dict[int, Out
         aid = journal.find_aid(txn, entry.cid)
         held = journal.find_record(txn, aid) if aid is not None else None
         is_erased = held is not None and entry.account not in judged_anew and erasing.is_erased(txn, held)
-        if held is not None and (is_erased or not says_more(item, held)):
+        if held is not None and (is_erased or not says_more(item, held) or withheld.is_withheld(txn, held.cid)):
             outcomes[item.at] = Outcome(Status.KNOWN, entry.cid, held.aid)
             continue
         if batch.wanted_only:
@@ -270,6 +272,13 @@ def _sort_out(txn: Txn, items: list[Item], batch: Batch, outcomes: dict[int, Out
                 continue
         fresh.append(item)
     return [*fresh, *let_in(txn, guests, batch.items, outcomes)] if guests else fresh
+
+
+def _leave_out_withheld(txn: Txn, group: Group) -> None:
+    """Of what this home does without on purpose nothing is stored but the entry."""
+    for item in group:
+        if item.body is not None and withheld.is_withheld(txn, item.entry.cid):
+            item.leave_out_body()
 
 
 def _put_runs(txn: Txn, account: Account, group: Group, now: int, outcomes: dict[int, Outcome]) -> Group:

@@ -53,6 +53,7 @@ class OpenInvite:
     accepted: tuple[Cid, ...] = ()
     followed: tuple[Cid, ...] = ()  # of those, whom this home has followed for it
     starter: int = 0  # how many people it names to begin with
+    asks_keeping: bool = False  # who accepts it is asked to keep the account
 
     @property
     def id(self) -> str:
@@ -136,6 +137,12 @@ class Invites:
             return worth
 
         return self._environment.run(use)
+
+    def asks_keeping(self, token_hash: bytes) -> bool:
+        """Whether whoever accepts the invite of this token is asked to keep the account."""
+        with self._environment.read() as txn:
+            found = _find_open(txn, token_hash)
+            return found is not None and found.asks_keeping
 
     def note_followed(self, token_hash: bytes, account: Cid) -> None:
         """The account was followed: a repetition must not do it again, should it be unfollowed later."""
@@ -234,12 +241,13 @@ def _pack_open(invite: OpenInvite) -> bytes:
             "accepted": b"".join(each.digest for each in invite.accepted),
             "followed": b"".join(each.digest for each in invite.followed),
             "starter": invite.starter,
+            **({"keep": True} if invite.asks_keeping else {}),
         }
     )
 
 
 def _unpack_open(token_hash: bytes, value: bytes) -> OpenInvite:
-    match decode_map(value):
+    match fields := decode_map(value):
         case {
             "made": int() as made_ms,
             "until": int() as until_ms,
@@ -248,7 +256,9 @@ def _unpack_open(token_hash: bytes, value: bytes) -> OpenInvite:
             "followed": bytes() as followed,
             "starter": int() as starter,
         }:
-            return OpenInvite(token_hash, made_ms, until_ms, uses, _accounts(accepted), _accounts(followed), starter)
+            asks_keeping = fields.get("keep", False) is True
+            people = _accounts(accepted), _accounts(followed)
+            return OpenInvite(token_hash, made_ms, until_ms, uses, *people, starter, asks_keeping)
     raise StoreUnreadable("a stored invite is damaged")
 
 

@@ -79,18 +79,23 @@ def append_records(txn: Txn, records: Sequence[Record]) -> None:
 
 def mark_malformed(txn: Txn, record: Record) -> None:
     """Note of a record without body that the bytes its header names are none; nobody needs to see it again for that."""
+    mark_bodiless(txn, record, BodyState.MALFORMED)
+
+
+def mark_bodiless(txn: Txn, record: Record, state: BodyState) -> None:
+    """Note of a record without body why it has none."""
     key = pack_aid(record.aid)
-    txn.put(Table.JOURNAL, key, replace(record, body_state=BodyState.MALFORMED).pack())
-    txn.put(Table.BODILESS, key, bytes([BodyState.MALFORMED]))
+    txn.put(Table.JOURNAL, key, replace(record, body_state=state).pack())
+    txn.put(Table.BODILESS, key, bytes([state]))
 
 
-def erase_body(txn: Txn, record: Record) -> None:
+def erase_body(txn: Txn, record: Record, state: BodyState = BodyState.DELETED) -> None:
     """Keep of a record its entry alone; it keeps its aid."""
     key = pack_aid(record.aid)
-    erased = replace(record, body=None, body_state=BodyState.DELETED)
+    erased = replace(record, body=None, body_state=state)
     usage.add(txn, record.account.digest, usage.size_of(erased) - usage.size_of(record), 0)
     txn.put(Table.JOURNAL, key, erased.pack())
-    txn.put(Table.BODILESS, key, bytes([BodyState.DELETED]))
+    txn.put(Table.BODILESS, key, bytes([state]))
 
 
 def move_record(txn: Txn, record: Record) -> Record:

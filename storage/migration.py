@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from unhush.identity.operations import NOTHING, OPEN
-from unhush.storage import accounts, judging, logs, standing
+from unhush.storage import accounts, indexes, journal, judging, logs, standing
 from unhush.storage.errors import HomeReadOnly, NewerSchema, StoreUnreadable
 from unhush.storage.folds import FOLD_TABLES
 from unhush.storage.rebuilding import rebuild
@@ -93,5 +93,20 @@ def _to_2(txn: Txn) -> None:
     rebuild(txn)
 
 
+def _to_3(txn: Txn) -> None:
+    """A tier between the own account and those it follows; records that ask somebody to keep their account are read."""
+    for log, row in list(txn.scan(Table.FLOORS)):
+        txn.put(Table.FLOORS, log, row[:-1] + bytes([row[-1] + 1]))
+    asking = [key for key, row in txn.scan(Table.JOURNAL) if _KEEPER_MARK in row]
+    for key in asking:
+        record = journal.find_record(txn, int.from_bytes(key, "big"))
+        account = accounts.find_account(txn, record.account) if record is not None else None
+        if record is not None and account is not None and standing.is_shown(txn, account, record):
+            indexes.index(txn, account, record, indexes.find_body(record))
+
+
+# In the block of every such entry, as strict encoding has it: the pair "kind", "keeper".
+_KEEPER_MARK: Final = b"\x64kind\x66keeper"
+
 # From a version to the next; a step may look at the tables only as they were then.
-STEPS: Final[Mapping[int, Step]] = {1: _to_2}
+STEPS: Final[Mapping[int, Step]] = {1: _to_2, 2: _to_3}

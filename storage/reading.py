@@ -206,6 +206,11 @@ class Reading:
         """As ``thread``, newest first, strictly before a position."""
         return self._records(threads.iter_thread_down(self._txn, root, before))
 
+    def answers_held(self, root: Cid, most: int) -> list[Cid]:
+        """The newest replies of a thread whose bodies are here."""
+        held = (record.cid for _, record in self.thread_newest(root) if record.body is not None)
+        return list(islice(held, most))
+
     def answers(self, parent: Cid, after: Position | None = None) -> Iterator[tuple[Position, Record]]:
         """The replies to one record."""
         return self._records(threads.iter_answers(self._txn, parent, after))

@@ -49,7 +49,10 @@ _PRIVATE: Final = (
     Table.INVITES,
     Table.ACCEPTED,
     Table.GRACE,
+    Table.WITHHELD,
     Table.ERASED,
+    Table.PROMISES,
+    Table.PROOFS,
 )
 # Facts of the home, taken over after the records: before, an own record would look like one that a copy wrote.
 _FACTS: Final = (b"own-account", b"own-device", b"words-at", b"device-requested", b"handed-on-runs", b"clone-found")

@@ -7,7 +7,7 @@ big-endian, so that byte order is number order.
 from enum import Enum
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
 class Table(Enum):
@@ -32,6 +32,7 @@ class Table(Enum):
     # What this home decided to do without (room/): follows from no record.
     FLOORS = b"floors"  # log number → lowest seq u64 that is still wanted + tier u8 of the account then
     GRACE = b"grace"  # digest of a record that is to go → since when u64 ms
+    WITHHELD = b"withheld"  # digest of a record whose body is done without on purpose → since u64 ms + reason
     ERASED = b"erased"  # digest of a record whose body was erased → digest of what its account took back
     # What people see (folds/): a position is shown time u64 ms + seq + aid, a tail the first 16 bytes of a digest.
     POSTS = b"posts"  # account number + shelf u8 + position → nothing
@@ -48,6 +49,8 @@ class Table(Enum):
     TAGS = b"tags"  # digest of the folded tag, 16 bytes + position of a post → nothing
     FOLLOWS = b"follows"  # account number + who digest + aid → nothing
     FOLLOWERS = b"followers"  # who digest + account number + aid → nothing
+    KEEPERS = b"keepers"  # account number + who digest + aid: asked to keep the account → nothing
+    WARDS = b"wards"  # who digest + account number + aid: whom somebody is asked to keep → nothing
     BLOCKS = b"blocks"  # account number + who digest + aid → nothing
     PROFILES = b"profiles"  # account number + time u64 + entry digest → aid
     DELETED = b"deleted"  # account digest + target digest + aid of the delete → nothing
@@ -65,3 +68,10 @@ class Table(Enum):
     CONTACTS = b"contacts"  # multiaddr text → contact (contacts.py)
     INVITES = b"invites"  # hash of a token → an invite this home gave (invites.py)
     ACCEPTED = b"accepted"  # account digest of who invited → the acceptance (invites.py)
+    # Keeping (keeping/): what is signed outside the logs, and what this home promised.
+    STATEMENTS = b"statements"  # whom it is about + type u8 + who says it + key + subject → the statement
+    STATEMENT_LOG = b"statement-log"  # n u64, in the order gained → the key of the statement
+    STATEMENT_CURSORS = b"statement-cursors"  # peer text → epoch of 8 bytes + n u64 + stamp u64
+    SPEAKERS = b"speakers"  # account digest + operation digest, of no account held → length u16 + entry + body
+    PROMISES = b"promises"  # account digest → the promise to keep it (keeping/promises.py)
+    PROOFS = b"proofs"  # account digest + keeper digest + passed u8 → the newest such challenge (keeping/proofs.py)

@@ -1,11 +1,12 @@
 """Reading: everything a page or a peer needs, from one consistent snapshot.
 
-What people read is in ``reading.py``; here is the rest. A :class:`Snapshot`
+What people read is in ``reading.py``, and what concerns keeping in
+``keeping/view.py``; here is the rest. A :class:`Snapshot`
 lives inside ``with store.snapshot()``; what it reads does not change while it
 lives, also during ingest.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -30,12 +31,15 @@ from unhush.storage import (
 from unhush.storage.accounts import Account
 from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.contacts import Contact
+from unhush.storage.keeping.receipts import Checks
+from unhush.storage.keeping.view import KeepingView
 from unhush.storage.logs import Slot
 from unhush.storage.lost import Lost
 from unhush.storage.publish import why_not_to_write
 from unhush.storage.reading import Reading
 from unhush.storage.records import Record
 from unhush.storage.room import erasing
+from unhush.storage.room.media import media_by_account
 from unhush.storage.schema import Table
 from unhush.storage.standing import LAST_SEQ, DeviceLog, Span
 from unhush.storage.summaries import Summary, point_of, summarise
@@ -54,17 +58,22 @@ _At = TypeVar("_At")
 _Item = TypeVar("_Item")
 
 
-class Snapshot(Reading):
+class Snapshot(Reading, KeepingView):
     """One read transaction; see the module docstring."""
 
-    def __init__(self, txn: Txn, blobs: Blobs) -> None:
-        super().__init__(txn)
-        self._blobs = blobs
+    def __init__(self, txn: Txn, blobs: Blobs, *, network: str, clock_ms: Callable[[], int], checks: Checks) -> None:
+        Reading.__init__(self, txn)
+        KeepingView.__init__(self, txn, blobs=blobs, network=network, clock_ms=clock_ms, checks=checks)
         self._clear_logs: set[tuple[Cid, PublicKey]] = set()  # open, without a fork: all of them is in force
 
     def has_blob(self, cid: Cid) -> bool:
         """Whether a blob is here whole; files are no part of the snapshot, so this is as of now."""
         return self._blobs.has(cid)
+
+    def media_taken(self) -> tuple[int, dict[Cid, int]]:
+        """Bytes of all blobs that are here, and of those that each account's records name. Looks at every one."""
+        sizes = dict(self._blobs.iter_blocks())
+        return sum(sizes.values()), media_by_account(self._txn, self._blobs, sizes)
 
     def search(
         self, index: "FullText", wanted: "Wanted", *, limit: int, before: str | None = None, ranked: bool = False

@@ -5,6 +5,7 @@ method that writes returns only after the commit is on disk, and then wakes
 whoever waits for news.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,10 +24,15 @@ from unhush.storage.blobs.thumbs import Thumbs
 from unhush.storage.commits import Commits
 from unhush.storage.contacts import Contact
 from unhush.storage.environment import MAP_BYTES, Environment
-from unhush.storage.errors import WritingRefused
+from unhush.storage.errors import StorageError, WritingRefused
 from unhush.storage.folds import profiles
 from unhush.storage.ingest import Begun, Door
 from unhush.storage.invites import Invites
+from unhush.storage.keeping.promises import Promises
+from unhush.storage.keeping.proofs import Proofs
+from unhush.storage.keeping.receipts import Checks
+from unhush.storage.keeping.statements import Statements
+from unhush.storage.keeping.withheld import WithheldBodies
 from unhush.storage.kinds import Body
 from unhush.storage.news import News
 from unhush.storage.publish import Publisher
@@ -44,6 +50,9 @@ from unhush.storage.verifying import Verifier
 
 if TYPE_CHECKING:
     from unhush.storage.fulltext.fulltext import FullText
+
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -75,6 +84,12 @@ class Store:
         self._fulltext: FullText | None = None
         self._opening = threading.Lock()
         self._news = News(runtime_dir(home), self.last_aid)
+        self._checks = Checks()
+        announce = self._news.announce
+        self.statements = Statements(self._environment, network=network, clock_ms=clock_ms, announce=announce)
+        self.promises = Promises(self._environment, announce)
+        self.withheld = WithheldBodies(self._environment, self._scrub, announce)
+        self.proofs = Proofs(self._environment, announce)
 
     def close(self) -> None:
         self._news.close()
@@ -93,7 +108,7 @@ class Store:
     def snapshot(self) -> Iterator[Snapshot]:
         """A consistent view to read from; keep it short, an open one holds old pages back."""
         with self._environment.read() as txn:
-            yield Snapshot(txn, self.blobs)
+            yield Snapshot(txn, self.blobs, network=self.network, clock_ms=self._clock_ms, checks=self._checks)
 
     @property
     def fulltext(self) -> "FullText":
@@ -224,7 +239,10 @@ class Store:
         self, *, is_now: bool = False, is_dry: bool = False, pause: Callable[[], None] = lambda: None
     ) -> Collected:
         """One round of gc; see ``room/collecting.py``."""
-        collector = Collector(
+        return self._collector().collect(is_now=is_now, is_dry=is_dry, pause=pause)
+
+    def _collector(self) -> Collector:
+        return Collector(
             self._environment,
             network=self.network,
             clock_ms=self._clock_ms,
@@ -233,7 +251,13 @@ class Store:
             thumbs=Thumbs(self.home).folder,
             purge=self._purge_fulltext,
         )
-        return collector.collect(is_now=is_now, is_dry=is_dry, pause=pause)
+
+    def _scrub(self) -> None:
+        """Take what is gone out of the files now; what cannot be done now the next round of gc does."""
+        try:
+            self._collector().scrub(Collected(is_dry=False))
+        except StorageError as exc:
+            log.error("what is withheld is gone from the tables, not yet from the files: %s", exc)
 
     def _purge_fulltext(self) -> bool:
         return self.fulltext.purge()

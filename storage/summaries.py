@@ -16,6 +16,7 @@ from unhush.identity.operations import OPEN, Cut
 from unhush.storage import accounts, clones, journal, logs, settings, standing
 from unhush.storage.clones import Runs
 from unhush.storage.folds import deletes
+from unhush.storage.keeping.withheld import is_withheld
 from unhush.storage.records import BodyState
 from unhush.storage.room import erasing, floors
 from unhush.storage.schema import Table
@@ -116,7 +117,9 @@ def _lacks_body(txn: Txn, aid: int) -> bool:
     if state is None or BodyState(state[0]) not in _WANTED_BODIES:
         return False
     record = journal.find_record(txn, aid)
-    return record is not None and not deletes.is_deleted(txn, record) and not erasing.is_erased(txn, record)
+    if record is None or deletes.is_deleted(txn, record) or erasing.is_erased(txn, record):
+        return False
+    return not is_withheld(txn, record.cid)
 
 
 def _without(held: Runs, holes: list[int]) -> Runs:

@@ -5,10 +5,13 @@ doorman (sockets), the guard in ``negotiation.py`` (streams), the guard in ``gos
 What they report as a fault ends here, in :meth:`Host.report_fault`.
 """
 
+import errno
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 from libp2p.abc import IMuxedConn, INetStream
@@ -220,6 +223,13 @@ class Host:
         """Every peer with an open connection, longest first."""
         return self._roster.peers()
 
+    def weigh(self, worth: Callable[[str], int]) -> None:
+        """Say what a connected peer is to us, by its id: 0 is nothing, more is better.
+
+        When all inbound places are taken, who is worth least gives way to newcomers (``wire/doorman.py``).
+        """
+        self._swarm.weigh(worth)
+
     async def is_reached_at(self, host: str, port: int, peer_id: str) -> bool:
         """Whether a peer shakes hands at this address; no connection comes of it."""
         return await self._swarm.knock(host, port, ID.from_string(peer_id))
@@ -373,7 +383,28 @@ async def open_host(config: HostConfig, lasting: Lasting | None = None) -> Async
                 await host._swarm.say_goodbye()
     if not is_listening:
         # Out here, where no nursery wraps it.
-        raise ListenFailed(f"cannot listen on {', '.join(config.listen)}")
+        raise ListenFailed(f"cannot listen on {', '.join(config.listen)}{_why_not(config.listen)}")
+
+
+def _why_not(addresses: tuple[str, ...]) -> str:
+    """What the system says of listening there; libp2p keeps it to itself."""
+    for address in addresses:
+        match address.split("/"):
+            case ["", "ip4" | "ip6" as kind, host, "tcp", port]:
+                family = socket.AF_INET if kind == "ip4" else socket.AF_INET6
+                try:
+                    with socket.create_server((host, int(port)), family=family, backlog=1):
+                        pass
+                except OSError as exc:
+                    return f": {_REASONS.get(exc.errno or 0, exc.strerror or str(exc))}"
+    return ""
+
+
+_REASONS: Final = {
+    errno.EADDRINUSE: "another program has that port; choose another port, or end that program",
+    errno.EACCES: "this user may not listen on that port; ports from 1024 on are free to use",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; 0.0.0.0 stands for all it has",
+}
 
 
 def _parse(address: str) -> tuple[Multiaddr, ID]:

@@ -1,4 +1,8 @@
-"""Ping: how long a peer takes to send thirty-two bytes back, by the protocol every libp2p node answers."""
+"""Ping: how long a peer takes to send thirty-two bytes back, by the protocol every libp2p node answers.
+
+Who is named by its id answers over the connection there is. An address is dialled anew, by a host made for it: an open
+connection with the same peer says nothing of whether anybody answers there.
+"""
 
 import os
 from typing import Final
@@ -40,34 +44,29 @@ async def ping(host: Host, peer_id: str) -> float:
     return took_s
 
 
-async def ping_peer(host: Host, peer: str, timeout_s: float = USUAL_WAIT_S) -> float:
-    """Connect if need be, and ping; a connection made for it ends with it. ``peer``: an address, or who is connected.
-
-    Raises ``DialFailed``, ``NotConnected``, ``PeerSilent``, ``MalformedAddress``.
-    """
-    peer_id = parse_address(peer).peer_id if "/" in peer else peer
-    is_new = all(peer.peer_id != peer_id for peer in host.connected())
+async def ping_connected(host: Host, peer_id: str, timeout_s: float = USUAL_WAIT_S) -> float:
+    """Ping over the connection there is; raises ``NotConnected``, ``PeerSilent``."""
+    if all(peer.peer_id != peer_id for peer in host.connected()):
+        raise NotConnected(peer_id)
     try:
         with trio.fail_after(timeout_s):
-            if is_new:
-                if peer_id == peer:
-                    raise NotConnected(peer)
-                await host.dial(peer)
             return await ping(host, peer_id)
     except trio.TooSlowError as exc:
         raise PeerSilent(peer_id, f"no answer within {timeout_s:g} s") from exc
-    finally:
-        if is_new:
-            with trio.CancelScope(shield=True), trio.move_on_after(1):
-                await host.disconnect(peer_id)
 
 
-def ping_alone(address: str, agent: str, timeout_s: float = USUAL_WAIT_S) -> float:
-    """Ping from a program that runs no network, under a key made for it. Raises ``GossipError``."""
+def ping_address(address: str, agent: str, timeout_s: float = USUAL_WAIT_S) -> float:
+    """Dial an address under a key made for it, and ping; from any thread. Raises ``GossipError``."""
+    peer_id = parse_address(address).peer_id
 
     async def once() -> float:
         async with open_host(HostConfig(os.urandom(32), (), agent)) as host:
-            return await ping_peer(host, address, timeout_s)
+            try:
+                with trio.fail_after(timeout_s):
+                    await host.dial(address)
+                    return await ping(host, peer_id)
+            except trio.TooSlowError as exc:
+                raise PeerSilent(peer_id, f"no answer within {timeout_s:g} s") from exc
 
     try:
         return trio.run(once)

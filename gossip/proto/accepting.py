@@ -68,6 +68,8 @@ class Acceptance:
     operations: tuple[Operation, ...]
     follow: Operation
     """The record by which the account follows the inviter."""
+    keeps: bool = False
+    """It also keeps the inviter's account, as the invite asked; this is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,11 @@ def hash_token(token: bytes) -> bytes:
     return sha256(b"unhush/1/invite-token\x00" + token).digest()
 
 
-def sign_acceptance(key: SigningKey, *, token: bytes, account: Cid, inviter: Cid, network: str) -> bytes:
+def sign_acceptance(
+    key: SigningKey, *, token: bytes, account: Cid, inviter: Cid, network: str, keeps: bool = False
+) -> bytes:
     """A device's word that its account accepts."""
-    return key.sign(_message(hash_token(token), account, key.public, inviter, network))
+    return key.sign(_message(hash_token(token), account, key.public, inviter, network, keeps=keeps))
 
 
 def encode_acceptance(acceptance: Acceptance) -> bytes:
@@ -102,6 +106,8 @@ def encode_acceptance(acceptance: Acceptance) -> bytes:
         "ops": [[each.entry, each.body] for each in acceptance.operations],
         "follow": [acceptance.follow.entry, acceptance.follow.body],
     }
+    if acceptance.keeps:
+        fields["keeps"] = True
     payload = encode(fields)
     if len(payload) > MAX_REQUEST_BYTES:
         raise ValueError(f"an acceptance has at most {MAX_REQUEST_BYTES} bytes, this one {len(payload)}")
@@ -110,7 +116,7 @@ def encode_acceptance(acceptance: Acceptance) -> bytes:
 
 def parse_acceptance(payload: bytes) -> Acceptance:
     """Raises ``MalformedFrame``."""
-    match _fields(payload, MAX_REQUEST_BYTES, _MAX_ITEMS):
+    match fields := _fields(payload, MAX_REQUEST_BYTES, _MAX_ITEMS):
         case {
             "type": "accept",
             "token": bytes() as token,
@@ -122,7 +128,8 @@ def parse_acceptance(payload: bytes) -> Acceptance:
         } if (len(token), len(key), len(signature)) == (TOKEN_BYTES, KEY_BYTES, SIGNATURE_BYTES):
             if len(ops) > MAX_OPERATIONS:
                 raise MalformedFrame(f"an acceptance has at most {MAX_OPERATIONS} operations")
-            return Acceptance(token, account, PublicKey(key), signature, tuple(map(_pair, ops)), _pair(follow))
+            keeps = fields.get("keeps", False) is True
+            return Acceptance(token, account, PublicKey(key), signature, tuple(map(_pair, ops)), _pair(follow), keeps)
     raise MalformedFrame("not an acceptance of an invite")
 
 
@@ -143,7 +150,8 @@ def check_acceptance(acceptance: Acceptance, *, inviter: Cid, network: str, held
 
     ``held`` is what is known of the account here: a device that was cut off since cannot hide that.
     """
-    message = _message(hash_token(acceptance.token), acceptance.account, acceptance.key, inviter, network)
+    said = hash_token(acceptance.token), acceptance.account, acceptance.key
+    message = _message(*said, inviter, network, keeps=acceptance.keeps)
     if not verify(acceptance.key, message, acceptance.signature):
         raise Unproven("the acceptance bears no valid signature")
     try:
@@ -188,8 +196,10 @@ def _operation(operation: Operation, account: Cid, network: str) -> Table | Op:
     return parse_operation(entry, operation.body)
 
 
-def _message(token_hash: bytes, account: Cid, key: PublicKey, inviter: Cid, network: str) -> bytes:
+def _message(token_hash: bytes, account: Cid, key: PublicKey, inviter: Cid, network: str, *, keeps: bool) -> bytes:
     said: dict[str, Value] = {"account": account, "key": key.bytes, "to": inviter, "token": token_hash}
+    if keeps:
+        said["keeps"] = True
     return in_context(encode(said), network, _CONTEXT)
 
 

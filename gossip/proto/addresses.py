@@ -14,6 +14,7 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 
 from unhush.gossip.errors import MalformedAddress
 
@@ -307,6 +308,8 @@ class AddressBook:
         return delay * (1 - JITTER * scatter)
 
 
+# Peers tell of the same addresses again and again.
+@lru_cache(maxsize=4_096)
 def parse_address(text: str) -> Address:
     """Read ``/ip4|ip6|dns|dns4|dns6/<host>/tcp/<port>/p2p/<peer id>``, after which may come ``/p2p-circuit/p2p/<peer
     id>`` of who is reached through that peer. Raises :class:`MalformedAddress`."""
@@ -398,6 +401,7 @@ def _may_tell(told_by: str | None, address: Address) -> bool:
     return address.scope >= _teller_scope(told_by)
 
 
+@lru_cache(maxsize=256)
 def _teller_scope(told_by: str) -> Scope:
     """The scope of a connection's address, which may lack the peer id."""
     match told_by.split("/"):

@@ -4,7 +4,8 @@ Pure, as all of this package. It is told what happens (who connected, what a
 peer says it carries, what new records it gave, whom it knows of), and decides
 whom to dial, whom to let go and whom to ask for more peers:
 
-- Whom the person named, or an invite, is dialled always, and never let go.
+- Whom the person named, or an invite, is dialled always, and never let go; of
+  very many as many as leave some places to others.
 - A few others, taken at random over the buckets of the address book, so that
   who fills the book from one network fills one bucket; and two anchors, the
   best of the last run.
@@ -28,7 +29,7 @@ does not step back.
 
 import hashlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -55,6 +56,8 @@ MAX_OUTBOUND: Final = 32
 # Among those, peers we know by hearsay: always so many, which is what the mesh of a topic needs; and at most.
 MIN_TOLD: Final = 8
 MAX_TOLD: Final = 16
+# However many the person chose, so many places are left to those: friends alone may all be behind one censor, or away.
+KEPT_FOR_TOLD: Final = 4
 # In one IPv4 /16 or IPv6 /32 of the Internet, the cheapest unit whoever would surround us has to rent.
 MAX_PER_BLOCK: Final = 2
 ANCHORS: Final = 2
@@ -101,6 +104,9 @@ FEW_KNOWN: Final = 64
 # Whom we met this long ago we still tell of.
 LATELY_S: Final = 3_600.0
 
+# Of each connected peer so many of those it told of, and was told of: two answers long.
+MAX_KNOWS: Final = 32
+
 # What is remembered of peers, connected or not; the longest not heard of go first. 4,096 × 2 KiB would be 8 MiB.
 MAX_REMEMBERED: Final = 4_096
 MAX_CARRIAGE_TOTAL: Final = 4_194_304
@@ -140,6 +146,21 @@ class Standing:
     gave: int
 
 
+@dataclass(frozen=True, slots=True)
+class Acquaintance:
+    """A peer we are connected with, or were within the hour, or are told of, for who wants to see the whole of it."""
+
+    peer_id: str
+    address: str  # where it says, or others say, that it is dialled; empty if nobody does
+    is_connected: bool
+    has_answered: bool  # we dialled it, and it was there
+    is_chosen: bool
+    carries: bool  # the account asked about: its own word while connected, else as others say
+    knows: tuple[str, ...]  # peers it told us of: connected with it, or lately
+    hears: tuple[str, ...]  # and that we told it of
+    connected_s: float = 0.0  # for so long
+
+
 @dataclass(slots=True)
 class _Link:
     """A connection with a peer."""
@@ -154,6 +175,8 @@ class _Link:
     carried: frozenset[Cid] = frozenset()
     carriage: bytes | None = None  # of what it carries, once somebody asked
     asked_at: float | None = None
+    knows: dict[str, None] = field(default_factory=dict)  # peers it told of, those it named last at the end
+    hears: dict[str, None] = field(default_factory=dict)  # and that it was told of
 
 
 @dataclass(slots=True)
@@ -303,6 +326,7 @@ class Chooser:
             ):
                 continue
             taken += 1
+            _note(link.knows, address.peer_id)
             memory = self._remember(address.peer_id)
             if memory.met_at is None:  # else we know better
                 self._set_carriage(memory, each.carriage)
@@ -329,6 +353,7 @@ class Chooser:
             link = self._links.get(other_id)
             carriage = self._carriage_of(link) if link is not None and link.carried else self._memory[other_id].carriage
             told.append(KnownPeer(address.text, carriage))
+            _note(asker.hears, other_id)
         return tuple(told)
 
     # --- decisions ---------------------------------------------------------------------------------------
@@ -347,7 +372,7 @@ class Chooser:
     def next_time(self, now: float) -> float:
         """When ``decide`` may next have something, if nothing happens before."""
         times = [self._rotate_at if self._rotate_at is not None else now]
-        has_place = self._outbound() < MAX_OUTBOUND or bool(self._told_links())  # or one can be made
+        has_place = self._may_dial_chosen() and (self._outbound() < MAX_OUTBOUND or bool(self._told_links()))
         if len(self._dialling) < MAX_CHOSEN_DIALS and has_place:
             chosen = self._book.next_time(self._busy())
             if chosen is not None:
@@ -370,6 +395,15 @@ class Chooser:
             for memory in (self._memory.get(peer_id),)
         }
 
+    def is_chosen(self, peer_id: str) -> bool:
+        """Whether the person named this peer, or an invite did."""
+        return self._book.is_chosen(peer_id)
+
+    def has_given(self, peer_id: str) -> bool:
+        """Whether this peer gave something that was new to us."""
+        memory = self._memory.get(peer_id)
+        return memory is not None and memory.records > 0
+
     def coverage(self) -> tuple[int, int]:
         """Accounts wanted, and those of them that a connected peer covers; callable from any thread."""
         return len(self._coverage.wanted), self._coverage.count_covered()
@@ -377,6 +411,28 @@ class Chooser:
     def uncovered(self) -> tuple[Cid, ...]:
         """The accounts wanted that no connected peer covers."""
         return self._coverage.uncovered()
+
+    def acquaintances(self, account: Cid, now: float) -> tuple[Acquaintance, ...]:
+        """Everybody in the book and everybody connected, and who of them carries an account."""
+        ways = {known.address.rpartition("/p2p/")[2]: known for known in reversed(self._book.remembered())}
+        found = []
+        for peer_id in dict.fromkeys((*self._links, *ways)):
+            link, memory, way = self._links.get(peer_id), self._memory.get(peer_id), ways.get(peer_id)
+            reachable = memory.reachable_at if memory is not None else None
+            found.append(
+                Acquaintance(
+                    peer_id,
+                    way.address if way is not None else reachable.text if reachable is not None else "",
+                    is_connected=link is not None,
+                    has_answered=(link is not None and not link.is_inbound) or (way is not None and way.has_worked),
+                    is_chosen=self._book.is_chosen(peer_id),
+                    carries=account in link.carried if link is not None else self._may_carry(peer_id, account),
+                    knows=tuple(link.knows) if link is not None else (),
+                    hears=tuple(link.hears) if link is not None else (),
+                    connected_s=now - link.since if link is not None else 0.0,
+                )
+            )
+        return tuple(found)
 
     def remembered(self, now: float) -> tuple[Known, ...]:
         """Everything worth keeping for the next run, the most trusted first."""
@@ -403,7 +459,7 @@ class Chooser:
         return tuple(best[:ANCHORS])
 
     def _dial_chosen(self, decisions: list[Decision], now: float) -> None:
-        while len(self._dialling) < MAX_CHOSEN_DIALS:
+        while len(self._dialling) < MAX_CHOSEN_DIALS and self._may_dial_chosen():
             address = self._book.next_due(now, self._busy())
             if address is None:
                 return
@@ -423,7 +479,7 @@ class Chooser:
         if not options:
             self._fill_at = now + NOBODY_S
             return
-        room = max(1, MIN_TOLD - self._told())
+        room = min(max(1, MIN_TOLD - self._told()), MAX_OUTBOUND - self._outbound())
         for number in range(min(room, MAX_DIALS - len(self._dialling))):
             is_extra = self._told() >= MIN_TOLD
             address = (
@@ -562,6 +618,9 @@ class Chooser:
     def _outbound(self) -> int:
         return sum(not link.is_inbound for link in self._links.values()) + len(self._dialling)
 
+    def _may_dial_chosen(self) -> bool:
+        return self._outbound() - self._told() < MAX_OUTBOUND - KEPT_FOR_TOLD
+
     def _told(self) -> int:
         """Peers known by hearsay that we dialled, or are dialling."""
         return len(self._told_links()) + sum(not self._book.is_chosen(peer_id) for peer_id in self._dialling)
@@ -635,6 +694,13 @@ class Chooser:
 
     def _scattered(self, seconds: float) -> float:
         return seconds * (1 - SCATTER + 2 * SCATTER * self._draw(1_000) / 1_000)
+
+
+def _note(names: dict[str, None], name: str) -> None:
+    names.pop(name, None)
+    names[name] = None
+    if len(names) > MAX_KNOWS:
+        del names[next(iter(names))]
 
 
 def _find_address(text: str) -> Address | None:

@@ -48,7 +48,7 @@ _HEAD_BYTES: Final = 3
 _SUM_BYTES: Final = 4
 _DIGEST_BYTES: Final = 32
 _MAX_BODY_BYTES: Final = MAX_INVITE_BYTES - _HEAD_BYTES - _SUM_BYTES
-_MAX_ITEMS: Final = 64  # ours have 18; a newer version may say more
+_MAX_ITEMS: Final = 64  # ours have 20; a newer version may say more
 _MAX_NETWORK_CHARS: Final = 32
 _USUAL_NETWORK: Final = "main"
 _MAX_TRIES: Final = 8  # places in a text where an invite seems to begin
@@ -76,6 +76,8 @@ class Invite:
     starter: tuple[Cid, ...] = ()
     """Accounts to follow to begin with."""
     network: str = _USUAL_NETWORK
+    asks_keeping: bool = False
+    """Whoever accepts it is also asked to keep the account."""
 
     def __post_init__(self) -> None:
         if not self.account.is_dag_cbor or not all(each.is_dag_cbor for each in self.starter):
@@ -119,6 +121,8 @@ def encode_invite(invite: Invite) -> str:
         fields["with"] = b"".join(each.digest for each in invite.starter)
     if invite.network != _USUAL_NETWORK:
         fields["net"] = invite.network
+    if invite.asks_keeping:
+        fields["keep"] = True
     body = encode(fields)
     if len(body) > _MAX_BODY_BYTES:
         raise MalformedInvite(
@@ -209,6 +213,9 @@ def _parse_body(body: bytes) -> Invite:
             raise MalformedInvite("this invite lacks something every invite has")
     if not isinstance(name, str) or not isinstance(network, str) or not isinstance(starter, bytes):
         raise MalformedInvite("this invite says something in a way no invite does")
+    asks_keeping = fields.get("keep", False)
+    if not isinstance(asks_keeping, bool):
+        raise MalformedInvite("this invite says something in a way no invite does")
     if len(starter) % _DIGEST_BYTES or len(places) > MAX_ADDRESSES:
         raise MalformedInvite("this invite names more, or less, than any does")
     people = [starter[at : at + _DIGEST_BYTES] for at in range(0, len(starter), _DIGEST_BYTES)]
@@ -221,6 +228,7 @@ def _parse_body(body: bytes) -> Invite:
         name=name,
         starter=tuple(map(cid_of_digest, people)),
         network=network,
+        asks_keeping=asks_keeping,
     )
 
 

@@ -16,6 +16,7 @@ class Met(StrEnum):
     PEER_BANNED = "peers_banned"
     SOCKET_REFUSED = "sockets_refused"
     HANDSHAKE_CUT = "handshakes_cut"
+    PEER_REPLACED = "idle_peers_replaced"
     CONNECTION_REFUSED = "connections_refused"
     STREAM_REFUSED = "streams_refused"
     WINDOW_OVERRUN = "windows_overrun"
@@ -39,6 +40,10 @@ class Met(StrEnum):
     NEIGHBOUR_IGNORED = "neighbours_ignored"
     OFFER_IGNORED = "offers_ignored"
     OFFER_NOT_SENT = "offers_not_sent"
+    STATEMENTS_PUT_OFF = "statements_put_off"
+    STATEMENT_IGNORED = "statements_ignored"
+    STATEMENT_NOT_TOLD = "statements_not_told"
+    PROOF_REFUSED = "proofs_refused"
 
     @property
     def words(self) -> str:
@@ -51,6 +56,7 @@ _WORDS: Final[Mapping[Met, str]] = {
     Met.PEER_BANNED: "peers shut out for an hour",
     Met.SOCKET_REFUSED: "sockets refused for want of a place",
     Met.HANDSHAKE_CUT: "unfinished handshakes given up for a newcomer",
+    Met.PEER_REPLACED: "peers of no use that gave way to a newcomer",
     Met.CONNECTION_REFUSED: "connections refused after the handshake",
     Met.STREAM_REFUSED: "streams refused beyond a peer's share",
     Met.WINDOW_OVERRUN: "connections cut for sending beyond their window",
@@ -67,13 +73,17 @@ _WORDS: Final[Mapping[Met, str]] = {
     Met.SESSION_BEHIND: "sync sessions begun anew because they could not keep up",
     Met.NETWORK_RESTARTED: "restarts of the network",
     Met.RELAY_FULL: "places and circuits refused as a relay",
-    Met.CIRCUIT_CUT: "circuits cut as a relay, for time or bytes",
+    Met.CIRCUIT_CUT: "circuits cut as a relay, for time, for bytes or for a newcomer",
     Met.DIALBACK_REFUSED: "dial-backs not tried",
     Met.DHT_REFUSED: "entries of the DHT refused for want of room",
     Met.INVITE_PUT_OFF: "acceptances of invites put off, or cut for their number",
     Met.NEIGHBOUR_IGNORED: "announcements on the local network passed over for want of room",
     Met.OFFER_IGNORED: "strangers' records passed over, offered faster than people write",
     Met.OFFER_NOT_SENT: "strangers' records not passed on for want of room",
+    Met.STATEMENTS_PUT_OFF: "questions about statements put off beyond a peer's share",
+    Met.STATEMENT_IGNORED: "statements passed over, told faster than people sign",
+    Met.STATEMENT_NOT_TOLD: "statements not told to a peer for want of room",
+    Met.PROOF_REFUSED: "challenges not answered, asked more often than any use of it",
 }
 
 

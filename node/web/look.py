@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from unhush.identity.cid import Cid
 from unhush.node import names
+from unhush.node.keeping.sizes import MEDIA_WORDS, USUAL_BUDGET, size_text
 from unhush.node.views import MediaInfo, PeerInfo, Person, Shown
 from unhush.node.web import moments, rendering
 from unhush.node.web.dial import draw_dial
@@ -76,6 +77,10 @@ class Look:
             like=LIKE,
             feelings=FEELINGS,
             dial=dial,
+            plain_name=plain_name,
+            size_text=size_text,
+            media_words=MEDIA_WORDS,
+            usual_budget=USUAL_BUDGET,
             full_time=moments.full_text,
             machine_time=moments.machine_text,
             max_post_bytes=MAX_POST_BYTES,
@@ -110,6 +115,11 @@ def name_of(shown: Shown) -> Markup:
 
 def person_name(person: Person) -> Markup:
     return _name(person.petname or person.name, person.account)
+
+
+def plain_name(name: str, account: Cid) -> Markup:
+    """Somebody by a name as it was looked up, the petname already before what they call themselves."""
+    return _name(name, account)
 
 
 def _name(name: str, account: Cid) -> Markup:

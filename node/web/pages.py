@@ -248,6 +248,7 @@ def person_view(node: Verbs, account: Cid, *, before: str | None = None, problem
         "page": page,
         "is_first": before is None,
         "answered": _answered(node, page.items),
+        "promise": next(iter(node.kept(account)), None),
         "imitates": imitates,
         "problem": problem,
     }

@@ -22,7 +22,7 @@ from aiohttp.web_request import BaseRequest
 
 from unhush.identity.errors import UnhushError
 from unhush.node.errors import NotFound
-from unhush.node.web import events, forms, invites, media, pages
+from unhush.node.web import events, forms, invites, keeping, media, pages
 from unhush.node.web.desk import DESK, MAX_THREADS, Desk, desk_of
 from unhush.node.web.errors import AddressInUse, NotLoopback, NotRunning
 from unhush.node.web.events import NEWS, NewsDesk
@@ -136,7 +136,7 @@ class WebServer:
             app[media.DRAWING] = asyncio.Semaphore(media.MAX_DRAWING)
             app[media.FETCHING] = asyncio.Semaphore(media.MAX_FETCHING)
             app[invites.MADE] = invites.Made()
-            for part in (pages, media, forms, invites, events):
+            for part in (pages, media, forms, invites, keeping, events):
                 app.add_routes(part.routes)
             if self._metrics is not None:
                 app.router.add_get(METRICS, self._show_metrics)

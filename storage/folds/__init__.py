@@ -32,6 +32,7 @@ FOLDS: Final = (
     Fold("reactions", (Table.REACTIONS, Table.REACTION_COUNTS), "one for each account, target and emoji"),
     Fold("tags", (Table.TAGS,), "posts by folded tag"),
     Fold("follows", (Table.FOLLOWS, Table.FOLLOWERS), "who follows whom, both ways"),
+    Fold("keepers", (Table.KEEPERS, Table.WARDS), "who asks whom to keep the account, both ways"),
     Fold("blocks", (Table.BLOCKS,), "blocks that were published"),
     Fold("profiles", (Table.PROFILES,), "profiles of each account by (time, CID)"),
     Fold("deletes", (Table.DELETED,), "what accounts took back, held or not"),

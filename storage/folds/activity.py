@@ -1,6 +1,6 @@
 """Activity: what others did with the own account and its records. For the own account alone.
 
-A row says that one record of somebody else mentions us, follows us, or names a
+A row says that one record of somebody else mentions us, follows us, asks us to keep it, or names a
 record of ours that is shown here. ``MINE`` lists those, so that nobody has to
 be fetched to see whose a target is: the account beside a link proves nothing.
 Own records may come after what names them; then everything that does is looked up.
@@ -30,6 +30,7 @@ class Reason(IntEnum):
     REPOST = 4
     QUOTE = 5
     FOLLOW = 6
+    KEEPER = 7
 
 
 @dataclass(frozen=True, slots=True)

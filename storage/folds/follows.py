@@ -48,10 +48,6 @@ def iter_followers(txn: Txn, who: Cid, after: Place | None = None) -> Iterator[t
     return iter_places(txn, Table.FOLLOWERS, who.digest, after)
 
 
-def iter_follower_aids(txn: Txn, who: Cid) -> Iterator[int]:
-    return iter_aids(txn, Table.FOLLOWERS, who.digest)
-
-
 def iter_newest_follower_aids(txn: Txn, who: Cid) -> Iterator[int]:
     """The follow records of somebody's followers, those first whose accounts became known here last."""
     for key, _ in txn.scan_down(Table.FOLLOWERS, who.digest):

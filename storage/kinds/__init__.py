@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from unhush.identity.codec import Value
-from unhush.storage.kinds.acts import Block, Delete, Follow, React, Repost
+from unhush.storage.kinds.acts import Block, Delete, Follow, Keeper, React, Repost
 from unhush.storage.kinds.labels import Label, Rebuttal
 from unhush.storage.kinds.posts import Edit, Imported, Media, Post, Quote, Reply
 from unhush.storage.kinds.profiles import Profile
@@ -21,15 +21,16 @@ DELETE: Final = Delete.kind
 REPOST: Final = Repost.kind
 REACT: Final = React.kind
 FOLLOW: Final = Follow.kind
+KEEPER: Final = Keeper.kind
 BLOCK: Final = Block.kind
 PROFILE: Final = Profile.kind
 LABEL: Final = Label.kind
 REBUTTAL: Final = Rebuttal.kind
 
-Body: TypeAlias = Post | Edit | Delete | Repost | React | Follow | Block | Profile | Label | Rebuttal
+Body: TypeAlias = Post | Edit | Delete | Repost | React | Follow | Keeper | Block | Profile | Label | Rebuttal
 
 _KINDS: Final[Mapping[str, type[Body]]] = {
-    body.kind: body for body in (Post, Edit, Delete, Repost, React, Follow, Block, Profile, Label, Rebuttal)
+    body.kind: body for body in (Post, Edit, Delete, Repost, React, Follow, Keeper, Block, Profile, Label, Rebuttal)
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "DELETE",
     "EDIT",
     "FOLLOW",
+    "KEEPER",
     "LABEL",
     "POST",
     "PROFILE",
@@ -49,6 +51,7 @@ __all__ = [
     "Edit",
     "Follow",
     "Imported",
+    "Keeper",
     "Label",
     "Media",
     "Post",

@@ -98,6 +98,25 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
+class Keeper:
+    """I ask this account to keep mine, and take its word that it does."""
+
+    who: Cid
+
+    kind: ClassVar[str] = "keeper"
+
+    def __post_init__(self) -> None:
+        check_link("who", self.who)
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Value]) -> "Keeper":
+        return cls(get_link(fields, "who"))
+
+    def fields(self) -> dict[str, Value]:
+        return {"who": self.who}
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A block that its author tells the world; most stay at home (``storage/shunned.py``)."""
 

@@ -14,6 +14,7 @@ from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.operations import NOTHING, OPEN
 from unhush.identity.trunk import Standing
 from unhush.storage import accounts, journal, logs, settings, standing
+from unhush.storage.keeping import promises
 from unhush.storage.records import Record
 from unhush.storage.room import erasing, usage
 from unhush.storage.schema import Table
@@ -46,7 +47,7 @@ def find_candidates(txn: Txn) -> Iterator[Candidate]:
     for record in _iter_deleted(txn):
         if record.account != own:
             yield _candidate(txn, record, Reason.DELETED, len(record.body or b""), is_own=False)
-    for record in _iter_void(txn, own):
+    for record in _iter_void(txn):
         yield _candidate(txn, record, Reason.VOID, usage.size_of(record), is_own=False)
 
 
@@ -60,7 +61,7 @@ def why(txn: Txn, record: Record) -> Reason | None:
     account = accounts.find_account(txn, record.account)
     if account is None or record.entry.header.is_identity:
         return None
-    if account.id != settings.find_own_account(txn) and standing.standing_of(txn, account, record) is Standing.VOID:
+    if _may_drop_void(txn, account.id) and standing.standing_of(txn, account, record) is Standing.VOID:
         return Reason.VOID
     is_taken_back = record.body is not None and erasing.find_taken_back(txn, record) is not None
     return Reason.DELETED if is_taken_back else None
@@ -87,10 +88,15 @@ def _iter_deleted(txn: Txn, account: bytes = b"") -> Iterator[Record]:
                 yield record
 
 
-def _iter_void(txn: Txn, own: Cid | None) -> Iterator[Record]:
+def _may_drop_void(txn: Txn, account: Cid) -> bool:
+    """Not of the own account, nor of one that is kept (PROTOCOL §3)."""
+    return account != settings.find_own_account(txn) and not promises.is_kept(txn, account)
+
+
+def _iter_void(txn: Txn) -> Iterator[Record]:
     """Records of others that a cut, or a table without their device, made void; what is only unproven stays."""
     for of, key, log in logs.iter_logs(txn):
-        account = accounts.find_account(txn, of) if of != own else None
+        account = accounts.find_account(txn, of) if _may_drop_void(txn, of) else None
         cut = account.state.cut_of(key) if account is not None else OPEN
         if account is None or cut == OPEN:
             continue

@@ -20,7 +20,7 @@ from unhush.storage.blobs.sweeping import Swept, sweep
 from unhush.storage.environment import Environment
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record
-from unhush.storage.room import dropping, erasing, evicting, floors
+from unhush.storage.room import dropping, erasing, evicting, floors, scrubbing
 from unhush.storage.room.candidates import Candidate, Reason, find_candidates, why
 from unhush.storage.room.evicting import Eviction
 from unhush.storage.room.scrubbing import scrub
@@ -36,8 +36,6 @@ SLICE_S: Final = 0.01
 MAX_CANDIDATES: Final = 200_000
 # A file that no record names yet may belong to a post that is being written: whoever attaches it has a day.
 YOUNG_S: Final = 24 * 60 * 60.0
-
-_SCRUB_DUE: Final = b"scrub-due"  # in META: something was dropped since the files were last scrubbed
 
 
 @dataclass(slots=True)
@@ -111,19 +109,19 @@ class Collector:
         with self._environment.read() as txn:
             done.blobs = self._sweep(txn, is_dry=False)
         with self._environment.read() as txn:
-            is_due = txn.get(Table.META, _SCRUB_DUE) is not None
+            is_due = scrubbing.is_due(txn)
         if is_due or is_now:
-            self._scrub(done, pause)
+            self.scrub(done, pause)
         return done
 
-    def _scrub(self, done: Collected, pause: Callable[[], None]) -> None:
+    def scrub(self, done: Collected, pause: Callable[[], None] = lambda: None) -> None:
         """Take what is gone out of the files too; what a reader holds back is done in a later round."""
         is_purged = self._purge()
         scrubbed = scrub(self._environment, pause=pause)
         done.scrubbed, done.held_back = scrubbed.pages, scrubbed.held_back
         if is_purged and not scrubbed.held_back:
             with self._environment.write() as txn:
-                txn.delete(Table.META, _SCRUB_DUE)
+                scrubbing.note_done(txn)
 
     # -- deleted and void records
 
@@ -158,7 +156,7 @@ class Collector:
             elif not self._drop_void(txn, record):
                 return
             txn.delete(Table.GRACE, candidate.cid.digest)
-            txn.put(Table.META, _SCRUB_DUE, b"")
+            scrubbing.mark_due(txn)
             _count(done, candidate)
             return
         # A clock that once ran ahead must not keep anything for longer.
@@ -198,7 +196,7 @@ class Collector:
         while not is_over:
             with self._environment.write() as txn:
                 is_over = _for_a_while(eviction.iter_steps(txn))
-                txn.put(Table.META, _SCRUB_DUE, b"")
+                scrubbing.mark_due(txn)
             pause()
         done.evicted += eviction.records
         done.evicted_bytes += eviction.size_bytes

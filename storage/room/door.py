@@ -17,7 +17,7 @@ from unhush.storage.environment import Environment
 from unhush.storage.errors import StoreFull
 from unhush.storage.room import floors, usage
 from unhush.storage.room.pools import Pools
-from unhush.storage.room.tiers import Limits, Tier, tier_of
+from unhush.storage.room.tiers import Limits, Tier, most_of, tier_of
 from unhush.storage.transaction import Txn
 
 # The reserve is never more than this part of what there is: a small disk has to take in something too.
@@ -28,10 +28,12 @@ _FOR_OPERATIONS: Final = 2
 _POOL_PART: Final = 16
 
 _FEW: Final = {
+    Tier.KEPT: "an account you keep: the budget of the promise is used up",
     Tier.FOLLOWED: "an account you follow",
     Tier.NEAR: "somebody followed by people you follow",
     Tier.STRANGER: "a stranger",
 }
+_HINTS: Final = {Tier.KEPT: "; promise more to have more of it", Tier.FOLLOWED: ""}
 _MANY: Final = {Tier.NEAR: "people followed by those you follow", Tier.STRANGER: "strangers"}
 
 
@@ -106,7 +108,7 @@ class Doorkeeper:
         if self._has_plenty(txn, account, size):
             return items
         tier = tier_of(txn, account)
-        each, together = self._limits.each(tier), self._limits.together(tier)
+        each, together = most_of(txn, self._limits, account, tier), self._limits.together(tier)
         held = usage.usage_of(txn, account)
         is_over = each is not None and held.size_bytes + size > _FOR_OPERATIONS * each
         is_pool_full = together is not None and self._pools.take(txn, tier, together) < size
@@ -135,7 +137,7 @@ class Doorkeeper:
     def _room_for(self, txn: Txn, account: Cid) -> tuple[int | None, str]:
         """Bytes that may still come of an account, and why no more."""
         tier = tier_of(txn, account)
-        each, together = self._limits.each(tier), self._limits.together(tier)
+        each, together = most_of(txn, self._limits, account, tier), self._limits.together(tier)
         if each is None:
             return None, ""
         room, is_pool = each - usage.usage_of(txn, account).size_bytes, False
@@ -166,7 +168,7 @@ def _size_of(item: Item) -> int:
 def _why(tier: Tier, *, is_pool: bool) -> str:
     if is_pool:
         return f"over quota: the room for all {_MANY[tier]} together is full"
-    hint = "" if tier is Tier.FOLLOWED else "; follow the account to have more of it"
+    hint = _HINTS.get(tier, "; follow the account to have more of it")
     return f"over quota: there is no more room for {_FEW[tier]}{hint}"
 
 

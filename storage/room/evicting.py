@@ -2,11 +2,12 @@
 
 An account over its own share loses its oldest records, and its newest stay. If
 a tier together has no room, whom we have heard of least recently goes, whole.
-Own records never go, nor those of people the owner follows for others' sake.
+Own records never go, nor those of accounts that are kept, nor those of people the
+owner follows for others' sake.
 
 What an account said that still acts is spared where only a part goes: its
 deletes (else what it took back would be shown again), its newest profile,
-follows and blocks. They are small.
+follows, blocks and whom it asks to keep it. They are small.
 """
 
 from collections.abc import Iterator
@@ -20,10 +21,10 @@ from unhush.identity.operations import OPEN
 from unhush.storage import accounts, journal, logs, standing
 from unhush.storage.accounts import Account
 from unhush.storage.folds import profiles
-from unhush.storage.kinds import BLOCK, DELETE, FOLLOW, PROFILE
+from unhush.storage.kinds import BLOCK, DELETE, FOLLOW, KEEPER, PROFILE
 from unhush.storage.records import Record
 from unhush.storage.room import dropping, floors, usage
-from unhush.storage.room.tiers import Circles, Limits, Tier, tally, tier_of
+from unhush.storage.room.tiers import Circles, Limits, Tier, most_of, tally, tier_of
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
@@ -33,7 +34,7 @@ _ENOUGH: Final = (3, 4)
 # Below half of its share an account may have its history back.
 _PLENTY: Final = (1, 2)
 
-_ACTING: Final = frozenset((DELETE, FOLLOW, BLOCK))
+_ACTING: Final = frozenset((DELETE, FOLLOW, KEEPER, BLOCK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def find_liftable(txn: Txn, limits: Limits) -> list[bytes]:
             found.append(log)
             continue
         account = cid_of_digest(name[:32])
-        each = limits.each(tier_of(txn, account))
+        each = most_of(txn, limits, account, tier_of(txn, account))
         if each is None or usage.usage_of(txn, account).size_bytes < _part(each, _PLENTY):
             found.append(log)
     return found

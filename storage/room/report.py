@@ -1,17 +1,16 @@
 """Who takes what of this disk: the answer to ``unhush storage``, from one snapshot and the files beside it."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.storage import journal
 from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.environment import Environment
+from unhush.storage.keeping import promises
 from unhush.storage.room import usage
-from unhush.storage.room.tiers import Circles, Limits, Tally, Tier, tally
-from unhush.storage.schema import Table
+from unhush.storage.room.media import media_by_account
+from unhush.storage.room.tiers import Circles, Limits, Tally, Tier, most_of, tally
 from unhush.storage.transaction import Txn
 
 # Accounts named one by one.
@@ -30,6 +29,24 @@ class AccountRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptRoom:
+    """How much of a promise is used up; ``budget_bytes`` is at least what anybody followed may take."""
+
+    account: Cid
+    size_bytes: int
+    budget_bytes: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next long post may find no room."""
+        return self.size_bytes + _ROOM_FOR_ONE > self.budget_bytes
+
+
+# Half a page of text, and its entry.
+_ROOM_FOR_ONE: Final = 2_048
+
+
+@dataclass(frozen=True, slots=True)
 class RoomReport:
     """Bytes on this disk, by what takes them."""
 
@@ -42,12 +59,13 @@ class RoomReport:
     fulltext_bytes: int
     growth_bytes: int  # how much more the database could take now
     reserve_bytes: int
+    kept: tuple[KeptRoom, ...] = ()  # every promise, the fullest first
 
 
 def describe_room(txn: Txn, environment: Environment, blobs: Blobs, limits: Limits, fulltext_bytes: int) -> RoomReport:
     """Measure everything; reads the name and size of every blob."""
     sizes = dict(blobs.iter_blocks())
-    media = _media_by_account(txn, blobs, sizes)
+    media = media_by_account(txn, blobs, sizes)
     circles = Circles(txn)
     largest = nlargest(
         MOST_NAMED, usage.iter_usage(txn), key=lambda each: (each[1].size_bytes + media.get(each[0], 0), each[0])
@@ -66,20 +84,13 @@ def describe_room(txn: Txn, environment: Environment, blobs: Blobs, limits: Limi
         fulltext_bytes=fulltext_bytes,
         growth_bytes=room.growth_bytes,
         reserve_bytes=limits.reserve_bytes,
+        kept=_describe_kept(txn, limits),
     )
 
 
-def _media_by_account(txn: Txn, blobs: Blobs, sizes: dict[bytes, int]) -> dict[Cid, int]:
-    """Bytes of the blobs that are here, by whose records name them; each once for an account."""
-    named: defaultdict[bytes, set[Cid]] = defaultdict(set)
-    for key, _ in txn.scan(Table.BLOB_REFS):
-        if key[:32] in sizes:
-            record = journal.find_record(txn, int.from_bytes(key[32:], "big"))
-            if record is not None:
-                named[key[:32]].add(record.account)
-    taken: defaultdict[Cid, int] = defaultdict(int)
-    for digest, accounts in named.items():
-        size = sizes[digest] + sum(sizes.get(chunk, 0) for chunk in blobs.find_chunks(digest))
-        for account in accounts:
-            taken[account] += size
-    return taken
+def _describe_kept(txn: Txn, limits: Limits) -> tuple[KeptRoom, ...]:
+    rooms = [
+        KeptRoom(account, usage.usage_of(txn, account).size_bytes, most_of(txn, limits, account, Tier.KEPT) or 0)
+        for account in promises.iter_kept(txn)
+    ]
+    return tuple(sorted(rooms, key=lambda room: (room.size_bytes - room.budget_bytes, room.account), reverse=True))

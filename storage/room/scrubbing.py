@@ -25,6 +25,7 @@ from unhush.storage.environment import Environment
 from unhush.storage.errors import StoreDamaged, StoreFull, StoreUnreadable
 from unhush.storage.pages import PageFile, Walk, is_readable_here
 from unhush.storage.schema import Table
+from unhush.storage.transaction import Txn
 
 # The write lock is held for so long at a time.
 SLICE_S: Final = 0.01
@@ -35,7 +36,9 @@ _HEAD_BYTES: Final = 16
 # A writer may commit twice between our snapshot and our look at it.
 _TRIES: Final = 20
 # Tables with values longer than half a page; all others have rows of a hundred bytes.
-_LONG_VALUES: Final = frozenset((Table.JOURNAL.value, Table.ACCOUNTS.value, Table.META.value))
+_LONG_VALUES: Final = frozenset(
+    (Table.JOURNAL.value, Table.ACCOUNTS.value, Table.META.value, Table.STATEMENTS.value, Table.SPEAKERS.value)
+)
 
 _HEAD: Final = struct.Struct("<QHHHH")  # as in pages.py
 _NODE: Final = struct.Struct("<HHHH")
@@ -50,6 +53,22 @@ class Scrubbed:
 
     pages: int
     held_back: int
+
+
+def mark_due(txn: Txn) -> None:
+    """Call where something is dropped: the files are scrubbed with the next round of gc, or sooner."""
+    txn.put(Table.META, _DUE, b"")
+
+
+def is_due(txn: Txn) -> bool:
+    return txn.get(Table.META, _DUE) is not None
+
+
+def note_done(txn: Txn) -> None:
+    txn.delete(Table.META, _DUE)
+
+
+_DUE: Final = b"scrub-due"  # in META: something was dropped since the files were last scrubbed
 
 
 def scrub(environment: Environment, *, pause: Callable[[], None] = lambda: None) -> Scrubbed:

@@ -1,8 +1,9 @@
 """Tiers: how near an account is to the owner of this home, and how much of it is kept for that (PROTOCOL §6).
 
-Own posts have no limit; whom the owner follows much; whom those follow some;
-strangers little each and little together. A home without an account of its own
-has no near and far: there everybody counts as followed.
+Own posts have no limit; whom this home promised to keep, as much as it promised;
+whom the owner follows much; whom those follow some; strangers little each and
+little together. A home without an account of its own has no near and far: there
+everybody whom it does not keep counts as followed.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Final
 from unhush.identity.cid import Cid
 from unhush.storage import accounts, settings
 from unhush.storage.folds import follows
+from unhush.storage.keeping import promises
 from unhush.storage.room import usage
 from unhush.storage.room.usage import NOTHING, Usage
 from unhush.storage.schema import Table
@@ -36,9 +38,10 @@ class Tier(IntEnum):
     """How far away, nearest first."""
 
     OWN = 0
-    FOLLOWED = 1
-    NEAR = 2  # followed by somebody the owner follows
-    STRANGER = 3
+    KEPT = 1  # promised, and never evicted
+    FOLLOWED = 2
+    NEAR = 3  # followed by somebody the owner follows
+    STRANGER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,9 @@ class Limits:
     grace_ms: int = 30 * DAY_MS
 
     def each(self, tier: Tier) -> int | None:
-        """The most of one account; None: all of it."""
+        """The most of one account of a tier; None: no limit that all of them share. ``most_of`` knows each."""
         match tier:
-            case Tier.OWN:
+            case Tier.OWN | Tier.KEPT:
                 return None
             case Tier.FOLLOWED:
                 return self.followed_bytes
@@ -104,6 +107,8 @@ def _find_tier(txn: Txn, account: Cid) -> Tier:
     own = settings.find_own_account(txn)
     if own == account:
         return Tier.OWN
+    if promises.is_kept(txn, account):
+        return Tier.KEPT
     me = accounts.find_number(txn, own) if own is not None else None
     if me is None or follows.does_follow(txn, me, account):
         return Tier.FOLLOWED
@@ -115,6 +120,21 @@ def _find_tier(txn: Txn, account: Cid) -> Tier:
     return Tier.NEAR if any(key[32:36] in followed for key, _ in followers) else Tier.STRANGER
 
 
+def most_of(txn: Txn, limits: Limits, account: Cid, tier: Tier) -> int | None:
+    """How many bytes of an account of this tier are kept at most; None: all of it.
+
+    A promise never makes the share of somebody smaller whom the owner follows.
+    """
+    if tier is not Tier.KEPT:
+        return limits.each(tier)
+    promise = promises.find_promise(txn, account)
+    budget = promise.budget_bytes if promise is not None else 0
+    own = settings.find_own_account(txn)
+    me = accounts.find_number(txn, own) if own is not None else None
+    is_followed = me is None or follows.does_follow(txn, me, account)
+    return max(budget, limits.followed_bytes) if is_followed else budget
+
+
 class Circles:
     """The tiers of all accounts, as of one snapshot."""
 
@@ -122,6 +142,7 @@ class Circles:
         self._own = settings.find_own_account(txn)
         self._me = accounts.find_number(txn, self._own) if self._own is not None else None
         self._followed = frozenset(follows.iter_followed(txn, self._me)) if self._me is not None else frozenset()
+        self._kept = frozenset(promises.iter_kept(txn))
         self._near = frozenset(islice(self._iter_near(txn), _MAX_NEAR))
 
     def _iter_near(self, txn: Txn) -> Iterator[Cid]:
@@ -133,6 +154,8 @@ class Circles:
     def tier_of(self, account: Cid) -> Tier:
         if account == self._own:
             return Tier.OWN
+        if account in self._kept:
+            return Tier.KEPT
         if self._me is None or account in self._followed:
             return Tier.FOLLOWED
         return Tier.NEAR if account in self._near else Tier.STRANGER

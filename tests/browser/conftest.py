@@ -7,7 +7,7 @@ of them is missing the tests skip and say which.
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,18 @@ from tests.node.web.payloads import PAYLOADS
 from unhush.gossip.proto.invites import Invite, encode_invite
 from unhush.identity.cid import Cid
 from unhush.node import Config, Node, found_account
-from unhush.node.views import Concern, PeerInfo, QuoteRef, ReactionCount, ReplyRef, Tally
+from unhush.node.views import (
+    Concern,
+    KeeperInfo,
+    KeepingOffer,
+    KeptBy,
+    KeptSummary,
+    PeerInfo,
+    QuoteRef,
+    ReactionCount,
+    ReplyRef,
+    Tally,
+)
 from unhush.node.web import WebServer
 
 HERE = Path(__file__).parent
@@ -85,7 +96,9 @@ def sample() -> Sample:
     )
     false = node.meet("false", "Ιnes Lind", followed=False)
     node.hears(false, "Send me your words.", NOON_MS - 50_000, reply=ReplyRef(root.id, root.id, ines, ines))
-    own = node.hears(ME, "I sat on the chair.", NOON_MS - 40_000, reply=ReplyRef(root.id, root.id, ines, ines))
+    reply = ReplyRef(root.id, root.id, ines, ines)
+    own = node.hears(ME, "I sat on the chair.", NOON_MS - 40_000, reply=reply, kept_by=KeptBy(2, 1))
+    node.hears(ME, "From the ferry.", NOON_MS - 25_000, kept_by=KeptBy(on_this_device_only=True))
     node.hears(ines, "Of course.", NOON_MS - 35_000, reply=ReplyRef(root.id, own.id, ines, ME), tags=("hut",))
     node.edit(own.id, "I sat on the chair. It held.")
     reactions = (ReactionCount("❤️", 3, True), ReactionCount("🌊", 12, False))
@@ -108,7 +121,32 @@ def sample() -> Sample:
     read = node.read_invite(encode_invite(said))
     node.accept(read, petname="mara", starter=(), timeout_s=0)
     node.invite(expires_s=60, uses=2, in_list=None)
+    keep_some(node, mara, ines)
     return Sample(node, root.id, mara, own.id, read.link)
+
+
+def keep_some(node: FakeNode, mara: Cid, ines: Cid) -> None:
+    """Keepers of every sort, somebody who asks, and a promise that has run full."""
+    library, jun = node.meet("library", "Ullsund Library"), node.meet("jun", "Jun Adeyemi", followed=False)
+    proven = KeeperInfo(
+        library, "Ullsund Library", True, True, NOON_MS - 3_600_000, NOON_MS, 212, 214, True, NOON_MS - 60_000
+    )
+    node.keeping = {
+        library: proven,
+        mara: replace(proven, account=mara, name="mara", covers=214),
+        jun: replace(proven, account=jun, name="Jun Adeyemi", is_accepted=False, is_proven=False, proven_ms=None,
+                     why="it was not asked yet to show what it holds"),
+        ines: KeeperInfo(ines, "Ines Lind", True, True, None, None, 0, 214, False, None, "it signed no receipt yet"),
+    }  # fmt: skip
+    node.summary = KeptSummary(records=214, by_one=213, by_two=212, least=0, keepers=2)
+    node.offers = [KeepingOffer(jun, "Jun Adeyemi", NOON_MS, is_kept=False)]
+    for account in (ines, mara):
+        node.keep(account, "1MiB", "90d")
+    full = node.promised[mara]
+    node.promised[mara] = replace(
+        full, used_bytes=full.budget_bytes, records=812, receipt_ms=NOON_MS, until_ms=NOON_MS + 60_000,
+        problem="its budget of 1 MiB is full: what comes is not taken in, and receipts stop at what is here",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +166,7 @@ def pages_seen(needs_browser: None, tmp_path_factory: pytest.TempPathFactory) ->
         "activity": "/activity", "own": f"/post/{world.own}", "edit": f"/post/{world.own}/edit",
         "delete": f"/post/{world.own}/delete", "history": f"/post/{world.own}/history", "tag": "/tag?name=hut",
         "crowd": f"/person/{world.person}/followers", "lists": "/lists", "list": "/list?name=by%20the%20sea",
+        "kept": "/kept",
     }  # fmt: skip
     with WebServer(world.node, clock_ms=lambda: NOON_MS) as server:
         pages = [{"name": name, "path": path} for name, path in paths.items()]

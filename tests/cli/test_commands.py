@@ -21,7 +21,7 @@ PEER = "/ip4/192.0.2.7/tcp/4470/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHA
 RECORD_KEYS = {
     "id", "account", "aid", "name", "petname", "kind", "time", "title", "text", "lang", "warning", "tags", "reply",
     "own", "deleted", "body", "standing", "local", "media", "mentions", "edited", "version", "quote", "quoted",
-    "target", "emoji", "reposted", "counts", "reposted_by_you", "shun",
+    "target", "emoji", "reposted", "counts", "reposted_by_you", "shun", "kept_by",
 }  # fmt: skip
 WRITTEN_KEYS = {"id", "account", "aid", "time"}
 PERSON_KEYS = {
@@ -304,7 +304,7 @@ def test_status_works_offline_and_says_so(ann: Cli) -> None:
     value = ann.json("status").one()
     assert set(value) == {
         "home", "account", "name", "words_waiting", "follows", "records", "aid", "running", "peer", "listen", "peers",
-        "problem", "alarms", "contested", "unproven", "cut_devices", "local_only", "keeps_root",
+        "problem", "alarms", "contested", "unproven", "cut_devices", "local_only", "keeps_root", "kept_by", "keeps",
         "root_problem", "outage", "limits_met",
     }  # fmt: skip
     assert (value["running"], value["peer"], value["listen"], value["peers"]) == (False, None, [], 0)

@@ -1,19 +1,22 @@
 """``invite`` and ``accept`` as people use them: real processes, a terminal, mail that wraps, and what goes wrong."""
 
+import contextlib
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli
 from tests.cli.terminal import terminal
-from tests.support.commands import Serving, await_until, command, serving
+from tests.support.commands import Serving, await_until, command, serving, start
 
 from unhush.gossip.proto.invites import Invite, encode_invite
 from unhush.identity.cid import cid_of
 from unhush.identity.words import fingerprint
 from unhush.node import Config, Node, found_account
+from unhush.node.config import DEFAULT_PORT
 
 PEER = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo"
 MARA = cid_of(b"Mara")
@@ -173,3 +176,31 @@ def test_people_get_one_line_to_send_and_a_code_to_show(running: tuple[Path, Ser
         node.read_invite(lines[-1])
     loopback = command("--home", ann, "invite")
     assert "no address outside this machine" in loopback.err
+
+
+def test_an_invite_with_addresses_that_end_with_the_node_says_so(tmp_path: Path) -> None:
+    home = make(tmp_path / "ann")
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # somebody else has it, which is as good
+            taken.bind(("0.0.0.0", DEFAULT_PORT))
+            taken.listen()
+        with start("--home", home, "--json", "run", "--web", "off", "--no-lan") as process:
+            try:
+                Serving(process)
+                said = command("--home", home, "invite")
+                assert "The usual port was taken" in said.err
+                assert invite(home, "--address", "/dns4/node.example/tcp/4470")["makeshift"] is False
+            finally:
+                process.kill()
+
+
+def test_an_address_that_is_none_is_refused_with_one_that_is(running: tuple[Path, Serving]) -> None:
+    home, _ = running
+    said = command("--home", home, "invite", "--address", "foo")
+    assert said.code == 2
+    assert "not an address: 'foo'; one looks like /ip4/192.0.2.7/tcp/4470" in said.err
+    assert "The usual port" not in command("--home", home, "invite").err
+
+
+def test_accept_shows_that_the_invite_may_come_from_the_input(tmp_path: Path) -> None:
+    assert b"accept [OPTIONS] [INVITE]" in command("--home", tmp_path / "x", "accept", "--help").out

@@ -7,7 +7,9 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.support.commands import Serving, await_until, serving
 
+from unhush.cli.peers import _named
 from unhush.node import Config, Node, found_account
+from unhush.node.views import PeerInfo
 
 NOWHERE = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"
 PEER = NOWHERE.rpartition("/")[2]
@@ -87,3 +89,39 @@ def test_the_running_node_is_asked_by_other_processes(cli: Cli, tmp_path: Path, 
         assert cli("peers", "ping", NOWHERE).code == 5
         cli("peers", "remove", str(node.ready["peer"]))
         await_until(lambda: not any(peer["connected"] for peer in cli.json("peers").lines()), "let go")
+
+
+def test_peers_are_listed_with_their_ids_and_a_ping_says_which_way_it_went(cli: Cli, ben: tuple[Serving, str]) -> None:
+    node, _ = ben
+    found_account(Config(cli.home), "Ann")
+    cli("peers", "add", node.address)
+    assert node.address in cli("peers").out
+    with serving(cli.home, "--no-lan"):
+        await_until(lambda: any(peer["connected"] for peer in cli.json("peers").lines()), "connected")
+        (line,) = cli("peers").out.splitlines()
+        assert line.startswith(f"connected  out {node.address}  carries")
+        assert f"called at {node.address}" in cli("peers", "ping", node.address).out
+        over = cli("peers", "ping", str(node.ready["peer"])).out
+        assert "over the connection with /ip4/127.0.0.1/tcp/" in over
+        # Connected as it is, nobody answers at that address.
+        assert cli("peers", "ping", f"/ip4/127.0.0.1/tcp/9/p2p/{node.ready['peer']}").code == 5
+    # Who called us is not to be called where it called from.
+    assert _named(PeerInfo("/ip4/192.0.2.7/tcp/50001", PEER, True, True)) == f"/ip4/192.0.2.7/tcp/50001  {PEER}"
+
+
+def test_an_address_that_is_no_machine_s_is_refused_with_the_reason(ann: Cli) -> None:
+    said = ann("peers", "add", f"/ip4/0.0.0.0/tcp/4470/p2p/{PEER}")
+    assert said.code == 2
+    assert "0.0.0.0 stands for every address of the machine" in said.err
+    assert ann.json("peers").out == ""
+
+
+def test_sync_says_at_once_that_nobody_is_known(cli: Cli) -> None:
+    found_account(Config(cli.home), "Ann")
+    with serving(cli.home, "--no-lan"):
+        said = cli("sync")
+        assert (said.code, "No machine is known yet" in said.err) == (0, True)
+        waited = cli("sync", "--wait")
+        assert waited.code == 5
+        assert waited.err.startswith("No machine is known yet")
+        assert "unhush accept INVITE" in waited.err.splitlines()[-1]

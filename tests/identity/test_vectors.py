@@ -91,7 +91,7 @@ def test_the_committed_vectors_are_what_their_script_makes(tmp_path: Path) -> No
 
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    assert len(made) == 11
+    assert len(made) == 12
     for name, data in made.items():
         assert (FOLDER / name).read_bytes() == data, f"{name}: run python tests/vectors/make.py"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-INSTALL_S = 120
+INSTALL_S = 90
 
 
 def node_with_packages(folder: Path) -> str:

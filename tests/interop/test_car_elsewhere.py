@@ -19,7 +19,7 @@ from unhush.storage.car import CarReader, write_car
 from unhush.storage.kinds import Delete, Follow, Post, Profile, Reply
 
 HERE = Path(__file__).parent
-INSTALL_S = 90
+READ_S = 90
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def exported(node_for_car: str, tmp_path_factory: pytest.TempPathFactory) -> Any
             capture_output=True,
             check=True,
             text=True,
-            timeout=INSTALL_S,
+            timeout=READ_S,
         )
         yield Exported(home, folder / "ours.car", folder / "theirs.car", json.loads(done.stdout))
 

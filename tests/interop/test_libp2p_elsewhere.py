@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trio
 
 from unhush.gossip.net.host import Host, HostConfig, Verdict, open_host
 
 HERE = Path(__file__).parent / "libp2p"
-INSTALL_S = 120
 PATIENCE_S = 60.0
 TOPIC = "/unhush/1/test/3"
 
@@ -57,9 +55,9 @@ class Elsewhere:
 
 
 @asynccontextmanager
-async def elsewhere(node_for_libp2p: str, host: Host) -> AsyncIterator[Elsewhere]:
+async def elsewhere(node: str, host: Host) -> AsyncIterator[Elsewhere]:
     """The other program, which dials our host."""
-    command = [node_for_libp2p, "--import", str(HERE / "polyfill.mjs"), str(HERE / "peer.mjs"), host.addresses()[0], TOPIC]
+    command = [node, "--import", str(HERE / "polyfill.mjs"), str(HERE / "peer.mjs"), host.addresses()[0], TOPIC]
     async with trio.open_nursery() as nursery:
         process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         other = Elsewhere(process, [], trio.Condition())

@@ -78,13 +78,19 @@ def test_a_place_at_a_relay_is_good_enough() -> None:
 
 def test_a_relay_that_cannot_be_reached_is_of_no_use() -> None:
     use = RelayUse(1, 2, 4096)
-    assert "1 places kept, 2 circuits, 4 KiB" in said(replace(OPEN, relay=use))["relay"].text
+    assert "1 place kept, 2 circuits, 4 KiB" in said(replace(OPEN, relay=use))["relay"].text
     assert said(replace(CLOSED, relay=use))["relay"].grade is Grade.ATTENTION
 
 
 @pytest.mark.parametrize(
     ("skew_ms", "grade"),
-    [(0, Grade.FINE), (59_000, Grade.FINE), (-61_000, Grade.NOTE), (600_000, Grade.ATTENTION), (-700_000, Grade.ATTENTION)],
+    [
+        (0, Grade.FINE),
+        (59_000, Grade.FINE),
+        (-61_000, Grade.NOTE),
+        (600_000, Grade.ATTENTION),
+        (-700_000, Grade.ATTENTION),
+    ],
 )
 def test_a_wrong_clock_is_told(skew_ms: int, grade: Grade) -> None:
     found = said(replace(OPEN, skew_ms=skew_ms))["clock"]
@@ -100,7 +106,7 @@ def test_listening_only_for_itself_and_nobody_known_are_to_be_mended() -> None:
     assert found["peers"].grade is Grade.ATTENTION
     assert "without a peer to ask" in found["reach"].text
     away = PeerInfo(PEER.address, "p", connected=False, inbound=False)
-    assert "none of them answers" in said(NOTHING, peers=(away,))["peers"].text
+    assert "1 address is known, and none is connected" in said(NOTHING, peers=(away,))["peers"].text
 
 
 def test_bounds_met_are_told_in_words() -> None:
@@ -174,7 +180,7 @@ def test_who_listens_nowhere_syncs_through_a_relay_and_the_doctor_says_so(new_co
                 assert through.partition("/p2p-circuit")[0].rpartition("/p2p/")[0] in of_hidden["relay"].text
                 assert "listens nowhere" in of_hidden["listening"].text
                 of_relay = {finding.topic: finding for finding in examine(relay, look_s=5)}
-                assert "1 places kept, 1 circuits" in of_relay["relay"].text
+                assert "1 place kept, 1 circuit," in of_relay["relay"].text
                 assert "agrees" in of_relay["clock"].text
 
 

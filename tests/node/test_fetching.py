@@ -9,8 +9,9 @@ import pytest
 from tests.support.people import Clock, Home, Person, ingest, open_home
 
 from unhush.identity.cid import Cid
-from unhush.node import fetching
+from unhush.node import fetching, mediaroom
 from unhush.node.fetching import Fetching
+from unhush.node.mediaroom import MediaRoom
 from unhush.storage.blobs.manifest import CHUNK_BYTES
 from unhush.storage.kinds import Edit, Follow, Media, Post
 from unhush.storage.store import Store
@@ -76,7 +77,7 @@ def run_until_still(store: Store, asked: Asked, clock: Clock) -> None:
 def test_parts_of_what_never_comes_whole_take_room_too(
     home: Home, ann: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "MAX_KEPT_BYTES", 4 * CHUNK_BYTES)
+    monkeypatch.setattr(mediaroom, "MAX_KEPT_BYTES", 4 * CHUNK_BYTES)
     # Each as a raw chunk of its own beside its manifest: no two posts share one.
     kept_back = dict(made(tmp_path, number + 1, 3 * CHUNK_BYTES + 4 * (number + 1)) for number in range(12))
 
@@ -99,3 +100,51 @@ def test_what_is_said_to_be_large_waits_in_an_edit_as_in_a_post(home: Home, ann:
     run_until_still(home.store, asked, Clock())
     assert set(asked.blobs) == {small}
     assert asked.most == {fetching.MAX_EAGER_BYTES}, "whatever its author says of its size"
+
+
+def test_one_account_s_pictures_stop_at_its_share_and_others_come(
+    home: Home, ann: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mediaroom, "MAX_KEPT_OF_ACCOUNT", 4 * CHUNK_BYTES)
+    cleo = Person("Cleo", seed=3)
+    home.publish(Follow(cleo.account))
+    hers = dict(made(tmp_path, number, 3 * CHUNK_BYTES + 4 * number) for number in range(1, 13))
+    cleo_s, put_cleo_s = made(tmp_path, 13)
+    puts = hers | {cleo_s: put_cleo_s}
+    asked = Asked(lambda blob: (puts[blob](home.store), False)[1])
+    ingest(home.store, cleo.incept, cleo.write(showing(cleo_s, 1_000)).arrival)
+    ingest(home.store, *(ann.write(showing(blob, 1_000)).arrival for blob in hers))
+    run_until_still(home.store, asked, Clock())
+    assert 4 <= len(hers.keys() & set(asked.blobs)) < 4 + fetching.AT_ONCE
+    assert cleo_s in asked.blobs
+
+
+def test_room_that_was_made_is_seen_without_a_restart(
+    home: Home, ann: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mediaroom, "MAX_KEPT_BYTES", CHUNK_BYTES)
+    blob, put = made(tmp_path, 1, 3 * CHUNK_BYTES + 4)
+    ingest(home.store, ann.write(showing(blob, 1_000)).arrival)
+    put(home.store)
+    now = 0.0
+    room = MediaRoom(home.store, clock_s=lambda: now)
+    room.freshen()
+    assert room.is_full()
+    taken, of_accounts = room._taken, dict(room._taken_by)
+    assert of_accounts == {ann.account: taken}
+    for cid in home.store.blobs._blocks(blob):
+        home.store.blobs.remove(cid)
+    room.freshen()
+    assert room.is_full(), "not looked at again at once"
+    now = mediaroom.COUNT_EVERY_S
+    room.freshen()
+    assert not room.is_full()
+    assert (room._taken, room._taken_by) == (0, {})
+
+
+def test_one_s_own_pictures_have_no_share(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mediaroom, "MAX_KEPT_OF_ACCOUNT", 0)
+    room = MediaRoom(home.store)
+    room.freshen()
+    assert not room.is_full_for(home.person.account)
+    assert room.is_full_for(Person("Cleo", seed=3).account)

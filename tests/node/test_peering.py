@@ -1,5 +1,6 @@
 """Machines as a person deals with them: met through others, pinged, forgotten, and asked for all they have."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -161,3 +162,44 @@ def test_a_peer_that_only_connected_covers_nothing(homes: Homes) -> None:
     (peer,) = ben.peers()
     assert isinstance(peer, PeerInfo)
     assert (peer.covers, peer.gave) == (0, 0)
+
+
+def test_an_address_where_nobody_is_does_not_answer_for_a_machine_that_is_connected(homes: Homes) -> None:
+    ann, ben = homes.make("Ann"), homes.make("Ben")
+    introduce(ben, ann)
+    await_until(lambda: peer_of(ann) in connected(ben), "connected")
+    over = ben.ping_peer(peer_of(ann))
+    assert over.was_connected
+    assert address_of(ann).startswith(over.address)
+    fresh = ben.ping_peer(address_of(ann))
+    assert (fresh.was_connected, fresh.address) == (False, address_of(ann))
+    with pytest.raises(NobodyAnswered, match="cannot reach"):
+        ben.ping_peer(f"/ip4/127.0.0.1/tcp/9/p2p/{peer_of(ann)}")
+    assert peer_of(ann) in connected(ben)
+
+
+def test_with_nobody_known_a_look_ends_soon_and_says_how_to_add_somebody(homes: Homes) -> None:
+    """Who is on the local network would have been met by then."""
+    ann = homes.make("Ann")
+    assert not ann.knows_anybody()
+    began = time.monotonic()
+    with pytest.raises(NobodyAnswered, match="unhush peers add"):
+        ann.sync(60)
+    assert time.monotonic() - began < 30
+    ann.add_peer(NOBODY)
+    assert ann.knows_anybody()
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("/ip4/0.0.0.0/tcp/4470", "stands for every address"),
+        ("/ip6/::/tcp/4470", "stands for every address"),
+        ("/ip4/224.0.0.1/tcp/4470", "a group"),
+    ],
+)
+def test_an_address_nobody_can_be_called_at_is_refused_with_the_reason(homes: Homes, host: str, reason: str) -> None:
+    ann = homes.make("Ann", is_running=False)
+    with pytest.raises(BadConfig, match=reason):
+        ann.add_peer(f"{host}/p2p/{NOBODY.rpartition('/')[2]}")
+    assert ann.peers() == ()

@@ -133,6 +133,8 @@ WRONG: list[tuple[str, dict[str, Value]]] = [
     ("follow", {"who": "bob"}),
     ("follow", {"who": RAW}),
     ("follow", {"who": None}),
+    ("keeper", {}),
+    ("keeper", {"who": RAW}),
     ("delete", {}),
     ("delete", {"of": RAW}),
     ("delete", {"of": b"x"}),

@@ -3,6 +3,11 @@
 ``homes/version-1.mdb.gz`` was written by the program as it was at version 1: a
 home of Ann, who follows Bob and has a thread; of Bob an account with a device
 that was cut off after the third of its five posts.
+
+``homes/version-2.mdb.gz`` was written at version 2, which knew no records of kind
+``keeper``: Ann follows Bob, who follows Cleo; Dan is a stranger. Ann's phone asked
+Bob to keep her account, and Dan, which it took back; Bob asked Ann. Each of the
+logs of the three others has a floor.
 """
 
 import gzip
@@ -21,21 +26,34 @@ from tests.support.processes import ROOT
 from unhush.storage import environment, migration
 from unhush.storage.contacts import Contact
 from unhush.storage.errors import StoreUnreadable
+from unhush.storage.folds.activity import Reason
+from unhush.storage.logs import iter_logs
+from unhush.storage.room.floors import find_floor
+from unhush.storage.room.tiers import Tier
 from unhush.storage.schema import SCHEMA_VERSION, Table
 from unhush.storage.store import Store
 from unhush.storage.transaction import Txn
 from unhush.storage.verify import verify_store
 
-OLD_HOME = Path(__file__).parent / "homes" / "version-1.mdb.gz"
+HOMES = Path(__file__).parent / "homes"
+
+
+def unpack(name: str, home: Path) -> Path:
+    (home / "store").mkdir(parents=True)
+    (home / "store" / "data.mdb").write_bytes(gzip.decompress((HOMES / name).read_bytes()))
+    return home
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A home of version 1."""
-    home = tmp_path / "old"
-    (home / "store").mkdir(parents=True)
-    (home / "store" / "data.mdb").write_bytes(gzip.decompress(OLD_HOME.read_bytes()))
-    return home
+    return unpack("version-1.mdb.gz", tmp_path / "old")
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A home of version 2."""
+    return unpack("version-2.mdb.gz", tmp_path / "second")
 
 
 def raw_rows(home: Path, *tables: bytes) -> dict[bytes, list[tuple[bytes, bytes]]]:
@@ -111,6 +129,33 @@ def test_a_whole_home_of_this_version_is_not_touched(old: Path, clock: Clock) ->
         pass
 
     assert (old / "store" / "data.mdb").read_bytes() == before
+
+
+def test_in_a_home_of_version_2_records_that_ask_for_keeping_are_read_and_floors_keep_their_tier(
+    second: Path, clock: Clock
+) -> None:
+    journal = raw_rows(second, b"journal", b"ids", b"slots", b"runs", b"accounts")
+
+    with open_home(second, clock) as store:
+        with store.snapshot() as snapshot:
+            own = snapshot.own_account()
+            assert own is not None
+            me = snapshot.account(own)
+            assert me is not None
+            (bob,) = snapshot.follows(me)
+            assert snapshot.accepted_keepers(own) == {bob}
+            assert snapshot.accepted_keepers(bob) == {own}
+            assert [record.account for _, record in snapshot.wards(own)] == [bob]
+            assert Reason.KEEPER in {reason for _, act in snapshot.activity() for reason in act.reasons}
+        with store._environment.read() as txn:
+            tiers = [Tier(row[-1]) for _, row in txn.scan(Table.FLOORS)]
+            floors = [find_floor(txn, who, log) for who, _, log in iter_logs(txn) if who != own]
+        assert tiers == [Tier.FOLLOWED, Tier.NEAR, Tier.STRANGER]
+        assert floors == [2, 2, 2]
+        assert store.find_stale() == []
+
+    assert version_of(second) == str(SCHEMA_VERSION).encode()
+    assert raw_rows(second, b"journal", b"ids", b"slots", b"runs", b"accounts") == journal
 
 
 # -- steps

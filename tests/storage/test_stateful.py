@@ -41,6 +41,7 @@ from unhush.storage.kinds import (
     Delete,
     Edit,
     Follow,
+    Keeper,
     Label,
     Media,
     Post,
@@ -62,7 +63,7 @@ BLOBS: Final = tuple(Cid(RAW_PREFIX + bytes([number]) * 32) for number in range(
 NEVER: Final = cid_of(b"nobody ever writes this record")
 ACTS: Final = (
     *("post", "reply", "answer", "answer", "delete", "delete", "delete", "edit", "edit", "follow", "follow"),
-    *("react", "react", "repost", "quote", "article", "profile", "block", "label", "rebuttal"),
+    *("react", "react", "repost", "quote", "article", "profile", "block", "keeper", "label", "rebuttal"),
 )
 
 
@@ -101,6 +102,8 @@ class Recipe:
                 return React(of, who, EMOJI[self.flags % 3])
             case "follow":
                 return Follow(who)
+            case "keeper":
+                return Keeper(who)
             case "block":
                 return Block(who)
             case "profile":

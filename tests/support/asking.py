@@ -14,6 +14,7 @@ from unhush.storage.folds import (
     deletes,
     edits,
     follows,
+    keepers,
     labels,
     profiles,
     quotes,
@@ -78,6 +79,7 @@ class _Asking:
                 assert len(at) == timeline.count_shelf(txn, number, shelf)
                 view[shelf.name.lower(), account] = at
             view["follows", account] = set(follows.iter_followed(txn, number))
+            view["keepers", account] = set(keepers.iter_keepers(txn, number))
             view["blocks", account] = set(follows.iter_blocked(txn, number))
             aid = profiles.find_profile_aid(txn, number)
             record = journal.find_record(txn, aid) if aid is not None else None

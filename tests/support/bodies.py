@@ -10,6 +10,7 @@ from unhush.storage.kinds import (
     Delete,
     Edit,
     Follow,
+    Keeper,
     Label,
     Media,
     Post,
@@ -56,7 +57,9 @@ def random_body(
         case 13 if anything:
             return React(random.choice(anything), whom, random.choice(EMOJI))
         case 14:
-            return random.choice((Block(whom), Label(random.choice((*anything, whom)), f"value {number % 3}")))
+            return random.choice(
+                (Block(whom), Keeper(whom), Label(random.choice((*anything, whom)), f"value {number % 3}"))
+            )
         case 15 if anything:
             return Rebuttal(random.choice(anything), f"rebuttal {number}")
         case _:

@@ -17,7 +17,7 @@ from tests.support.people import NETWORK
 
 from unhush.gossip.errors import GossipError, StreamBroken
 from unhush.gossip.net.host import ConnectedPeer, Host, HostConfig, Stream, open_host
-from unhush.gossip.net.network import SYNC
+from unhush.gossip.net.sessions import SYNC
 from unhush.gossip.proto.frames import Credit, Frame, Hello, encode_frame, parse_frame
 from unhush.gossip.proto.framing import Deframer, frame
 

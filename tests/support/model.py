@@ -12,7 +12,20 @@ from unicodedata import normalize
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN, Cut
-from unhush.storage.kinds import Block, Body, Delete, Edit, Follow, Label, Post, Profile, React, Rebuttal, Repost
+from unhush.storage.kinds import (
+    Block,
+    Body,
+    Delete,
+    Edit,
+    Follow,
+    Keeper,
+    Label,
+    Post,
+    Profile,
+    React,
+    Rebuttal,
+    Repost,
+)
 
 View = dict[Any, Any]
 
@@ -172,6 +185,10 @@ class Model:
                     view["followers", whom].add(who)
                     if whom == self.own:
                         note(None, row, "FOLLOW")
+                case Keeper(whom):
+                    view["keepers", who].add(whom)
+                    if whom == self.own:
+                        note(None, row, "KEEPER")
                 case Block(whom):
                     view["blocks", who].add(whom)
                 case Profile(name):

@@ -30,6 +30,7 @@ from unhush.storage.kinds import (
     Delete,
     Edit,
     Follow,
+    Keeper,
     Label,
     Post,
     Profile,
@@ -67,6 +68,8 @@ class View:
     reactions: dict[Cid, dict[str, set[Cid]]]
     follows: dict[Cid, set[Cid]]
     followers: dict[Cid, set[Cid]]
+    keepers: dict[Cid, set[Cid]]
+    wards: dict[Cid, set[Cid]]
     blocks: dict[Cid, set[Cid]]
     profiles: dict[Cid, Profile]
     versions: dict[Cid, list[Post]]  # the last is shown
@@ -137,6 +140,7 @@ class _Naive:
             Reason.REPOST: isinstance(body, Repost) and self.is_mine(body.of),
             Reason.REACTION: isinstance(body, React) and self.is_mine(body.to),
             Reason.FOLLOW: isinstance(body, Follow) and body.who == self.own,
+            Reason.KEEPER: isinstance(body, Keeper) and body.who == self.own,
         }
         return {reason for reason, is_so in named.items() if is_so} if self.account(cid) != self.own else set()
 
@@ -206,6 +210,8 @@ def expected_view(records: Iterable[Record], own: Cid | None, shown: Collection[
         reactions=reactions,
         follows=follows,
         followers=followers,
+        keepers=_grouped((it.account(cid), body.who) for cid, body in it.of(Keeper)),
+        wards=_grouped((body.who, it.account(cid)) for cid, body in it.of(Keeper)),
         blocks=blocks,
         profiles=profiles,
         versions=it.versions,
@@ -270,6 +276,8 @@ def actual_view(store: Store) -> View:
             reactions=_asked(targets, lambda cid: _asked(emoji, lambda each: _accounts(snapshot.reacted(cid, each)))),
             follows=_asked(accounts, lambda cid: set(snapshot.follows(accounts[cid]))),
             followers=_asked(targets, lambda cid: _accounts(snapshot.followers(cid))),
+            keepers=_asked(accounts, lambda cid: set(snapshot.accepted_keepers(cid))),
+            wards=_asked(targets, lambda cid: _accounts(snapshot.wards(cid))),
             blocks=_asked(accounts, lambda cid: set(snapshot.blocks(accounts[cid]))),
             profiles=_asked(accounts, snapshot.profile),
             versions=_asked(held, lambda cid: _versions(snapshot, held[cid])),

@@ -1357,6 +1357,234 @@ def bad_manifests() -> Iterable[dict[str, str]]:
     yield {"name": "a byte behind the end", "bytes": manifest(two, [RAW_CID, RAW_CID]).hex() + "00"}
 
 
+# --- statements -----------------------------------------------------------------------
+
+STATED_AT = 1_900_000_000_000
+TERM = 30 * 24 * 3_600 * 1_000
+STATED = {"account": {"link": CID}, "time": integer(STATED_AT), "expires": integer(STATED_AT + TERM)}
+
+
+def stated(kind: Notation, **changes: Notation) -> dict[str, Notation]:
+    fields = STATED | {"type": kind, "key": raw(ref.public_key(seed("device")))} | changes
+    return {name: value for name, value in fields.items() if value is not ...}
+
+
+def head_of(name: str = "device", seq: int = 7, entry: str = CID) -> Notation:
+    return [raw(ref.public_key(seed(name))), integer(seq), {"link": entry}]
+
+
+def where(peers: list[Notation], urls: list[Notation]) -> Notation:
+    return in_order({"peers": peers, "urls": urls})
+
+
+PEERS = ["/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"]
+DIGEST_OF = raw(sha256(b"operations").digest())
+CLAIMS: dict[str, dict[str, Notation]] = {
+    "heads": {"heads": [head_of(), head_of("phone", 0)], "identity": DIGEST_OF},
+    "card": {"where": where(PEERS, ["https://example.org/someone"])},
+    "receipt": {
+        "of": {"link": CID},
+        "heads": [head_of()],
+        "withheld": [[{"link": CID}, "order of a court"]],
+        "identity": DIGEST_OF,
+        "media": "90d",
+    },
+    "absent": {"of": {"link": CID}, "entry": {"link": CID}, "reason": "order of a court"},
+    "possession": {
+        "of": {"link": CID},
+        "entry": {"link": CID},
+        "nonce": raw(bytes(range(16))),
+        "digest": raw(sha256(bytes(range(16)) + BLOCK).digest()),
+    },
+}
+
+
+def make_statements() -> object:
+    good = [
+        {"name": name, "statement": in_order(fields), "network": network, **signed_statement(fields, network)}
+        for name, fields, network in good_statements()
+    ]
+    bad = [
+        {"reason": reason, "name": name, "block": (made if isinstance(made, bytes) else statement_block(made)).hex()}
+        for reason, made_of in bad_statements().items()
+        for name, made in made_of.items()
+    ]
+    return {"good": good, "bad": bad, "operations": digests_of_operations()}
+
+
+def signed_statement(fields: dict[str, Notation], network: str) -> dict[str, str]:
+    block = statement_block(fields, network)
+    message = message_of(dag_cbor(in_order(fields)), network, "statement")
+    return {
+        "seed": seed("device").hex(),
+        "message": message.hex(),
+        "block": block.hex(),
+        "digest": sha256(block).hexdigest(),
+    }
+
+
+def statement_block(fields: dict[str, Notation], network: str = NETWORK) -> bytes:
+    return sign_block(dag_cbor(in_order(fields)), seed("device"), network, "statement")
+
+
+def good_statements() -> Iterable[tuple[str, dict[str, Notation], str]]:
+    for kind, claim in CLAIMS.items():
+        yield f"a {kind}", stated(kind, **claim), NETWORK
+    yield "heads of another network", stated("heads", **CLAIMS["heads"]), "my-network-7"
+    yield "the shortest term", stated("heads", **CLAIMS["heads"], expires=integer(STATED_AT + 1)), NETWORK
+    yield "the first millisecond", stated("card", **CLAIMS["card"], time=integer(0), expires=integer(1)), NETWORK
+    yield "no heads", stated("heads", heads=[], identity=DIGEST_OF), NETWORK
+    yield "a card of 1,000 bytes", card_of(1_000), NETWORK
+    yield "a card that says nowhere", stated("card", where=where([], [])), NETWORK
+    for media in ("none", "all"):
+        yield f"a receipt with media {media}", stated("receipt", **CLAIMS["receipt"] | {"media": media}), NETWORK
+    reason = "ü" * 150
+    yield "the longest reason", stated("absent", **CLAIMS["absent"] | {"reason": reason}), NETWORK
+    yield "no reason", stated("absent", **CLAIMS["absent"] | {"reason": ""}), NETWORK
+    yield "an absent under a receipt", stated("absent", **CLAIMS["absent"] | {"receipt": DIGEST_OF}), NETWORK
+
+
+def entries_of(count: int) -> list[str]:
+    return [cid_of(b"\x19" + number.to_bytes(2, "big")) for number in range(count)]
+
+
+def bad_statements() -> dict[str, dict[str, Any]]:
+    def absent(**changes: Notation) -> dict[str, Notation]:
+        return stated("absent", **CLAIMS["absent"] | changes)
+
+    def heads(*heads_: Notation, **changes: Notation) -> dict[str, Notation]:
+        return stated("heads", **{"heads": list(heads_), "identity": DIGEST_OF} | changes)
+
+    def receipt(**changes: Notation) -> dict[str, Notation]:
+        return stated("receipt", **CLAIMS["receipt"] | changes)
+
+    good = statement_block(absent())
+    payload = dag_cbor(in_order(absent()))
+    many = [
+        [raw(sha256(bytes([number // 256, number % 256])).digest()), integer(0), {"link": CID}] for number in range(257)
+    ]
+    withheld = [[{"link": each}, ""] for each in entries_of(257)]
+    return {
+        "a pair of a map and 64 bytes": {
+            "no pair": payload,
+            "three items": b"\x83" + payload + octets(bytes(64)) + b"\xf6",
+            "a short signature": b"\x82" + payload + octets(bytes(63)),
+            "a signature in text": b"\x82" + payload + text("a" * 64),
+            "a list in place of the map": b"\x82\x80" + octets(bytes(64)),
+        },
+        "strict DAG-CBOR": {
+            "a byte behind the end": good + b"\x00",
+            "a byte too few": good[:-1],
+            "keys in another order": b"\x82" + dag_cbor({"map": in_order(absent())["map"][::-1]}) + octets(bytes(64)),
+        },
+        "the common fields": {
+            **{f"no {name}": absent(**{name: ...}) for name in ("account", "key", "time", "expires", "type")},
+            "a type that is a number": absent(type=integer(1)),
+            "an account that is null": absent(account=None),
+            "a raw account": absent(account={"link": RAW_CID}),
+            "a key of 31 bytes": absent(key=raw(bytes(31))),
+            "a key in text": absent(key="k"),
+            "a time that is true": absent(time=True, expires=integer(2)),
+            "an end that is true": absent(time=integer(0), expires=True),
+            "a field more": absent(more=integer(1)),
+            "a time below zero": absent(time=integer(-1), expires=integer(1)),
+        },
+        "it ends after its time, at most 30 days later": {
+            "it ends at its time": absent(expires=integer(STATED_AT)),
+            "it ends before its time": absent(expires=integer(STATED_AT - 1)),
+            "a millisecond too late": absent(expires=integer(STATED_AT + TERM + 1)),
+        },
+        "a type of version 1": {"a later one": absent(type="oath"), "no letters": absent(type="")},
+        "heads": {
+            "no list": heads(heads=None),
+            "no identity": heads(identity=...),
+            "an identity of 31 bytes": heads(identity=raw(bytes(31))),
+            "a key twice": heads(head_of(), head_of(seq=8)),
+            "a head of two": heads(head_of()[:2]),
+            "a head of four": heads([*head_of(), None]),
+            "a number below zero": heads(head_of(seq=-1)),
+            "a number that is true": heads([head_of()[0], True, head_of()[2]]),
+            "a raw entry": heads(head_of(entry=RAW_CID)),
+            "a short key": heads([raw(bytes(31)), *head_of()[1:]]),
+            "257 heads": heads(*many),
+        },
+        "cards": {
+            "no place": stated("card"),
+            "a place that is a list": stated("card", where=[[], []]),
+            "no urls": stated("card", where={"map": [["peers", []]]}),
+            "a place more": stated("card", where=in_order({"peers": [], "urls": [], "fax": []})),
+            "a peer that is no multiaddr": card(["example.org:4001"]),
+            "a peer with a space": card(["/ip4/192.0.2.1 /tcp/1"]),
+            "a peer with a line break": card(["/ip4/192.0.2.1\n"]),
+            "a peer of bytes": card([raw(b"/ip4")]),
+            "a peer twice": card(["/ip4/192.0.2.1/tcp/1"] * 2),
+            "seventeen peers": card([f"/{number}" for number in range(17)]),
+            "a URL of another scheme": card(urls=["javascript:alert(1)"]),
+            "a URL with a letter beyond ASCII": card(urls=["https://exämple.org"]),
+            "a URL with nothing behind the scheme": card(urls=["https://"]),
+            "1,001 bytes": card_of(1_001),
+        },
+        "receipts": {
+            **{f"no {name}": receipt(**{name: ...}) for name in ("of", "heads", "withheld", "identity", "media")},
+            "media that nobody knows": receipt(media="some"),
+            "media that is a list": receipt(media=[]),
+            "a raw account": receipt(of={"link": RAW_CID}),
+            "withheld that is a map": receipt(withheld={"map": []}),
+            "withheld without a reason": receipt(withheld=[[{"link": CID}]]),
+            "withheld with two reasons": receipt(withheld=[[{"link": CID}, "", ""]]),
+            "withheld twice": receipt(withheld=[[{"link": CID}, "a"], [{"link": CID}, "b"]]),
+            "a raw entry withheld": receipt(withheld=[[{"link": RAW_CID}, ""]]),
+            "a reason of 301 bytes": receipt(withheld=[[{"link": CID}, "a" * 301]]),
+            "257 withheld": receipt(withheld=withheld),
+        },
+        "absents": {
+            "a raw entry": absent(entry={"link": RAW_CID}),
+            "an account in text": absent(of=CID),
+            "a reason of 301 bytes": absent(reason="ü" * 150 + "a"),
+            "a reason of bytes": absent(reason=raw(b"because")),
+            "a receipt of 31 bytes": absent(receipt=raw(bytes(31))),
+            "a receipt that is null": absent(receipt=None),
+        },
+        "possessions": {
+            name: stated("possession", **CLAIMS["possession"] | changes)
+            for name, changes in {
+                "a nonce of 15 bytes": {"nonce": raw(bytes(15))},
+                "a nonce of 17 bytes": {"nonce": raw(bytes(17))},
+                "a digest of 31 bytes": {"digest": raw(bytes(31))},
+                "a digest in text": {"digest": "a" * 32},
+            }.items()
+        },
+    }
+
+
+def card(peers: Iterable[Notation] = (), urls: Iterable[Notation] = ()) -> dict[str, Notation]:
+    return stated("card", where=where(list(peers), list(urls)))
+
+
+def card_of(size: int) -> dict[str, Notation]:
+    """A card whose block has so many bytes."""
+    urls = ["https://" + "a" * 300, "https://" + "b" * 300]
+    missing = size - len(statement_block(card(urls=urls)))
+    return card(urls=[urls[0], urls[1] + "b" * missing])
+
+
+def digests_of_operations() -> list[dict[str, Any]]:
+    three = entries_of(3)
+    return [
+        {
+            "name": name,
+            "ids": ids,
+            "digest": sha256(b"".join(sorted(ref.cid_bytes(each)[4:] for each in set(ids)))).hexdigest(),
+        }
+        for name, ids in (
+            ("none", []),
+            ("one", three[:1]),
+            ("three", three),
+            ("their order means nothing", three[::-1]),
+        )
+    ]
+
+
 FILES = {
     "codec.json": make_codec,
     "cids.json": make_cids,
@@ -1369,6 +1597,7 @@ FILES = {
     "operations.json": make_operations,
     "accounts.json": make_accounts,
     "blobs.json": make_blobs,
+    "statements.json": make_statements,
 }
 
 

@@ -63,6 +63,7 @@ MAX_ID_BYTES: Final = 64
 _STATUS: Final = {
     Refusal.TOO_MANY_RESERVATIONS: Status.RESERVATION_REFUSED,
     Refusal.TOO_MANY_CIRCUITS: Status.RESOURCE_LIMIT_EXCEEDED,
+    Refusal.TOO_MANY_CALLS: Status.RESOURCE_LIMIT_EXCEEDED,
     Refusal.NO_RESERVATION: Status.NO_RESERVATION,
 }
 
@@ -213,6 +214,10 @@ class RelayService:
             Reservation(expire=int(time.time()) + RESERVATION_S, addrs=[*map(_packed, self._host.direct_addresses())])
         )
         await socket.send(answer)
+        for displaced in self.book.take_displaced():
+            # Disconnected it knows that its place is gone, and looks for another.
+            self._count(Met.RELAY_FULL)
+            await self._host.disconnect(displaced)
 
     async def _bring(self, socket: CircuitSocket, request: HopMessage) -> None:
         source = socket.stream.peer_id
@@ -222,14 +227,23 @@ class RelayService:
             target = str(ID(request.peer.id))
         except Exception as exc:
             raise RemoteProtocolError("a call for nobody") from exc
-        circuit = self.book.open(source, target, trio.current_time())
+        circuit = self.book.open(source, target, _block_of(socket.stream.address), trio.current_time())
         if isinstance(circuit, Refusal):
-            if circuit is Refusal.TOO_MANY_CIRCUITS:
+            if circuit is not Refusal.NO_RESERVATION:
                 self._count(Met.RELAY_FULL)
             await _say(socket, _STATUS[circuit])
             return
+        scope = trio.CancelScope()
+        circuit.when_cut = scope.cancel
+        with scope:
+            await self._connect(circuit, socket)
+        if scope.cancelled_caught:
+            self._count(Met.CIRCUIT_CUT)
+            await socket.stream.reset()
+
+    async def _connect(self, circuit: Circuit, socket: CircuitSocket) -> None:
         try:
-            far = await self._ring(source, target)
+            far = await self._ring(circuit.source, circuit.target)
             if far is None:
                 await _say(socket, Status.CONNECTION_FAILED)
                 return
@@ -260,6 +274,10 @@ class RelayService:
                 answer = await far.receive(StopMessage)
             if answer.type == StopMessage.STATUS and answer.status == Status.OK:
                 return far
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await stream.reset()
+            raise
         except (StreamBroken, trio.TooSlowError) as exc:
             log.debug("call not taken target=%s reason=%s", target, exc)
         except RemoteProtocolError as exc:

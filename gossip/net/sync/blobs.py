@@ -27,6 +27,7 @@ from unhush.gossip.proto.blocks import (
 )
 from unhush.gossip.proto.faults import MalformedFrame, SyncFault
 from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.uploading import Uploads
 from unhush.identity.cid import Cid
 from unhush.storage.errors import BlobMismatch, BlobMissing, BlobTooLarge, StorageError
 from unhush.storage.store import Store
@@ -63,6 +64,7 @@ class BlobService:
         self._store = store
         self._find_peers = find_peers
         self._served: dict[str, int] = {}
+        self._uploads = Uploads()
         self._fetching: dict[Cid, trio.Event] = {}
         self._room = trio.CapacityLimiter(MAX_FETCHED)
         self._room_for_looks = trio.CapacityLimiter(MAX_FETCHED)
@@ -106,6 +108,8 @@ class BlobService:
                 block = None
                 if may_give:
                     block = await trio.to_thread.run_sync(self._find_block, request.blob, cid)
+                if block is not None:
+                    await trio.sleep(self._uploads.book(stream.peer_id, len(block), trio.current_time()))
                 with trio.fail_after(BLOCK_TIMEOUT_S):
                     await stream.write(frame(encode_answer(BlockAnswer(block))))
         await stream.close()

@@ -94,12 +94,6 @@ def find_ours(snapshot: Snapshot) -> tuple[bytes, ...]:
     return tuple(concern.record.cid.digest[: limits.TIP_BYTES] for _, concern in acts)
 
 
-def find_answers_held(snapshot: Snapshot, root: Cid) -> tuple[bytes, ...]:
-    """The replies held of a conversation, newest first, by the starts of digests."""
-    held = (record for _, record in snapshot.thread_newest(root) if record.body is not None)
-    return tuple(record.cid.digest[: limits.TIP_BYTES] for record in islice(held, limits.MAX_HELD))
-
-
 def _need(snapshot: Snapshot, step: _Step, account: Cid, ids: Iterable[Cid]) -> None:
     for cid in ids:
         record = snapshot.record(cid)

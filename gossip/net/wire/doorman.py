@@ -3,10 +3,12 @@
 libp2p counts inbound connections in one global pool, holds a place for ten seconds for a socket that says
 nothing, and never gives the place back once a connection was made (the task behind it waits for the end of
 the node). Here a socket takes a pending place, swaps it for a live one after the handshake, and gives it
-back when it closes.
+back when it closes. When all live places are taken, whoever is of no use and had its time gives way to a newcomer;
+most places are kept for those who are of use.
 """
 
 import ipaddress
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -22,6 +24,17 @@ MAX_PENDING_PER_ADDRESS = 8
 # Per IPv4 /24 or IPv6 /48: the cheapest unit an attacker rents.
 MAX_LIVE_PER_BLOCK = 16
 
+# When all live places are taken, a newcomer gets that of whoever is worth least, of those the one in the most crowded
+# block, of those the one that has been there longest. These many, who are of any use, are never asked to go, so that
+# nobody pushes our neighbours out by coming in great numbers; and the others are never enough to keep anybody out.
+MAX_KEPT = 48
+# Everybody has this long to be of use: a session that brings us what we lack takes seconds.
+TRIAL_S = 60.0
+# And who holds at least two places more in one block than the newcomer has this long.
+CROWDED_TRIAL_S = 10.0
+# Sockets come fast in a flood, and to weigh all neighbours takes a millisecond: so it is done no more often.
+WEIGH_EVERY_S = 1.0
+
 # Handshakes at a time from all addresses, each some 20 KiB while it lasts. When they are all taken, a newcomer gets
 # the place of the oldest in the most crowded block: a flood pushes out itself, and an honest handshake takes a
 # tenth of the five seconds that a silent one is borne with.
@@ -36,12 +49,15 @@ class Ticket:
         self.address = address
         self.block = block
         self.is_live = False
+        self.peer_id = ""
+        self.since = 0.0
         self.when_evicted: Callable[[], None] = _nothing
         """Called when the place is given to somebody else; it closes the socket."""
         self._is_out = False
 
-    def admit(self) -> bool:
-        """The handshake is done: swap the pending place for a live one, if there is one."""
+    def admit(self, peer_id: str = "") -> bool:
+        """The handshake is done: swap the pending place for a live one, if there is one or somebody gives way."""
+        self.peer_id = peer_id
         return not self._is_out and self._doorman._admit(self)
 
     def leave(self) -> None:
@@ -54,12 +70,19 @@ class Ticket:
 class Doorman:
     """Counts inbound sockets by address."""
 
-    def __init__(self, *, exempt_loopback: bool, tally: Tally | None = None) -> None:
+    def __init__(
+        self, *, exempt_loopback: bool, tally: Tally | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._exempt_loopback = exempt_loopback
+        self._clock = clock
+        self.worth: Callable[[str], int] = _worthless
+        """What a connected peer is to us, by its id: 0 is nothing, more is better. Set by who knows."""
         self._tally = tally if tally is not None else Tally()
         self._pending: Counter[str] = Counter()
         self._waiting: dict[Ticket, None] = {}  # those with a pending place, longest first
         self._waiting_by_block: Counter[str | None] = Counter()
+        self._inside: dict[Ticket, None] = {}  # those with a live place, longest first
+        self._weighed: tuple[float, bool] | None = None  # when, and whether somebody could go
         self._live: Counter[str] = Counter()
         self._live_by_block: Counter[str] = Counter()
         self._pending_total = 0
@@ -83,7 +106,7 @@ class Doorman:
         return ticket
 
     def _find_place(self, address: str | None, block: str | None) -> Ticket | None:
-        if self._live_total >= MAX_LIVE_INBOUND:
+        if self._live_total >= MAX_LIVE_INBOUND and not self._may_somebody_go(block):
             return None
         if address is not None and (self._pending[address] >= MAX_PENDING_PER_ADDRESS or self._is_full(address, block)):
             return None
@@ -108,11 +131,43 @@ class Doorman:
         oldest.when_evicted()
         return True
 
+    def _may_somebody_go(self, newcomer: str | None) -> bool:
+        now = self._clock()
+        if self._weighed is None or now - self._weighed[0] >= WEIGH_EVERY_S:
+            self._weighed = now, self._find_useless(newcomer) is not None
+        return self._weighed[1]
+
+    def _find_useless(self, newcomer: str | None) -> Ticket | None:
+        """Who gives way to somebody of this block."""
+        now = self._clock()
+        worths = {ticket: self.worth(ticket.peer_id) for ticket in self._inside}
+        useful = sorted((ticket for ticket in worths if worths[ticket] > 0), key=lambda ticket: -worths[ticket])
+        kept = set(useful[:MAX_KEPT])  # of equals those who have been there longest, as the sort keeps their order
+        crowded = self._live_by_block[newcomer] + 2 if newcomer is not None else MAX_LIVE_INBOUND
+        may_go = [
+            ticket
+            for ticket in worths
+            if ticket not in kept
+            and now - ticket.since >= (CROWDED_TRIAL_S if self._count_near(ticket) >= crowded else TRIAL_S)
+        ]
+        return min(may_go, key=lambda ticket: (worths[ticket], -self._count_near(ticket)), default=None)
+
+    def _count_near(self, ticket: Ticket) -> int:
+        return self._live_by_block[ticket.block] if ticket.block is not None else 0
+
     def _admit(self, ticket: Ticket) -> bool:
-        if self._live_total >= MAX_LIVE_INBOUND or self._is_full(ticket.address, ticket.block):
+        if self._is_full(ticket.address, ticket.block):
             return False
+        if self._live_total >= MAX_LIVE_INBOUND:
+            useless = self._find_useless(ticket.block)
+            if useless is None:
+                return False
+            self._tally.count(Met.PEER_REPLACED)
+            useless.leave()
+            useless.when_evicted()
         self._release_pending(ticket)
-        ticket.is_live = True
+        ticket.is_live, ticket.since = True, self._clock()
+        self._inside[ticket] = None
         self._live_total += 1
         if ticket.address is not None and ticket.block is not None:
             self._live[ticket.address] += 1
@@ -124,6 +179,7 @@ class Doorman:
             self._release_pending(ticket)
             return
         self._live_total -= 1
+        del self._inside[ticket]
         if ticket.address is not None and ticket.block is not None:
             _decrement(self._live, ticket.address)
             _decrement(self._live_by_block, ticket.block)
@@ -158,6 +214,11 @@ class Doorman:
 
 def _nothing() -> None:
     """Until somebody sets what is to happen."""
+
+
+def _worthless(_peer_id: str) -> int:
+    """Until somebody knows better."""
+    return 0
 
 
 def _decrement(counter: Counter[str], key: str) -> None:

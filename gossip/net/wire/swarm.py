@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 96
 MAX_OUTBOUND = MAX_CONNECTIONS - MAX_LIVE_INBOUND
 
+# Connections that give way to others close while those open: libp2p's own bound leaves room for them.
+MAX_CLOSING = 16
+
 # Two machines may dial each other at the same moment; one more would be waste.
 MAX_CONNECTIONS_PER_PEER = 2
 
@@ -99,12 +102,18 @@ class GuardedSwarm(Swarm):
         ticket.when_evicted = read_write_closer.stream.socket.close
         try:
             muxed = await self.upgrade_inbound_raw_conn(RawConnection(read_write_closer, False), maddr)
-            if not ticket.admit():
+            scope = trio.CancelScope()
+            ticket.when_evicted = scope.cancel
+            if not ticket.admit(str(muxed.peer_id)):
                 self._tally.count(Met.CONNECTION_REFUSED)
                 await muxed.close()
                 return
             # The socket is closed when we return, so stay, but no longer than the connection does.
-            await muxed.event_closed.wait()  # type: ignore[attr-defined]  # ours is always a BoundedYamux
+            with scope:
+                await muxed.event_closed.wait()  # type: ignore[attr-defined]  # ours is always a BoundedYamux
+            if scope.cancelled_caught:
+                log.info("giving way to a newcomer peer=%s", muxed.peer_id)
+                await muxed.close()
         finally:
             ticket.leave()
 
@@ -193,6 +202,10 @@ class GuardedSwarm(Swarm):
             if not self._relayed[relay_id]:
                 del self._relayed[relay_id]
 
+    def weigh(self, worth: Callable[[str], int]) -> None:
+        """What peers are to us: those worth nothing give way first when all inbound places are taken."""
+        self._doorman.worth = worth
+
     def outbound_count(self) -> int:
         """Connections we dialled."""
         return len(self.get_connections()) - self._doorman.live_count - self._relayed.total()
@@ -200,8 +213,8 @@ class GuardedSwarm(Swarm):
 
 def _connection_config() -> ConnectionConfig:
     return ConnectionConfig(
-        max_connections=MAX_CONNECTIONS,
-        high_watermark=MAX_CONNECTIONS,
+        max_connections=MAX_CONNECTIONS + MAX_CLOSING,
+        high_watermark=MAX_CONNECTIONS + MAX_CLOSING,
         min_connections=0,
         low_watermark=0,
         max_connections_per_peer=MAX_CONNECTIONS_PER_PEER,

@@ -38,6 +38,7 @@ ICONS: Final = (
     "quote",
     "radio-tower",
     "repeat-2",
+    "shield-check",
     "smile-plus",
     "trash-2",
     "triangle-alert",

@@ -16,8 +16,11 @@ from unhush.gossip.proto.position import find_seqs
 from unhush.identity.cid import Cid, cid_of
 
 if TYPE_CHECKING:
+    from unhush.gossip.proto.statements import Prove, ToldStatement
+    from unhush.identity.statement import Receipt
     from unhush.testing.end import SessionEnd
     from unhush.testing.node import SimNode
+    from unhush.testing.statements import Keeping
 
 
 class Manners:
@@ -51,6 +54,16 @@ class Manners:
     def hands_on(self) -> bool:
         """Whether it passes hints on."""
         return True
+
+    def lists(self, keeping: "Keeping", receipt: "Receipt") -> "Receipt":
+        """What it signs where an honest keeper would sign this."""
+        return receipt
+
+    def shows(
+        self, keeping: "Keeping", question: "Prove", honest: "list[ToldStatement]"
+    ) -> "list[ToldStatement] | None":
+        """What it answers to a challenge; None for never."""
+        return honest
 
 
 def _everything(node: "SimNode") -> frozenset[Cid]:

@@ -71,7 +71,23 @@ class HintMessage:
     data: bytes
 
 
-Message: TypeAlias = OpenStream | Chunk | EndStream | HintMessage
+@dataclass(frozen=True, slots=True)
+class QuestionMessage:
+    """A question about statements, on a stream of its own."""
+
+    number: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerMessage:
+    """The answer to it."""
+
+    number: int
+    payload: bytes
+
+
+Message: TypeAlias = OpenStream | Chunk | EndStream | HintMessage | QuestionMessage | AnswerMessage
 
 
 class Party(Protocol):
@@ -217,5 +233,7 @@ def _size(message: Message) -> int:
     match message:
         case Chunk(_, data) | HintMessage(data):
             return OVERHEAD_BYTES + len(data)
+        case QuestionMessage(_, payload) | AnswerMessage(_, payload):
+            return OVERHEAD_BYTES + len(payload)
         case _:
             return OVERHEAD_BYTES

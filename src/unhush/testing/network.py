@@ -52,11 +52,13 @@ class VirtualNetwork:
         disk_s: float = 0.0,
         has_gossip: bool = True,
         has_exchange: bool = True,
+        has_statements: bool = False,
     ) -> None:
         """``tick_s``: between two ticks of a session. ``disk_s``: what a read of a store takes at most.
 
         Without gossip there are no hints, only sync. Without exchange nodes know the peers they were told of by
-        ``connect`` and no others.
+        ``connect`` and no others. With statements they sign cards, heads and receipts, tell each other, and put keepers
+        to the test.
         """
         self.seed = seed
         self.name = name
@@ -65,6 +67,7 @@ class VirtualNetwork:
         self.disk_s = disk_s
         self.has_gossip = has_gossip
         self.has_exchange = has_exchange
+        self.has_statements = has_statements
         self.clock = VirtualClock()
         # Not for secrets: a seed must give the same dice again.
         self.dice = Random(seed)  # noqa: S311
@@ -92,12 +95,14 @@ class VirtualNetwork:
         home: Path | None = None,
         twin_of: SimNode | None = None,
         is_up: bool = True,
+        is_dialable: bool = True,
     ) -> SimNode:
         """A new node with an account of its own.
 
         ``skew_s``: how much its wall clock is ahead. ``manners``: how it misbehaves. ``home``: an empty folder, to run
         on ``unhush.storage.Store`` instead of memory. ``twin_of``: it writes for the account and with the key of that
-        node, from where that stands now, as no honest node does.
+        node, from where that stands now, as no honest node does. Without ``is_dialable`` it stands behind a router that
+        lets nobody in: it says where it listens, and is not reached there.
         """
         assert name not in self.nodes
         assert len(self.nodes) < MAX_NODES
@@ -113,6 +118,7 @@ class VirtualNetwork:
             skew_s=skew_s,
             manners=manners,
             checks_own=twin_of is None,
+            is_dialable=is_dialable,
         )
         self.nodes[name] = self._by_peer_id[node.peer_id] = node
         if twin_of is not None:
@@ -196,7 +202,7 @@ class VirtualNetwork:
         """Try to connect, as TCP and noise would."""
         other = self._by_peer_id.get(address.peer_id)
         life = node.starts
-        if other is None or self.is_cut(node, other):
+        if other is None or not other.is_dialable or self.is_cut(node, other):
             self.clock.after(DIAL_TIMEOUT_S, partial(self._dial_ends, node, address, life, None))
             return
         trip_s = self._weather_between(node, other).delay_s * DIAL_TRIPS

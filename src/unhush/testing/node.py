@@ -7,7 +7,7 @@ gone. Its wall clock may be wrong.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -29,16 +29,27 @@ from unhush.gossip.proto.events import (
     Refolded,
     TellPeers,
 )
-from unhush.gossip.proto.frames import Item, Operation
+from unhush.gossip.proto.frames import Item, KnownPeer, Operation
 from unhush.gossip.proto.hints import MAX_OPERATIONS, Hint, encode_hint
+from unhush.gossip.proto.proving import Pair
 from unhush.gossip.proto.tally import Met, Tally
 from unhush.identity.cid import Cid
 from unhush.storage.kinds import Body, Follow, Post
 from unhush.testing.end import SessionEnd
 from unhush.testing.errors import LimitExceeded
 from unhush.testing.ledger import find_hint
-from unhush.testing.links import Chunk, EndStream, HintMessage, Message, OpenStream, Wire
+from unhush.testing.links import (
+    AnswerMessage,
+    Chunk,
+    EndStream,
+    HintMessage,
+    Message,
+    OpenStream,
+    QuestionMessage,
+    Wire,
+)
 from unhush.testing.people import START_MS, Person, address_of, peer_id_of
+from unhush.testing.statements import Keeping, Shelf
 from unhush.testing.store import Arrivals, NodeStore, Taken
 
 if TYPE_CHECKING:
@@ -81,22 +92,27 @@ class SimNode:
         skew_s: float = 0.0,
         manners: "Manners | None" = None,
         checks_own: bool = True,
+        is_dialable: bool = True,
     ) -> None:
         self.network = network
         self.name = name
         self.number = number
         self.peer_id = peer_id_of(number)
         self.address = f"{address_of(number)}/p2p/{self.peer_id}"
+        self.person = person
         self.account = person.account
         self.own: Own | None = person.own if checks_own else None
         self.store = store
         self.skew_s = skew_s
         self.manners = manners
+        self.is_dialable = is_dialable
         self.is_up = False
         self.starts = 0  # which of its lives this is
         self.wires: dict[str, Wire] = {}
         self.sessions: dict[str, SessionEnd] = {}
         self.tally = Tally()
+        self.statements = Shelf(network.name, name)  # on disk
+        self.kept: dict[Cid, None] = {}  # accounts it promised to keep; on disk
         self._known: tuple[Known, ...] = ()  # of peers, on disk
         self._clock = network.clock
         self._born_at = -float(network.dice.randrange(1_000_000))  # monotonic clocks begin anywhere
@@ -118,6 +134,7 @@ class SimNode:
         self._look_at = float("inf")
         self._tags = 0
         self.is_announcing = False
+        self._keeping: Keeping | None = None
 
     # --- for whoever writes a test -----------------------------------------------------------------------
 
@@ -145,6 +162,27 @@ class SimNode:
         """Carry and want the account of another node without a word to the world."""
         self.store.carry(other.account)
         self._read_interests()
+
+    def keep(self, other: "SimNode") -> None:
+        """Promise everybody to carry the account of another node, and give receipts of it."""
+        assert self.network.has_statements
+        self.kept[other.account] = None
+        self.carry(other)
+        if self._keeping is not None:
+            self._keeping.changed()
+
+    def unkeep(self, other: "SimNode") -> None:
+        """Take that back; what is here stays."""
+        self.kept.pop(other.account, None)
+        if self._keeping is not None:
+            self._keeping.changed()
+
+    def challenge(self, keeper: "SimNode", of: "SimNode", *, seq: int | None = None) -> bool:
+        """Put a keeper to the test now, and not when it is due; ``statements.proofs`` shows what comes of it.
+
+        ``seq``: for that entry. False if nothing here says that the keeper has it, or it is not connected.
+        """
+        return self._keeping is not None and self._keeping.challenge(Pair(of.account, keeper.account), seq)
 
     def has(self, record: Cid) -> bool:
         """Whether the record is here, with its body."""
@@ -175,6 +213,9 @@ class SimNode:
         anchors = [parse_address(each.address).peer_id for each in remembered if each.is_anchor]
         self._chooser.set_anchors(dict.fromkeys(anchors))
         self._read_interests()
+        if self.network.has_statements:
+            self._keeping = Keeping(self, self.statements)
+            self._keeping.changed()
         # Not all nodes tick in the same instant.
         self._clock.after(self.network.dice.random() * self.network.tick_s, partial(self._tick, life))
         self._clock.after(SAVE_S, partial(self._save, life))
@@ -223,6 +264,8 @@ class SimNode:
         if self.peer_id < other.peer_id:
             self._reopen_s[other.peer_id] = FIRST_REOPEN_S
             self._open_stream(wire, other.peer_id)
+        if self._keeping is not None:
+            self._keeping.connected(other.peer_id)
         self._look_soon()
 
     def dial_failed(self, address: Address) -> None:
@@ -246,6 +289,8 @@ class SimNode:
         if session is not None:
             session.end()
         if self.is_up:
+            if self._keeping is not None:
+                self._keeping.disconnected(peer_id)
             self._chooser.disconnected(peer_id, self.monotonic)
             self._look_soon()
 
@@ -268,6 +313,10 @@ class SimNode:
                     session.end()
             case HintMessage(data):
                 self._hear(peer_id, data)
+            case QuestionMessage() | AnswerMessage():
+                if self._keeping is not None:
+                    self.network.trace.bytes_came(self._clock.now, self.number, message.payload)
+                    self._keeping.heard(peer_id, message)
             case _:
                 assert_never(message)
 
@@ -370,6 +419,11 @@ class SimNode:
                 assert_never(heard)
         self._look_soon()
 
+    def told_of(self, peer_id: str, known: Iterable[KnownPeer]) -> None:
+        """A peer gave a card."""
+        self._chooser.told(peer_id, known, self.monotonic)
+        self._look_soon()
+
     def own_checked(self, session: SessionEnd, *, is_clean: bool) -> None:
         if is_clean and not session.knows_own:
             self._checks.has_nothing(session)
@@ -420,6 +474,8 @@ class SimNode:
             self.tell_all(HoleSeen(account))
         self.network.changed = True
         self.network.trace.stored(self._clock.now, self.number, news.grown)
+        if self._keeping is not None:
+            self._keeping.changed()
 
     def _pass_on(self, concerns: Concerns) -> None:
         """Our own records go to whomever they concern, those of others if that is somebody we carry."""
@@ -444,6 +500,8 @@ class SimNode:
             self._interests = changed
             self._chooser.set_wanted(carried - {self.account}, self.monotonic)
             self.tell_all(changed)
+            if self._keeping is not None:
+                self._keeping.changed()
             self._look_soon()
 
     # --- choosing ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import trio
 from unhush.gossip.net.host import Host, Stream
 from unhush.gossip.net.sync import blobs as blobs_module
 from unhush.gossip.net.sync.blobs import BlobService
+from unhush.gossip.proto import uploading
 from unhush.gossip.proto.blocks import PROTOCOL, BlockAnswer, encode_answer, parse_answer, parse_request
 from unhush.gossip.proto.faults import MalformedFrame
 from unhush.gossip.proto.framing import Deframer, frame
@@ -245,3 +246,24 @@ def test_nothing_is_given_that_no_record_shows(run: Any, our_host: Any, store: S
 def test_an_answer_that_is_none_is_a_fault(answer: bytes) -> None:
     with pytest.raises(MalformedFrame):
         parse_answer(answer)
+
+
+def test_blocks_are_given_no_faster_than_the_rate(
+    run: Any, our_host: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "PEER_BYTES_PER_S", CHUNK_BYTES)
+    monkeypatch.setattr(BlobService, "_may_give", lambda _self, _blob: True)
+    blob, _ = store.blobs.put(io.BytesIO(LARGE))
+    with Store(tmp_path / "elsewhere", network="test", clock_ms=lambda: 0) as elsewhere:
+
+        async def scene() -> None:
+            async with our_host() as giver, our_host() as asker:
+                BlobService(giver, store, lambda _: ()).serve()
+                await asker.dial(giver.addresses()[0])
+                began = trio.current_time()
+                assert await BlobService(asker, elsewhere, lambda _: (giver.peer_id,)).fetch(blob, ANYBODY)
+                # Three chunks and a bit, the first of them at once.
+                assert trio.current_time() - began >= 1.0
+
+        run(scene)
+        assert elsewhere.blobs.read(blob) == LARGE

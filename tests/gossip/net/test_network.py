@@ -13,7 +13,8 @@ from tests.support.people import NETWORK, Clock, Home, Person, arrivals_of, inge
 
 from unhush.gossip.errors import StreamBroken, StreamRefused
 from unhush.gossip.net.host import HostConfig, open_host
-from unhush.gossip.net.network import MAX_OPENED, SYNC, Network, NetworkConfig
+from unhush.gossip.net.network import Network, NetworkConfig
+from unhush.gossip.net.sessions import MAX_OPENED, SYNC
 from unhush.gossip.proto.frames import Concerning, Operation
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
@@ -175,11 +176,11 @@ def test_what_is_written_alone_waits_to_be_announced_until_somebody_has_answered
     ann.home.post("to nobody")
     live = ann.network._live
     assert live is not None
-    until(lambda: len(live._unannounced) == 1)
+    until(lambda: len(live.announcer._unannounced) == 1)
     time.sleep(0.5)
-    assert len(live._unannounced) == 1
+    assert len(live.announcer._unannounced) == 1
     ben.start(ann)
-    until(lambda: not live._unannounced)
+    until(lambda: not live.announcer._unannounced)
 
 
 def test_what_fails_on_the_network_s_thread_ends_neither_it_nor_trio(make: Callable[[str], Running]) -> None:
@@ -206,7 +207,7 @@ def test_a_question_to_a_session_that_is_over_is_answered_at_once(make: Callable
     until(lambda: ann.network.status().figures.sessions == 1)
     live = ann.network._live
     assert live is not None
-    (session,) = live._sessions.values()
+    (session,) = live.sessions.open.values()
     ben.network.stop()
     until(lambda: session._is_over)
     answers: list[bool] = []

@@ -212,7 +212,7 @@ def test_a_circuit_ends_when_its_bytes_are_spent(
             hidden.handle("/echo", echo)
             await hidden.dial(relay.addresses()[0])
             address = await settled(client, hidden, until)
-            monkeypatch.setattr(relays.Circuit.__init__, "__defaults__", (40_000,))
+            monkeypatch.setattr(relays.Circuit.__init__, "__defaults__", (40_000, lambda: None))
             await caller.dial(address)
             with pytest.raises((StreamBroken, StreamRefused, NotConnected)):  # noqa: PT012  # whichever meets it first
                 for _ in range(100):

@@ -302,7 +302,8 @@ def test_every_account_is_covered_if_anybody_carries_it(seed: int) -> None:
 
 
 def test_configured_and_invited_peers_are_dialled_always_and_never_let_go() -> None:
-    chosen, others = carriers(range(1, 31), is_silent=True), carriers(range(31, 80), ANN, is_silent=True)
+    most = choosing.MAX_OUTBOUND - choosing.KEPT_FOR_TOLD
+    chosen, others = carriers(range(1, most + 1), is_silent=True), carriers(range(31, 80), ANN, is_silent=True)
     world = World([*chosen, *others], 2)
     world.know(others)
     world.run(60)
@@ -319,7 +320,7 @@ def test_with_more_chosen_peers_than_places_it_does_not_look_without_end() -> No
     world = World([], 1)
     for number in range(1, choosing.MAX_OUTBOUND + 9):
         world.book.remember(at(f"8.{number}.8.8", number), Source.CONFIGURED, world.now)
-    for number in range(1, choosing.MAX_OUTBOUND + 1):
+    for number in range(1, choosing.MAX_OUTBOUND - choosing.KEPT_FOR_TOLD + 1):
         world.chooser.connected(peer(number), f"/ip4/8.{number}.8.8/tcp/4001", world.now, is_inbound=False)
     now, looks = world.now + 100, 0
     while now < world.now + 200:
@@ -329,6 +330,23 @@ def test_with_more_chosen_peers_than_places_it_does_not_look_without_end() -> No
     assert looks < 100
     world.chooser.disconnected(peer(1), now)
     assert any(isinstance(decision, Dial) for decision in world.chooser.decide(now))
+
+
+def test_however_many_the_person_chose_some_places_are_left_to_others() -> None:
+    """Fifty friends that are silent, and ten others that do deliver: what they write arrives."""
+    honest, silent = carriers(range(1, 11), ANN), carriers(range(11, 61), ANN, is_silent=True)
+    world = World([*honest, *silent], 3)
+    for stranger in silent:
+        world.book.remember(stranger.address, Source.CONFIGURED, world.now)
+    world.run(60)
+    assert len(world.connected) == choosing.MAX_OUTBOUND - choosing.KEPT_FOR_TOLD
+    world.know(honest)
+    world.write()
+    world.run(120)
+    assert world.longest_s <= 60
+    assert world.count(lambda stranger: not stranger.is_silent) >= 1
+    assert not {stranger.peer_id for stranger in silent} & set(world.let_go)
+    assert world.most_outbound <= choosing.MAX_OUTBOUND
 
 
 def test_chosen_peers_in_one_network_are_all_connected() -> None:

@@ -16,10 +16,15 @@ from unhush.identity.errors import UnhushError
 from unhush.node.conversations import grow
 from unhush.node.errors import BadListName, MalformedRecord, NotFound, RecordDeleted
 from unhush.node.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
+from unhush.node.keeping.sizes import parse_budget, parse_media
 from unhush.node.views import (
     Activity,
     Branch,
     Concern,
+    KeeperInfo,
+    KeepingOffer,
+    KeptInfo,
+    KeptSummary,
     ListInfo,
     Page,
     PeerInfo,
@@ -91,6 +96,10 @@ class FakeNode:
     versions: dict[Cid, tuple[Shown, ...]] = field(default_factory=dict)
     given: dict[str, OpenInviteInfo] = field(default_factory=dict)
     taken: dict[Cid, AcceptedInvite] = field(default_factory=dict)
+    promised: dict[Cid, KeptInfo] = field(default_factory=dict)
+    keeping: dict[Cid, KeeperInfo] = field(default_factory=dict)
+    offers: list[KeepingOffer] = field(default_factory=list)
+    summary: KeptSummary = field(default_factory=KeptSummary)
 
     def __post_init__(self) -> None:
         self._aids = count(1)
@@ -127,7 +136,7 @@ class FakeNode:
             account=ME, name=self.people[ME].name, words_waiting=self.words_waiting,
             follows=len(self.follows()), records=len(self.shown),
             peers_connected=sum(peer.connected for peer in self.addresses), network_running=True, last_aid=self._last(),
-            problem=self.problem,
+            problem=self.problem, kept=self.summary, promises=len(self.promised),
         )  # fmt: skip
 
     def timeline(self, limit: int = 30, before: str | None = None, *, in_list: str | None = None) -> Page:
@@ -276,6 +285,45 @@ class FakeNode:
             raise AwkwardAddress(f"not an address of a peer: {text!r}")
         self.calls.append(("add_peer", text))
         self.addresses.append(PeerInfo(text, None, False, False))
+
+    def keep(self, account: Cid, budget: str, media: str) -> None:
+        promise = KeptInfo(
+            account, self._anybody(account).name, parse_budget(budget), 0, parse_media(media).value, self.now_ms,
+            records=0, receipt_ms=None, until_ms=None,
+        )  # fmt: skip
+        self.calls.append(("keep", account, promise.budget_bytes, media))
+        self.promised[account] = promise
+        self.offers = [replace(each, is_kept=each.account in self.promised) for each in self.offers]
+
+    def accept_keeping(self, account: Cid, budget: str, media: str) -> None:
+        if account not in {each.account for each in self.offers}:
+            raise NotFound(f"{account} did not ask")
+        self.keep(account, budget, media)
+
+    def unkeep(self, account: Cid) -> None:
+        if self.promised.pop(account, None) is None:
+            raise NotFound(f"{account} is not kept here")
+        self.calls.append(("unkeep", account))
+
+    def kept(self, account: Cid | None = None) -> tuple[KeptInfo, ...]:
+        return tuple(each for each in self.promised.values() if account in (None, each.account))
+
+    def keepers(self) -> tuple[KeeperInfo, ...]:
+        return tuple(self.keeping.values())
+
+    def offer_keeping(self, keeper: Cid) -> None:
+        self.calls.append(("offer_keeping", keeper))
+        silent = KeeperInfo(keeper, "", True, False, None, None, 0, 0, False, None, "it has signed no receipt yet")
+        known = self.keeping.get(keeper, silent)
+        self.keeping[keeper] = replace(known, name=self._anybody(keeper).name, is_accepted=True)
+
+    def withdraw_keeping(self, keeper: Cid) -> None:
+        if self.keeping.pop(keeper, None) is None:
+            raise NotFound(f"{keeper} was not asked")
+        self.calls.append(("withdraw_keeping", keeper))
+
+    def keeping_offers(self) -> tuple[KeepingOffer, ...]:
+        return tuple(self.offers)
 
     def invite(self, *, expires_s: int, uses: int, in_list: str | None) -> GivenInvite:
         starter = tuple(person.account for person in self.lists.members(in_list)) if in_list else ()

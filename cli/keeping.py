@@ -1,0 +1,343 @@
+"""``keep``, ``keepers``, ``unkeep``, ``withhold``: promises to carry accounts, and who carries mine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from unhush.cli.context import FILE, Context, OurCommand, WrongUse, expanded, pass_context
+from unhush.cli.secrets import SigningCommand
+from unhush.cli.shown import display_name, time_text
+from unhush.node.names import clean_name
+
+if TYPE_CHECKING:
+    from unhush.identity.cid import Cid
+    from unhush.node import Node
+    from unhush.node.keeping.verbs import KeptAll
+    from unhush.node.views import KeeperInfo, KeepingOffer, KeptInfo, KeptSummary, WithheldInfo
+
+_PROBLEMS: Final = 5  # told one by one in ``status``
+_MEDIA: Final = click.Choice(["none", "90d", "all"])
+
+
+@click.command(cls=SigningCommand, name="keep")
+@click.argument("account", metavar="[ACCOUNT]", required=False)
+@click.option("--budget", metavar="SIZE", help="How much room it may take, as 500MiB (default 1GiB).")
+@click.option("--media", type=_MEDIA, help="Which of its pictures: none (default), of the last 90 days, or all.")
+@click.option("--offer", metavar="KEEPER", help="Ask KEEPER to keep your account, and take its word that it does.")
+@click.option("--withdraw", metavar="KEEPER", help="Take that back.")
+@click.option("--accept", metavar="ACCOUNT", help="Keep ACCOUNT, which asked for it.")
+@click.option("--list", "is_listing", is_flag=True, help="List what is kept here, and who asks for it.")
+@click.option("--from", "file", type=FILE, metavar="FILE", help="Keep every account of a list: one id a line.")
+@click.option("--share", metavar="I/N", help="With --from: of N boxes this is number I, from 0, and keeps its part.")
+@click.option("--exact", is_flag=True, help="With --from: keep nothing else any more.")
+@pass_context
+def keep_command(
+    context: Context,
+    *,
+    account: str | None,
+    budget: str | None,
+    media: str | None,
+    offer: str | None,
+    withdraw: str | None,
+    accept: str | None,
+    is_listing: bool,
+    file: Path | None,
+    share: str | None,
+    exact: bool,
+) -> None:
+    """Promise everyone to carry ACCOUNT (an id, or what you call them).
+
+    A running node fetches all of it, serves it to whoever asks, and signs what it holds, up to which record and until
+    when. It stops at the budget and says so. You need not follow the account. Undo: unhush unkeep ACCOUNT.
+    """
+    _check_one(account, offer, withdraw, accept, file, "is_listing" if is_listing else None)
+    if (share is not None or exact) and file is None:
+        raise WrongUse("--share and --exact go with --from FILE.")
+    if (budget is not None or media is not None) and (offer or withdraw or is_listing):
+        raise WrongUse("--budget and --media say what this node keeps; they go with an ACCOUNT, --accept or --from.")
+    from unhush.node.keeping.sizes import USUAL_BUDGET
+
+    room, which = budget or USUAL_BUDGET, media or "none"
+    with context.open() as node:
+        node.account()
+        if is_listing:
+            _print_kept(context, node)
+        elif offer is not None:
+            keeper = node.account_of(offer)
+            node.offer_keeping(keeper)
+            _say_asked(context, node, keeper)
+        elif withdraw is not None:
+            keeper = node.account_of(withdraw)
+            node.withdraw_keeping(keeper)
+            context.emit({"keeper": str(keeper), "asked": False}, "Taken back; what it holds stays with it.")
+        elif file is not None:
+            done = node.keep_all(_read_list(file), room, which, share=share or "0/1", exact=exact)
+            context.emit(_json_of_all(done), _say_all(done))
+        elif accept is not None:
+            _say_kept(context, node.accept_keeping(node.account_of(accept), room, which), node)
+        else:
+            assert account is not None
+            _say_kept(context, node.keep(node.account_of(account), room, which), node)
+
+
+@click.command(cls=OurCommand, name="unkeep")
+@click.argument("account")
+@pass_context
+def unkeep_command(context: Context, account: str) -> None:
+    """Take back the promise to carry ACCOUNT (an id, or what you call them).
+
+    A running node tells everybody at once. What is here stays as long as there is room for it.
+    """
+    with context.open() as node:
+        who = node.account_of(account)
+        node.unkeep(who)
+    context.emit({"account": str(who), "kept": False}, "You no longer promise to keep this account.")
+
+
+@click.command(cls=OurCommand, name="keepers")
+@click.argument("account", metavar="[ACCOUNT]", required=False)
+@pass_context
+def keepers_command(context: Context, account: str | None) -> None:
+    """List who keeps your account, or ACCOUNT: what their receipts cover, and whether they showed that it is true."""
+    with context.open() as node:
+        who = node.account_of(account) if account is not None else node.account()
+        keepers = node.keepers(who)
+        is_own = who == node.status().account
+    for each in keepers:
+        context.emit(_json_of_keeper(each), _line_of_keeper(each, is_own=is_own))
+    if not keepers and not context.is_json:
+        context.say(
+            "Nobody, as far as it is known here. Ask somebody: unhush keep --offer KEEPER"
+            if is_own
+            else "Nobody, as far as it is known here."
+        )
+
+
+@click.command(cls=OurCommand, name="withhold")
+@click.argument("record", metavar="[ID]", required=False)
+@click.option("--reason", metavar="TEXT", help="Why; whoever asks for the record is told.")
+@click.option("--list", "is_listing", is_flag=True, help="List what is withheld here.")
+@click.option("--undo", metavar="ID", help="Take the record in again, if anybody has it.")
+@pass_context
+def withhold_command(
+    context: Context, record: str | None, reason: str | None, is_listing: bool, undo: str | None
+) -> None:
+    """Erase the body of the record ID here, and say so to whoever asks.
+
+    The signed entry stays: it says that there was something, and nothing of what. Receipts of this node list it.
+    """
+    _check_one(record, "is_listing" if is_listing else None, undo)
+    if (record is None) != (reason is None):
+        raise WrongUse("A record is withheld with --reason TEXT, which is told to whoever asks for it.")
+    with context.open() as node:
+        if is_listing:
+            held = node.withheld()
+            for each in held:
+                context.emit(_json_of_withheld(each), _line_of_withheld(each))
+            if not held and not context.is_json:
+                context.say("Nothing is withheld here.")
+        elif undo is not None:
+            node.unwithhold(undo)
+            context.emit({"id": undo, "withheld": False}, "It is taken in again when somebody who has it is met.")
+        else:
+            assert record is not None
+            assert reason is not None
+            done = node.withhold(record, reason)
+            context.emit(_json_of_withheld(done), f"Its body is gone from here. Undo: unhush withhold --undo {done.id}")
+
+
+def _check_one(*given: object) -> None:
+    """Exactly one thing is to be done; raises ``WrongUse``."""
+    if sum(each is not None for each in given) != 1:
+        raise WrongUse("Say one thing to do; see --help.")
+
+
+def _read_list(file: Path) -> "tuple[Cid, ...]":
+    from unhush.node.keeping.sizes import MAX_LIST_BYTES, parse_accounts
+
+    path = expanded(file)
+    if not path.is_file():
+        raise WrongUse(f"There is no file {file}.")
+    with path.open("rb") as listed:
+        data = listed.read(MAX_LIST_BYTES + 1)
+    return parse_accounts(data)
+
+
+# -- text
+
+
+def _say_kept(context: Context, kept: "KeptInfo", node: "Node") -> None:
+    from unhush.node.keeping.sizes import MEDIA_WORDS, size_text
+
+    runs = "" if node.status().network_running else " It begins when your node runs: unhush run."
+    name = display_name(kept.name, kept.account)
+    text = f"You keep {name}: up to {size_text(kept.budget_bytes)}, {MEDIA_WORDS[kept.media]}.{runs}"
+    context.emit(json_of_kept(kept), f"{text} Undo: unhush unkeep {kept.account}")
+
+
+def _say_asked(context: Context, node: "Node", keeper: "Cid") -> None:
+    name = _name_of(node, keeper)
+    text = f"You asked {name} to keep your account; their node shows it to them. See: unhush keepers."
+    context.emit({"keeper": str(keeper), "asked": True}, f"{text} Undo: unhush keep --withdraw {keeper}")
+
+
+def _name_of(node: "Node", account: "Cid") -> str:
+    from unhush.node.errors import NotFound
+
+    try:
+        person = node.person(account)
+    except NotFound:
+        return display_name("", account)
+    return display_name(person.petname or person.name, account)
+
+
+def _say_all(done: "KeptAll") -> str:
+    parts = [
+        f"{done.new} new",
+        f"{done.known} as before",
+        f"{done.elsewhere} of other boxes" if done.elsewhere else "",
+        f"{done.dropped} no longer" if done.dropped else "",
+    ]
+    also = f" {done.unlisted} that the list does not name stay kept (--exact ends that)." if done.unlisted else ""
+    return f"Accounts of the list kept here: {', '.join(each for each in parts if each)}.{also}"
+
+
+def _print_kept(context: Context, node: "Node") -> None:
+    kept = node.kept()
+    offers = tuple(each for each in node.keeping_offers() if not each.is_kept)
+    for each in kept:
+        context.emit(json_of_kept(each), _line_of_kept(each))
+    for offer in offers:
+        context.emit(_json_of_offer(offer), _line_of_offer(offer))
+    if not kept and not offers and not context.is_json:
+        context.say("Nothing is kept here, and nobody asks. Keep somebody: unhush keep ACCOUNT")
+
+
+def _line_of_kept(kept: "KeptInfo") -> str:
+    from unhush.node.keeping.sizes import MEDIA_WORDS, size_text
+
+    name = display_name(kept.name, kept.account)
+    room = f"{size_text(kept.used_bytes)} of {size_text(kept.budget_bytes)}, {MEDIA_WORDS[kept.media]}"
+    signed = f"receipt of {time_text(kept.receipt_ms)}" if kept.receipt_ms is not None else "no receipt yet"
+    line = f"{kept.account} {name} · {room} · {kept.records:,} records · {signed}"
+    return line + (f"\n  {clean_name(kept.problem)}" if kept.problem else "")
+
+
+def _line_of_offer(offer: "KeepingOffer") -> str:
+    name = display_name(offer.name, offer.account)
+    return f"{offer.account} {name} · asks to be kept · unhush keep --accept {offer.account}"
+
+
+def _line_of_keeper(keeper: "KeeperInfo", *, is_own: bool) -> str:
+    name = display_name(keeper.name, keeper.account)
+    marks = [
+        "accepted" if keeper.is_accepted else "",
+        "followed by you" if keeper.is_followed else "",
+        "" if keeper.is_accepted or keeper.is_followed else "neither asked nor followed, so not counted",
+    ]
+    receipt = "no receipt"
+    if keeper.receipt_ms is not None:
+        until = f", good until {time_text(keeper.until_ms)}" if keeper.until_ms is not None else ""
+        receipt = f"receipt of {time_text(keeper.receipt_ms)}{until}"
+    proven = f"proven {time_text(keeper.proven_ms)}" if keeper.is_proven and keeper.proven_ms is not None else ""
+    said = "; ".join(mark for mark in marks if mark)
+    hint = f" · accept: unhush keep --offer {keeper.account}" if is_own and not keeper.is_accepted else ""
+    return (
+        f"{keeper.account} {name} ({said})\n  {receipt} · covers {keeper.covers:,} of {keeper.records:,} records"
+        f" · {proven or 'unproven: ' + clean_name(keeper.why)}{hint}"
+    )
+
+
+def _line_of_withheld(withheld: "WithheldInfo") -> str:
+    by = f" by {display_name(withheld.name, withheld.account)}" if withheld.account is not None else ""
+    return f"{withheld.id}{by} · since {time_text(withheld.since_ms)} · {clean_name(withheld.reason)}"
+
+
+def kept_lines(summary: "KeptSummary", promised: "Sequence[KeptInfo]") -> list[str]:
+    """Of ``unhush status``: how safe the account is, and what is wrong with the promises of this home."""
+    if not summary.keepers:
+        lines = ["kept      by nobody yet; ask somebody: unhush keep --offer KEEPER, unhush invite --keep"]
+    else:
+        keepers = "1 proven keeper" if summary.keepers == 1 else f"{summary.keepers} proven keepers"
+        lines = [
+            f"kept      by {keepers}: {summary.by_one:,} of {summary.records:,} records by one or more, "
+            f"{summary.by_two:,} by two; the least kept by {summary.least}"
+        ]
+    if promised:
+        accounts = "1 account" if len(promised) == 1 else f"{len(promised):,} accounts"
+        lines.append(f"keeping   {accounts} for others")
+    problems = [each for each in promised if each.problem]
+    for each in problems[:_PROBLEMS]:
+        lines.append(f"keeping   {display_name(each.name, each.account)}: {clean_name(each.problem)}")
+    if problems[_PROBLEMS:]:
+        lines.append(f"keeping   {len(problems) - _PROBLEMS:,} more with a problem: unhush keep --list")
+    return lines
+
+
+# -- JSON
+
+
+def json_of_kept(kept: "KeptInfo") -> dict[str, Any]:
+    return {
+        "account": str(kept.account),
+        "name": kept.name,
+        "kept": True,
+        "budget": kept.budget_bytes,
+        "used": kept.used_bytes,
+        "media": kept.media,
+        "since": kept.since_ms,
+        "records": kept.records,
+        "receipt": kept.receipt_ms,
+        "until": kept.until_ms,
+        "full": kept.is_full,
+        "problem": kept.problem or None,
+    }
+
+
+def _json_of_offer(offer: "KeepingOffer") -> dict[str, Any]:
+    return {
+        "account": str(offer.account),
+        "name": offer.name,
+        "kept": offer.is_kept,
+        "asked": True,
+        "since": offer.since_ms,
+    }
+
+
+def _json_of_keeper(keeper: "KeeperInfo") -> dict[str, Any]:
+    return {
+        "keeper": str(keeper.account),
+        "name": keeper.name,
+        "accepted": keeper.is_accepted,
+        "followed": keeper.is_followed,
+        "receipt": keeper.receipt_ms,
+        "until": keeper.until_ms,
+        "covers": keeper.covers,
+        "records": keeper.records,
+        "proven": keeper.is_proven,
+        "proven_at": keeper.proven_ms,
+        "counts": keeper.counts,
+        "why": keeper.why or None,
+    }
+
+
+def _json_of_withheld(withheld: "WithheldInfo") -> dict[str, Any]:
+    return {
+        "id": str(withheld.id),
+        "account": str(withheld.account) if withheld.account is not None else None,
+        "reason": withheld.reason,
+        "since": withheld.since_ms,
+        "withheld": True,
+    }
+
+
+def _json_of_all(done: "KeptAll") -> dict[str, Any]:
+    return {
+        "new": done.new,
+        "known": done.known,
+        "elsewhere": done.elsewhere,
+        "dropped": done.dropped,
+        "unlisted": done.unlisted,
+    }

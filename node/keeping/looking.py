@@ -1,0 +1,198 @@
+"""Who keeps what, in the words people read: from one snapshot, with the receipts of each account read once."""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final
+
+from unhush.identity.cid import Cid
+from unhush.identity.keys import PublicKey
+from unhush.identity.statement import Receipt, Statement
+from unhush.node.keeping.coverage import Cover, Runs, count, count_by, count_covered, least
+from unhush.node.keeping.sizes import size_text
+from unhush.node.views import (
+    KeeperInfo,
+    KeepingFigures,
+    KeepingOffer,
+    KeptInfo,
+    KeptSummary,
+)
+from unhush.storage.keeping.keptby import PROVEN_MS, KeeperView
+from unhush.storage.keeping.promises import Promise
+from unhush.storage.room.tiers import Limits
+from unhush.storage.snapshot import Snapshot
+from unhush.storage.summaries import point_of
+
+# Who asks this account to keep theirs: anybody can, and a person answers a handful.
+MAX_OFFERS: Final = 500
+# The largest record there can be: with less room left some are refused.
+FULL_WITHIN_BYTES: Final = 65_536
+
+
+class Ledger:
+    """Looks at keeping as of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self._snapshot = snapshot
+        self._limits = limits
+        self._now_ms = snapshot.now_ms()
+        self._own = snapshot.own_account()
+        self._device = snapshot.own_device()
+
+    # -- what this home keeps
+
+    def kept_info(self, account: Cid, promise: Promise, why_unsigned: str = "") -> KeptInfo:
+        """One promise; ``why_unsigned`` is why this home signs nothing at all now."""
+        used = self._snapshot.usage(account)
+        receipt = self.own_receipt(account)
+        return KeptInfo(
+            account=account,
+            name=self._name(account),
+            budget_bytes=promise.budget_bytes,
+            used_bytes=used.size_bytes,
+            media=promise.media.value,
+            since_ms=promise.since_ms,
+            records=used.records,
+            receipt_ms=receipt.time if receipt is not None else None,
+            until_ms=receipt.expires if receipt is not None else None,
+            is_full=self._is_full(account, promise),
+            problem=self._problem(account, promise, receipt, why_unsigned),
+        )
+
+    def own_receipt(self, account: Cid) -> Statement | None:
+        """The newest receipt this device signed for an account, if it is fresh and says that anything is held."""
+        for each in self._snapshot.receipts_of(account):
+            if (each.account, each.key) == (self._own, self._device):
+                return each if isinstance(each.claim, Receipt) and each.claim.heads else None
+        return None
+
+    def _problem(self, account: Cid, promise: Promise, receipt: Statement | None, why_unsigned: str) -> str:
+        if self._is_full(account, promise):
+            room = size_text(promise.budget_bytes)
+            return f"its budget of {room} is full: what does not fit is not taken in, and receipts stop at what is here"
+        if receipt is not None:
+            return ""
+        if why_unsigned:
+            return f"no fresh receipt: {why_unsigned}"
+        if not self._snapshot.usage(account).records:
+            return "no receipt yet: nothing of it has arrived"
+        return "no receipt yet: what has arrived is being looked through"
+
+    def _is_full(self, account: Cid, promise: Promise) -> bool:
+        """Whether there is no more room; an account that is followed too may take more than the promise."""
+        me = self._snapshot.account(self._own) if self._own is not None else None
+        is_followed = me is not None and self._snapshot.does_follow(me, account)
+        room = max(promise.budget_bytes, self._limits.followed_bytes if is_followed else 0)
+        return room - self._snapshot.usage(account).size_bytes < FULL_WITHIN_BYTES
+
+    def offers(self, own: Cid) -> tuple[KeepingOffer, ...]:
+        """Who asks ``own`` to keep them, the newest first."""
+        kept = self._snapshot.promises()
+        found = [
+            KeepingOffer(record.account, self._name(record.account), record.shown_at_ms, record.account in kept)
+            for _, record in islice(self._snapshot.wards(own), MAX_OFFERS)
+            if record.account != own
+        ]
+        return tuple(sorted(found, key=lambda offer: (-offer.since_ms, offer.account)))
+
+    # -- who keeps
+
+    def keepers(self, account: Cid) -> tuple[KeeperInfo, ...]:
+        """Everybody who says that they keep an account or was asked to, those that count first."""
+        held = self._held(account)
+        total = count(held)
+        accepted = self._snapshot.accepted_keepers(account)
+        me = self._snapshot.account(self._own) if self._own is not None else None
+        return tuple(
+            KeeperInfo(
+                account=view.keeper,
+                name=self._name(view.keeper),
+                is_accepted=view.keeper in accepted,
+                is_followed=me is not None and self._snapshot.does_follow(me, view.keeper),
+                receipt_ms=view.receipt.time if view.receipt is not None else None,
+                until_ms=view.receipt.expires if view.receipt is not None else None,
+                covers=count_covered(held, self._cover(account, view.receipt)) if view.receipt is not None else 0,
+                records=total,
+                is_proven=view.is_proven,
+                proven_ms=view.proof.at_ms if view.proof is not None and view.proof.ok else None,
+                why=self._why_not(view),
+            )
+            for view in self._snapshot.keepers_of(account, self._now_ms)
+        )
+
+    def _why_not(self, view: KeeperView) -> str:
+        """Why a keeper does not count; empty if it does."""
+        if view.receipt is None:
+            return "no receipt of it that is good now is known here"
+        if view.proof is None:
+            return "it was not asked yet to show what it holds"
+        if not view.proof.ok:
+            return view.proof.why or "it did not show what it holds"
+        if view.proof.at_ms < self._now_ms - PROVEN_MS:
+            return "it is more than a week since it showed what it holds"
+        return "" if view.is_trusted else "the account did not ask for it, and you do not follow it"
+
+    def summary(self, account: Cid) -> KeptSummary:
+        """Of all records of an account held here, how many proven keepers have them."""
+        held = self._held(account)
+        covers = [
+            self._cover(account, view.receipt)
+            for view in self._snapshot.keepers_of(account, self._now_ms)
+            if view.receipt is not None and view.is_trusted and view.is_proven
+        ]
+        return KeptSummary(
+            records=count(held),
+            by_one=count_by(held, covers, 1),
+            by_two=count_by(held, covers, 2),
+            least=least(held, covers),
+            keepers=len(covers),
+        )
+
+    def figures(self) -> KeepingFigures:
+        """What this home keeps, counted; looks at every promise."""
+        kept = self._snapshot.promises()
+        receipts = [self.own_receipt(account) for account in kept]
+        used = [self._snapshot.usage(account).size_bytes for account in kept]
+        ages = [self._now_ms - receipt.time for receipt in receipts if receipt is not None]
+        asked = [*kept, *([self._own] if self._own is not None else [])]
+        proofs = [
+            view.proof
+            for account in asked
+            for view in self._snapshot.keepers_of(account, self._now_ms)
+            if view.proof is not None
+        ]
+        return KeepingFigures(
+            accounts=len(kept),
+            used_bytes=sum(used),
+            budget_bytes=sum(promise.budget_bytes for promise in kept.values()),
+            full=sum(self._is_full(account, promise) for account, promise in kept.items()),
+            without_receipt=sum(receipt is None for receipt in receipts),
+            receipt_age_s=max(ages, default=0) / 1000,
+            proofs_ok=sum(proof.ok for proof in proofs),
+            proofs_failed=sum(not proof.ok for proof in proofs),
+        )
+
+    # -- from receipts to numbers
+
+    def _held(self, account: Cid) -> Mapping[PublicKey, Runs]:
+        return self._snapshot.summary(account).logs
+
+    def _cover(self, account: Cid, receipt: Statement) -> Cover:
+        """A head on another branch than ours covers nothing of what is here; one above all we have covers it."""
+        claim = receipt.claim
+        assert isinstance(claim, Receipt)
+        heads = {}
+        for head in claim.heads:
+            ours = self._snapshot.points(account, head.key, [head.seq]).get(head.seq)
+            if ours is None or ours == point_of(head.entry):
+                heads[head.key] = head.seq
+        holes = set()
+        for withheld in claim.withheld:
+            record = self._snapshot.record(withheld.entry)
+            if record is not None and record.account == account:
+                holes.add((record.entry.header.key, record.entry.header.seq))
+        return Cover(heads, frozenset(holes))
+
+    def _name(self, account: Cid) -> str:
+        """What you call somebody, or else what they call themselves."""
+        profile = self._snapshot.profile(account)
+        return self._snapshot.petname(account) or (profile.name if profile is not None else "")

@@ -1,0 +1,171 @@
+"""When receipts are given: for each account that is kept, as soon as what came has come to rest, and not too often.
+
+A receipt is read from the disk and not from an index, so giving one takes as
+long as reading the account; what that costs bounds how soon the next is given.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from unhush.gossip.proto.pacing import Allowance
+from unhush.identity.cid import Cid
+from unhush.identity.statement import MediaPolicy, Receipt, Statement
+from unhush.node.keeping.voice import Voice
+from unhush.storage.keeping.promises import Promise
+from unhush.storage.store import Store
+
+RENEW_MS: Final = 24 * 60 * 60 * 1000
+# What comes in is waited for until it has been quiet for so long, or this long in all.
+QUIET_S: Final = 1.0
+GROWING_S: Final = 60.0
+# Three receipts of an account at once, then one a minute.
+RECEIPTS: Final = 3
+INTERVAL_S: Final = 180.0
+# Reading and hashing accounts takes at most this share of the time; and so does looking for what grew.
+SHARE: Final = 0.2
+# Records of the journal looked at in one go, for the accounts that grew.
+_STEP: Final = 2_000
+# Old receipts are looked for so often.
+_AGES_EVERY_S: Final = 60.0
+
+Say = Callable[[Receipt], Statement | None]
+
+
+@dataclass(slots=True)
+class _Due:
+    """An account of which there may be something to say. Times are of the monotonic clock."""
+
+    since: float
+    grew_at: float
+    not_before: float = 0.0
+
+
+@dataclass(slots=True)
+class _Kept:
+    promise: Promise
+    receipts: Allowance = field(default_factory=lambda: Allowance(RECEIPTS, INTERVAL_S))
+
+
+class Receipting:
+    """Used by one thread; ``say`` signs and stores."""
+
+    def __init__(self, store: Store, voice: Voice, clock_ms: Callable[[], int], say: Say) -> None:
+        self._store = store
+        self._voice = voice
+        self._clock_ms = clock_ms
+        self._say = say
+        self._kept: dict[Cid, _Kept] = {}
+        self._due: dict[Cid, _Due] = {}
+        self._withheld: frozenset[Cid] | None = None
+        self._cursor: int | None = None
+        self._read_at = 0.0  # when promises may be read again
+        self._aged_at: float | None = None
+        self._claim_at = 0.0  # when an account may be read again
+
+    def look(self, promises: Mapping[Cid, Promise], own: Cid, now: float, is_interrupted: Callable[[], bool]) -> float:
+        """Give what is due; when to look again, at the latest."""
+        if now < self._read_at:
+            return self._read_at
+        began = time.monotonic()
+        self._note_promises(promises, own, now)
+        self._note_withheld(now)
+        is_behind = self._note_grown(now)
+        self._note_old(now)
+        self._end_dropped(promises)
+        self._read_at = now + (time.monotonic() - began) / SHARE
+        next_at = self._read_at if is_behind else float("inf")
+        for of, due in list(self._due.items()):
+            if is_interrupted():
+                return now
+            at = max(min(due.grew_at + QUIET_S, due.since + GROWING_S), due.not_before, self._claim_at)
+            if at <= now:
+                if self._kept[of].receipts.spend(1, now):
+                    del self._due[of]
+                    self.give(of)
+                    continue
+                at = due.not_before = now + INTERVAL_S / RECEIPTS
+            next_at = min(next_at, at)
+        return next_at
+
+    def give(self, of: Cid, *, is_forced: bool = False, missing: Cid | None = None) -> Statement | None:
+        """Look at all that is on the disk of an account, and say it, if it was not said before or that was long ago.
+
+        The newest receipt there is then; None if there is none, or if an entry that was ``missing`` came meanwhile.
+        """
+        began = time.monotonic()
+        with self._store.snapshot() as snapshot:
+            # What is asked for in vain may have been hashed an hour ago, and damaged since.
+            claim = snapshot.claim_receipt(of, is_anew=is_forced)
+            has_come = missing is not None and snapshot.record(missing) is not None
+        self._claim_at = began + (time.monotonic() - began) / SHARE
+        if has_come:
+            return None  # the claim may cover it, and who asked is about to say that it is not here
+        last = self._voice.last(Receipt.type, of.digest)
+        if last is None and not claim.heads:
+            return None  # nothing is here yet, and nothing was ever said
+        if last is not None and last.claim == claim and not (is_forced or self._is_old(last)):
+            return last
+        return self._say(claim)
+
+    # -- what there is to say
+
+    def _touch(self, of: Cid, now: float, *, has_grown: bool = False) -> None:
+        due = self._due.setdefault(of, _Due(now, now if has_grown else now - QUIET_S))
+        if has_grown:
+            due.grew_at = now
+
+    def _note_promises(self, promises: Mapping[Cid, Promise], own: Cid, now: float) -> None:
+        for of, promise in promises.items():
+            if of != own and (of not in self._kept or self._kept[of].promise != promise):
+                # Those of earlier runs too: what is on the disk may not be what it was.
+                self._kept[of] = _Kept(promise)
+                self._touch(of, now)
+        for of in self._kept.keys() - promises.keys():
+            del self._kept[of]
+            self._due.pop(of, None)
+
+    def _note_withheld(self, now: float) -> None:
+        withheld = frozenset(self._store.withheld.all())
+        before, self._withheld = self._withheld, withheld
+        if before is None or withheld == before:
+            return
+        with self._store.snapshot() as snapshot:
+            for entry in withheld ^ before:
+                record = snapshot.record(entry)
+                if record is not None and record.account in self._kept:
+                    self._touch(record.account, now)
+
+    def _note_grown(self, now: float) -> bool:
+        """Whether there is more to look through."""
+        with self._store.snapshot() as snapshot:
+            if self._cursor is None or not self._kept:
+                self._cursor = snapshot.last_aid()  # all that is kept is looked at anyway
+                return False
+            records = list(islice(snapshot.journal(self._cursor), _STEP))
+            for record in records:
+                self._cursor = record.aid
+                if record.account in self._kept:
+                    self._touch(record.account, now, has_grown=True)
+            return len(records) == _STEP
+
+    def _note_old(self, now: float) -> None:
+        if self._aged_at is not None and now < self._aged_at + _AGES_EVERY_S:
+            return
+        self._aged_at = now
+        for of in self._kept:
+            last = self._voice.last(Receipt.type, of.digest)
+            if last is not None and self._is_old(last):
+                self._touch(of, now)
+
+    def _is_old(self, receipt: Statement) -> bool:
+        return self._clock_ms() >= receipt.time + RENEW_MS
+
+    def _end_dropped(self, promises: Mapping[Cid, Promise]) -> None:
+        """A promise that was taken back: over at once, and said for as long as the one before might be believed."""
+        for last in self._voice.last_receipts():
+            claim = last.claim
+            if isinstance(claim, Receipt) and claim.heads and claim.of not in promises:
+                self._say(Receipt(claim.of, (), (), claim.identity, MediaPolicy.NONE))

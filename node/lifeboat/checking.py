@@ -1,0 +1,546 @@
+"""The check of a lifeboat by this program: the same questions that ``page/check.js`` asks in the browser.
+
+It trusts neither the list of contents nor the order of the file: every record is
+judged by its own bytes, its signature, the chain above it and the identity rule;
+then what should be there by the list is held against what is. A person who runs
+it need not trust the page: it also says whether the page around the data is the
+one that this version writes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from unhush import __version__
+from unhush.identity.cid import Cid
+from unhush.identity.entry import (
+    Entry,
+    UnverifiedEntry,
+    check_body,
+    decode_body,
+    does_vouch,
+    is_signed,
+    parse_entry,
+)
+from unhush.identity.errors import IdentityError, MalformedBytes, WrongBody
+from unhush.identity.keys import PublicKey, self_test
+from unhush.identity.operations import NOTHING, ROTATE, Op, Table, find_raw_generation, parse_operation
+from unhush.identity.trunk import Standing, State, find_trunk, fold, judge
+from unhush.identity.words import fingerprint
+from unhush.node.lifeboat.form import (
+    BlockFrame,
+    Contents,
+    EndOfFrames,
+    ExtraFrame,
+    LogContents,
+    RecordFrame,
+    iter_frames,
+    unpack,
+)
+from unhush.node.lifeboat.reading import Lifeboat, opened_lifeboat
+from unhush.node.lifeboat.shell import build_shell
+from unhush.storage.blobs.manifest import CHUNK_BYTES, parse_manifest
+from unhush.storage.errors import BlobMismatch
+
+MAX_NAMED: Final = 50  # problems told in words; the count goes on
+_STEP: Final = 500  # records between two words to whoever waits
+_SHOWN: Final = (Standing.IN_FORCE, Standing.CONTESTED)
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What fails: which check, in words, and which record it is about, by its number in the file and its id."""
+
+    check: str
+    text: str
+    record: int | None = None
+    id: Cid | None = None
+
+    def __str__(self) -> str:
+        where = f"record {self.record}: " if self.record is not None else ""
+        return f"{where}{self.text}{f' ({self.id})' if self.id is not None else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class LifeboatReport:
+    """What the check found; the file is good iff ``problem_count`` is 0."""
+
+    contents: Contents | None
+    checked: int  # records that passed everything
+    records: int  # that should be there
+    operations: int
+    bodies: int
+    blobs: int
+    state: State | None
+    as_of: int  # the time the newest record that passed bears, Unix ms
+    problem_count: int
+    problems: tuple[Problem, ...]  # the first of them
+    shell: str  # sha2-256 of the page around the data
+    is_shell_known: bool  # it is the page this version writes
+
+    @property
+    def ok(self) -> bool:
+        return self.problem_count == 0
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return fingerprint(self.contents.account.digest) if self.contents is not None else ()
+
+    def sentence(self) -> str:
+        """The verdict, for people."""
+        if self.contents is None:
+            return "Nothing in this file can be checked."
+        who = f"account {' '.join(self.words)} ({self.contents.account})"
+        if not self.ok:
+            return (
+                f"This file is not what was signed: {self.checked:,} of {self.records:,} records passed, "
+                f"{self.problem_count:,} {'thing is' if self.problem_count == 1 else 'things are'} wrong; {who}."
+            )
+        return f"{self.checked:,} of {self.records:,} records hold, identity as of {_day_of(self.as_of)}, {who}."
+
+    def remarks(self) -> list[str]:
+        """Every problem, and what the person should know beside."""
+        said = [str(problem) for problem in self.problems]
+        if (more := self.problem_count - len(said)) > 0:
+            said.append(f"and {more:,} more")
+        if self.contents is not None and self.contents.network != "main":
+            said.append(f"this account lives on the network {self.contents.network!r}")
+        if self.state is not None and self.state.alarms:
+            said.append(f"the account raises an alarm: {', '.join(sorted(alarm.value for alarm in self.state.alarms))}")
+        if self.holes:
+            said.append(f"{self.holes:,} earlier entries were not held by whoever made the file")
+        if not self.is_shell_known:
+            maker = f", which says it is of {self.contents.maker}" if self.contents is not None else ""
+            said.append(
+                f"the page around the data is not the one this version of unhush writes{maker}: an unknown program "
+                f"runs in this file when it is opened (sha256 {self.shell})"
+            )
+        return said
+
+    @property
+    def holes(self) -> int:
+        """Entries below the newest of each log that the list of contents does not name."""
+        logs = self.contents.logs if self.contents is not None else ()
+        return sum(log.runs[-1][1] + 1 - sum(high - low + 1 for low, high in log.runs) for log in logs)
+
+    def to_json(self) -> dict[str, Any]:
+        contents, state = self.contents, self.state
+        return {
+            "kind": "lifeboat",
+            "ok": self.ok,
+            "account": str(contents.account) if contents is not None else None,
+            "words": list(self.words),
+            "network": contents.network if contents is not None else None,
+            "made": contents.made if contents is not None else None,
+            "maker": contents.maker if contents is not None else None,
+            "media": contents.media if contents is not None else None,
+            "checked": self.checked,
+            "records": self.records,
+            "operations": self.operations,
+            "bodies": self.bodies,
+            "blobs": self.blobs,
+            "generation": state.generation if state is not None else None,
+            "closed": state.closed if state is not None else False,
+            "alarms": sorted(alarm.value for alarm in state.alarms) if state is not None else [],
+            "as_of": self.as_of,
+            "holes": self.holes,
+            "problem_count": self.problem_count,
+            "problems": [
+                {
+                    "record": problem.record,
+                    "id": str(problem.id) if problem.id is not None else None,
+                    "check": problem.check,
+                    "text": problem.text,
+                }
+                for problem in self.problems
+            ],
+            "program": {"sha256": self.shell, "known": self.is_shell_known},
+        }
+
+
+def check_lifeboat(path: Path, on_progress: Progress = lambda _what, _count: None) -> LifeboatReport:
+    """Check a file; raises ``NotFound`` and ``MalformedLifeboat`` where there is nothing to check."""
+    self_test()
+    with opened_lifeboat(path) as boat:
+        return _Check(boat, on_progress).run()
+
+
+@dataclass(slots=True)
+class _Record:
+    """Something signed in the file, and what was found of it so far."""
+
+    number: int
+    frame: RecordFrame
+    entry: UnverifiedEntry | None
+    is_authentic: bool = False
+    is_signed_wrongly: bool = False
+    has_wrong_body: bool = False
+    standing: Standing | None = None
+
+
+@dataclass(slots=True)
+class _Log:
+    """The records of one log, by number, and those beside its shown branch."""
+
+    due: LogContents
+    slots: dict[int, _Record] = field(default_factory=dict)
+    beside: list[_Record] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"the log of device {str(self.due.key)[:8]}…"
+
+
+class _Check:
+    """One check under way; the order of what is asked is that of ``page/check.js``."""
+
+    def __init__(self, boat: Lifeboat, on_progress: Progress) -> None:
+        self._boat = boat
+        self._on_progress = on_progress
+        self._problems: list[Problem] = []
+        self._count = 0
+        self._faulty: set[int] = set()
+        self._records: list[_Record] = []
+        self._blocks: dict[bytes, bytes] = {}
+        self._block_frames = self._extras = 0
+
+    def run(self) -> LifeboatReport:
+        contents = self._boat.contents
+        if self._boat.problem:
+            self._wrong("contents", self._boat.problem)
+        state: State | None = None
+        blobs = 0
+        if contents is not None:
+            self._read_pieces(contents)
+            self._check_each(contents)
+            state = self._check_identity(contents)
+            self._check_logs(contents, state)
+            blobs = self._check_blobs(contents)
+        return self._report(contents, state, blobs)
+
+    def _report(self, contents: Contents | None, state: State | None, blobs: int) -> LifeboatReport:
+        passed = [
+            record
+            for record in self._records
+            if record.is_authentic and not record.has_wrong_body and record.number not in self._faulty
+        ]
+        shell = build_shell(contents, __version__) if contents is not None else None
+        return LifeboatReport(
+            contents,
+            len(passed) if state is not None else 0,
+            contents.records if contents is not None else 0,
+            sum(record.frame.place == "operation" for record in passed),
+            sum(record.frame.body is not None and record.frame.place != "operation" for record in passed),
+            blobs,
+            state,
+            max((record.entry.header.time for record in passed if record.entry is not None), default=0),
+            self._count,
+            tuple(self._problems),
+            self._boat.shell_digest,
+            self._boat.is_tight and shell == (self._boat.before, self._boat.behind),
+        )
+
+    def _wrong(self, check: str, text: str, record: int | None = None, cid: Cid | None = None) -> None:
+        self._count += 1
+        if record is not None:
+            self._faulty.add(record)
+        if len(self._problems) < MAX_NAMED:
+            self._problems.append(Problem(check, text, record, cid))
+
+    # -- pieces
+
+    def _read_pieces(self, contents: Contents) -> None:
+        due = len(contents.pieces)
+        here = sum(piece is not None for piece in self._boat.pieces) + self._boat.extra_pieces
+        if here != due:
+            self._wrong("piece", f"{due} pieces should be here, {here} are")
+        for number, (piece, text) in enumerate(zip(contents.pieces, self._boat.pieces, strict=True), 1):
+            name = f"piece {number} of {due}"
+            if text is None:
+                self._wrong("piece", f"{name} is missing")
+                continue
+            if sha256(text).digest() != piece.digest:
+                self._wrong("piece", f"{name} is not as it was written")
+            data, is_whole = unpack(text)
+            if not is_whole:
+                self._wrong("piece", f"{name} cannot be unpacked to its end")
+            self._read_frames(data, piece.frames, name)
+
+    def _read_frames(self, data: bytes, due: int, name: str) -> None:
+        frames = 0
+        for frame in iter_frames(data):
+            if isinstance(frame, EndOfFrames):
+                self._wrong("piece", f"{name} cannot be read after frame {frames}")
+                break
+            frames += 1
+            match frame:
+                case RecordFrame():
+                    self._add_record(frame)
+                case BlockFrame(block):
+                    self._blocks[sha256(block).digest()] = block
+                    self._block_frames += 1
+                case ExtraFrame():
+                    self._extras += 1
+                case _:
+                    self._wrong("frame", f"frame {frames} of {name} is not in the one strict form")
+        if frames != due:
+            self._wrong("piece", f"{name} should have {due} frames and has {frames}")
+
+    def _add_record(self, frame: RecordFrame) -> None:
+        record = _Record(len(self._records) + 1, frame, None)
+        self._records.append(record)
+        try:
+            record.entry = parse_entry(frame.entry)
+        except IdentityError as exc:
+            self._wrong("bytes", f"it is no entry: {exc}", record.number)
+
+    # -- each record by itself
+
+    def _check_each(self, contents: Contents) -> None:
+        for record in self._records:
+            if record.number % _STEP == 0:
+                self._on_progress("records checked", record.number)
+            if record.entry is not None:
+                self._check_one(contents, record, record.entry)
+
+    def _check_one(self, contents: Contents, record: _Record, entry: UnverifiedEntry) -> None:
+        record.is_authentic = is_signed(entry.block, entry.header.key, contents.network)
+        record.is_signed_wrongly = not record.is_authentic
+        if entry.account != contents.account:
+            self._wrong("account", "it is of another account", record.number, entry.cid)
+            record.is_authentic = False
+        if entry.header.is_identity != (record.frame.place == "operation"):
+            self._wrong("kind", f"a {entry.header.kind} stands where none belongs", record.number, entry.cid)
+            record.is_authentic = False
+        if record.frame.body is not None:
+            try:
+                check_body(entry.header, record.frame.body)
+            except WrongBody:
+                self._wrong("body", "its words are not the ones that were signed", record.number, entry.cid)
+                record.has_wrong_body = True
+
+    # -- the account
+
+    def _check_identity(self, contents: Contents) -> State | None:
+        found = [record for record in self._records if record.frame.place == "operation" and record.entry is not None]
+        known = {record.entry.cid for record in found if record.entry is not None}
+        for cid in dict.fromkeys(contents.operations):
+            if cid not in known:
+                self._wrong("identity", "an operation of the account is missing", None, cid)
+        parsed: list[Table | Op] = []
+        inception: Table | None = None
+        for record in found:
+            operation = self._parse_operation(record, inception, contents)
+            if operation is not None:
+                parsed.append(operation)
+                if isinstance(operation, Table) and not operation.path:
+                    inception = operation
+        trunk = find_trunk(contents.account, parsed)
+        if trunk is None:
+            self._wrong("identity", "the inception of the account is not here, so nothing can be judged")
+            return None
+        return fold(trunk)
+
+    def _parse_operation(self, record: _Record, inception: Table | None, contents: Contents) -> Table | Op | None:
+        entry, body = record.entry, record.frame.body
+        assert entry is not None
+        if entry.cid not in contents.operations:
+            said = "an operation that is not in the list of contents"
+            self._wrong("identity", said, record.number, entry.cid)
+        if record.is_signed_wrongly:
+            self._wrong("signature", "it is not signed by the key it names", record.number, entry.cid)
+        if not record.is_authentic or record.has_wrong_body or body is None:
+            return None
+        try:
+            # Before any of its keys is admitted: whoever holds no turn key may not make us multiply 512 points.
+            if entry.header.kind == ROTATE and (
+                inception is None or find_raw_generation(decode_body(body), inception.next, entry.header.key) < 0
+            ):
+                raise MalformedBytes("it does not follow from the inception")
+            return parse_operation(_as_authentic(entry), body)
+        except IdentityError as exc:
+            self._wrong("operation", str(exc), record.number, entry.cid)
+            return None
+
+    # -- logs
+
+    def _check_logs(self, contents: Contents, state: State | None) -> None:
+        logs = {log.key: _Log(log) for log in contents.logs}
+        before: _Record | None = None
+        bodies = 0
+        for record in self._records:
+            if record.frame.place == "operation":
+                continue
+            bodies += record.frame.body is not None
+            if record.entry is not None:
+                self._place(logs, record, record.entry, before)
+                before = record
+        for log in logs.values():
+            self._check_chain(log)
+            self._judge(log, state)
+        if len(self._records) != contents.records:
+            self._wrong("count", f"{contents.records} records should be here, {len(self._records)} are")
+        if bodies != contents.bodies:
+            self._wrong("count", f"{contents.bodies} bodies should be here, {bodies} are")
+
+    def _place(
+        self, logs: Mapping[PublicKey, _Log], record: _Record, entry: UnverifiedEntry, before: _Record | None
+    ) -> None:
+        log, seq = logs.get(entry.header.key), entry.header.seq
+        if log is None:
+            self._wrong("count", "it is of a log that is not in the list of contents", record.number, entry.cid)
+            return
+        if record.frame.place == "beside":
+            log.beside.append(record)
+            return
+        above = before.entry.header if before is not None and before.entry is not None else None
+        is_after = before is not None and before.frame.place == "record"
+        if above is not None and is_after and above.key == entry.header.key and above.seq >= seq:
+            said = f"entry {seq} of its log stands after entry {above.seq}"
+            self._wrong("order", said, record.number, entry.cid)
+        if seq in log.slots:
+            self._wrong("order", f"entry {seq} of its log stands here twice", record.number, entry.cid)
+            return
+        log.slots[seq] = record
+
+    def _check_chain(self, log: _Log) -> None:
+        """From the newest down: each is signed by its key, or named by an authentic one above; each names the next."""
+        above: _Record | None = None
+        for seq in sorted(log.slots, reverse=True):
+            record = log.slots[seq]
+            entry = record.entry
+            assert entry is not None
+            over = above.entry if above is not None and seq + 1 in log.slots else None
+            is_vouched = over is not None and above is not None and above.is_authentic and _vouches(over, entry)
+            if record.is_signed_wrongly and not is_vouched:
+                self._wrong("signature", "it is not signed by the key it names", record.number, entry.cid)
+            record.is_authentic |= record.is_signed_wrongly and is_vouched
+            if over is not None and over.header.prev != entry.cid:
+                said = f"entry {over.header.seq} of its log names another one before it"
+                self._wrong("chain", said, record.number, entry.cid)
+            above = record
+        for record in log.beside:
+            if record.is_signed_wrongly:
+                self._check_beside(log, record)
+        self._check_runs(log)
+
+    def _check_beside(self, log: _Log, record: _Record) -> None:
+        entry = record.entry
+        assert entry is not None
+        others = [*log.beside, *log.slots.values()]
+        if any(other.is_authentic and other.entry is not None and _vouches(other.entry, entry) for other in others):
+            record.is_authentic = True
+        else:
+            self._wrong("signature", "it is not signed by the key it names", record.number, entry.cid)
+
+    def _check_runs(self, log: _Log) -> None:
+        due = log.due
+        if len(log.beside) != due.beside:
+            said = f"{log} should have {due.beside} entries beside it and has {len(log.beside)}"
+            self._wrong("count", said)
+        held = _runs(sorted(log.slots))
+        for low, high in _lacking(due.runs, held):
+            after = log.slots.get(high + 1)
+            named = after.entry.header.prev if after is not None and after.entry is not None and low == high else None
+            said = (
+                f"entry {low} of {log} is missing" if low == high else f"entries {low} to {high} of {log} are missing"
+            )
+            self._wrong("missing", said, None, named)
+        for low, high in _lacking(held, due.runs):
+            self._wrong("count", f"entries {low} to {high} of {log} are not in the list of contents")
+        newest = log.slots.get(due.runs[-1][1])
+        if newest is not None and newest.entry is not None and newest.entry.cid != due.head:
+            said = "it is not the newest entry that the list of contents names"
+            self._wrong("head", said, newest.number, newest.entry.cid)
+
+    def _judge(self, log: _Log, state: State | None) -> None:
+        records = [record for record in (*log.slots.values(), *log.beside) if record.is_authentic]
+        if state is None:
+            return
+        entries = {record.entry.cid: _as_authentic(record.entry) for record in records if record.entry is not None}
+        verdicts = judge(state.cuts.get(log.due.key, NOTHING), entries)
+        for record in records:
+            assert record.entry is not None
+            record.standing = verdicts.get(record.entry.cid, Standing.VOID)
+            if record.standing in _SHOWN:
+                continue
+            why = "the account does not list its device"
+            if log.due.key in state.cuts:
+                why = "the account cut its device off before it"
+            if record.standing is Standing.UNPROVEN:
+                why = "what proves that it is in force is missing"
+            self._wrong("standing", why, record.number, record.entry.cid)
+
+    # -- pictures
+
+    def _check_blobs(self, contents: Contents) -> int:
+        whole = 0
+        for blob in contents.blobs:
+            if self._is_whole(blob):
+                whole += 1
+            else:
+                self._wrong("blob", "a picture is missing or is not the one that was signed", None, blob)
+        if self._block_frames != contents.blocks:
+            self._wrong("count", f"{contents.blocks} blocks of pictures should be here, {self._block_frames} are")
+        if self._extras != contents.extras:
+            self._wrong("count", f"{contents.extras} other signed things should be here, {self._extras} are")
+        return whole
+
+    def _is_whole(self, blob: Cid) -> bool:
+        block = self._blocks.get(blob.digest)
+        if block is None:
+            return False
+        if not blob.is_dag_cbor:
+            return len(block) <= CHUNK_BYTES
+        try:
+            manifest = parse_manifest(block)
+        except BlobMismatch:
+            return False
+        return all(
+            len(self._blocks.get(chunk.digest, b"")) == manifest.length_of(index)
+            for index, chunk in enumerate(manifest.chunks)
+        )
+
+
+def _day_of(time_ms: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(time_ms / 1000, tz=UTC):%Y-%m-%d}"
+    except (OverflowError, ValueError, OSError):
+        return "an impossible day"
+
+
+def _as_authentic(entry: UnverifiedEntry) -> Entry:
+    """The same entry, once a check above found it authentic."""
+    return Entry(entry.header, entry.account, entry.cid, entry.block)
+
+
+def _vouches(by: UnverifiedEntry, entry: UnverifiedEntry) -> bool:
+    return does_vouch(by.header, by.account, entry)
+
+
+def _runs(seqs: Iterable[int]) -> list[tuple[int, int]]:
+    runs: list[tuple[int, int]] = []
+    for seq in seqs:
+        if runs and runs[-1][1] == seq - 1:
+            runs[-1] = runs[-1][0], seq
+        else:
+            runs.append((seq, seq))
+    return runs
+
+
+def _lacking(runs: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts of ascending runs that lie in none of some others."""
+    for low, high in runs:
+        at = low
+        for other_low, other_high in others:
+            if other_high < at or other_low > high:
+                continue
+            if other_low > at:
+                yield at, other_low - 1
+            at = other_high + 1
+        if at <= high:
+            yield at, high

@@ -1,0 +1,274 @@
+"""A lifeboat opened in a real browser without network: it shows what holds and says what does not."""
+
+import json
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.browser.conftest import NAMES
+from tests.node.web.payloads import PAYLOADS
+from tests.support.commands import ANY_PORT
+from tests.support.lifeboats import CHANGES, frames_of, make_sample, write_again
+
+from unhush.identity.cid import cid_of
+from unhush.identity.words import fingerprint
+from unhush.node import Config, Node, Post, found_account
+from unhush.node.lifeboat.checking import LifeboatReport, check_lifeboat
+from unhush.node.lifeboat.reading import PIECE_TAG
+from unhush.node.lifeboat.shell import CORE, modules_source
+from unhush.node.web.sigil import draw_banner, draw_sigil
+
+# One browser opens some twenty files for all tests here, and may share the machine with others.
+pytestmark = pytest.mark.timeout(300)
+
+HERE: Final = Path(__file__).parent
+VECTORS: Final = HERE.parents[0] / "vectors"
+LONG: Final = 5_000
+RAW: Final = 6  # bytes changed in the file as it stands on the disk
+# The figure is 3 s on a machine that does nothing else (docs/benchmarks.md); others use this one too.
+PATIENCE_MS: Final = 60_000
+_NAMES: Final = re.compile(r"^(?:async )?(?:function\*?|class|const|let) (\w+)", re.MULTILINE)
+_HEX_OF_CID: Final = """
+function hexOfCid(text) {
+  const bits = [...text.slice(1)].map((char) => BASE32.indexOf(char).toString(2).padStart(5, "0")).join("");
+  return hexOf(new Uint8Array((bits.match(/.{8}/g) ?? []).map((byte) => parseInt(byte, 2))));
+}
+"""
+
+
+def run_node(program: str, folder: Path, task: dict[str, Any], timeout_s: int = 280) -> dict[str, Any]:
+    path = folder / f"{program}.json"
+    path.write_text(json.dumps(task))
+    done = subprocess.run(
+        ["node", str(HERE / program), str(path)], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+def in_chromium(folder: Path, *files: dict[str, Any]) -> dict[str, Any]:
+    executable = next(filter(None, map(shutil.which, NAMES)))
+    return run_node("boat.mjs", folder, {"executable": executable, "files": list(files)})
+
+
+def as_module(folder: Path) -> Path:
+    """The checking part of the program with everything in it exported."""
+    source = modules_source((*CORE, "sigil"))
+    own = source[source.index("const WORDS") :]
+    names = sorted({*_NAMES.findall(own), "hexOfCid"})
+    path = folder / "core.mjs"
+    path.write_text(f"{source}{_HEX_OF_CID}\nexport {{ {', '.join(names)} }};\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def needs_script() -> None:
+    if shutil.which("node") is None:
+        pytest.skip("no Node.js on this machine")
+
+
+@pytest.fixture(scope="module")
+def boat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sample(tmp_path_factory.mktemp("boat"))
+
+
+@pytest.fixture(scope="module")
+def changed(boat: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The sample with each of the changes, packed again as if nothing had happened, and a few on the raw bytes."""
+    folder = tmp_path_factory.mktemp("changed")
+    made = {
+        name: write_again(boat, folder / f"{number}.html", change)
+        for number, (name, (change, _)) in enumerate(CHANGES.items())
+    }
+    data = boat.read_bytes()
+    start, end = data.index(PIECE_TAG % 1), data.index(b"<noscript>")
+    dice = random.Random(7)
+    for number in range(RAW):
+        at = dice.randrange(start, end)
+        letter = dice.choice([byte for byte in b"Aa0+/=<\xff" if byte != data[at]])
+        made[f"raw {number}"] = folder / f"raw{number}.html"
+        made[f"raw {number}"].write_bytes(data[:at] + bytes((letter,)) + data[at + 1 :])
+    return made
+
+
+# -- the checking part of the program, in Node.js
+
+
+@pytest.fixture(scope="module")
+def core_seen(
+    needs_script: None, boat: Path, changed: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    folder = tmp_path_factory.mktemp("core")
+    accounts = [cid_of(bytes((number,))).bytes.hex() for number in range(40)]
+    files = {name: str(path) for name, path in changed.items()} | {"clean": str(boat)}
+    task = {"core": str(as_module(folder)), "vectors": str(VECTORS), "accounts": accounts, "files": files}
+    return run_node("core.mjs", folder, task)
+
+
+def test_the_script_agrees_with_every_vector(core_seen: dict[str, Any]) -> None:
+    assert core_seen["wrong"] == []
+    counts = core_seen["counts"]
+    assert sorted(counts) == ["chains", "cids", "codec", "entries", "keys", "operations", "signatures", "trunk"]
+    assert counts["signatures"] > 2 * 100  # by the browser's own code and by the library
+    assert min(counts["codec"], counts["operations"], counts["trunk"]) > 150
+
+
+def test_an_account_has_the_same_face_and_words_in_a_file_as_on_a_node(core_seen: dict[str, Any]) -> None:
+    for number in range(40):
+        account = cid_of(bytes((number,)))
+        due = [draw_sigil(account), draw_banner(account), " ".join(fingerprint(account.digest))]
+        assert core_seen["drawings"][account.bytes.hex()] == due
+
+
+def said_by(report: LifeboatReport) -> list[tuple[Any, ...]]:
+    return sorted(
+        (problem["check"], problem["record"] or 0, problem["id"] or "", _bare(problem["text"]))
+        for problem in report.to_json()["problems"]
+    )
+
+
+def _bare(text: str) -> str:
+    """Without what a parser says in its own words."""
+    return text.partition(":")[0]
+
+
+def test_the_script_and_the_program_say_the_same_of_every_file(
+    core_seen: dict[str, Any], boat: Path, changed: dict[str, Path]
+) -> None:
+    for name, path in (changed | {"clean": boat}).items():
+        theirs, ours = core_seen["files"][name], check_lifeboat(path)
+        problems = [
+            (one["check"], one["record"] or 0, one["id"] or "", _bare(one["text"])) for one in theirs["problems"]
+        ]
+        assert sorted(problems) == said_by(ours), name
+        for field in ("ok", "account", "words", "checked", "records", "operations", "blobs", "generation", "alarms"):
+            assert theirs[field] == ours.to_json()[field], (name, field)
+        assert theirs["asOf"] == ours.as_of, name
+
+
+# -- the page
+
+
+@pytest.fixture(scope="module")
+def pages_seen(
+    needs_browser: None, boat: Path, changed: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("pages")
+    program = folder / "program.html"
+    program.write_bytes(boat.read_bytes().replace(b"async function main()", b"async function main ()"))
+    files: list[dict[str, Any]] = [{"name": name, "path": str(path)} for name, path in changed.items()]
+    files += [
+        {"name": "clean", "path": str(boat), "axe": True, "routes": ["", "#/articles"], "steps": True},
+        {"name": "no script", "path": str(boat), "script": False},
+        {"name": "program", "path": str(program), "patience": 2_000},
+    ]
+    return in_chromium(folder, *files)
+
+
+def test_the_clean_file_says_who_it_is_and_that_everything_holds(boat: Path, pages_seen: dict[str, Any]) -> None:
+    page, report = pages_seen["clean"], check_lifeboat(boat)
+    assert page["checked"] == "good"
+    assert f"Checked by this file itself: {report.records} of {report.records} records" in page["said"]
+    assert " ".join(report.words) in page["said"]
+    assert page["problems"] == []
+    assert page["posts"] > 15
+    assert (page["errors"], page["outside"], page["dialogs"]) == ([], [], 0)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_page_says_what_was_changed(pages_seen: dict[str, Any], name: str) -> None:
+    page, (_, check) = pages_seen[name], CHANGES[name]
+    assert page["checked"] == "bad"
+    assert "not what was signed" in page["said"]
+    assert any(f"[{check}]" in problem for problem in page["problems"]), page["problems"]
+    assert page["outside"] == []
+
+
+@pytest.mark.parametrize("number", range(RAW))
+def test_the_page_says_that_a_byte_of_the_file_was_changed(
+    pages_seen: dict[str, Any], changed: dict[str, Path], number: int
+) -> None:
+    page = pages_seen[f"raw {number}"]
+    assert page["checked"] in ("bad", None)
+    if page["checked"] == "bad":
+        assert page["problems"]
+    else:  # the end of the data was opened, and the program is swallowed by it
+        assert "Nothing here is checked yet" in page["said"]
+
+
+def test_a_changed_program_does_not_run_and_the_page_says_that_nothing_is_checked(pages_seen: dict[str, Any]) -> None:
+    page = pages_seen["program"]
+    assert page["checked"] is None
+    assert "Nothing here is checked yet" in page["said"]
+    assert page["posts"] == 0
+    assert any("Content Security Policy" in error for error in page["errors"])
+
+
+def test_without_script_the_facts_of_the_file_can_be_read(boat: Path, pages_seen: dict[str, Any]) -> None:
+    page = pages_seen["no script"]
+    assert "Nothing here is checked yet" in page["said"]
+    assert str(frames_of(boat)[0].account) in page["facts"]
+    assert page["posts"] == 0
+
+
+def test_a_person_with_a_keyboard_finds_reads_and_goes_on(pages_seen: dict[str, Any]) -> None:
+    steps = pages_seen["clean"]["steps"]
+    assert steps["first"] == "Skip to content"
+    assert steps["found"] == "2 posts found"
+    assert len(steps["shown"]) == 2
+    assert "a word without a mistake" in steps["shown"][0]
+    assert "a word without a mistake" in steps["focus"]
+    assert [text.strip() for text in steps["versions"]] == [
+        "a word with a misteak",
+        "a word without a mistake, and a needle",
+    ]
+
+
+def test_the_page_is_free_of_axe_violations_and_does_not_scroll_sideways(pages_seen: dict[str, Any]) -> None:
+    looks = pages_seen["clean"]["axe"]
+    assert len(looks) == 2 * 2 * 2
+    assert [look for look in looks if look["violations"] or look["overflow"] > 0] == []
+
+
+def new_node(folder: Path) -> Config:
+    config = Config(folder / "home", network="test", listen=(ANY_PORT,))
+    found_account(config, "Ann")
+    return config
+
+
+def test_no_payload_runs_or_leaves_markup(needs_browser: None, tmp_path: Path) -> None:
+    with Node.open(new_node(tmp_path)) as ann:
+        ann.set_profile(PAYLOADS[0][:200], "\n".join(PAYLOADS)[:4_000])
+        for payload in PAYLOADS:
+            title = payload.encode()[:250].decode(errors="ignore")
+            ann.post(Post(payload, tags=(title[:15],)))
+            ann.post(Post(payload, title=title, warning=title))
+        boat = ann.export_lifeboat(tmp_path / "ann.html").file
+    names = [{"name": "hostile", "path": str(boat), "hostile": True}]
+
+    page = in_chromium(tmp_path, *names)["hostile"]
+
+    assert page["checked"] == "good"
+    assert page["hostile"] == {"ran": 0, "foreign": 0, "links": 0}
+    assert (page["dialogs"], page["outside"], page["errors"]) == (0, [], [])
+    assert page["posts"] >= 40
+
+
+def test_five_thousand_posts_are_checked_and_shown_while_a_person_waits(needs_browser: None, tmp_path: Path) -> None:
+    with Node.open(new_node(tmp_path)) as ann:
+        posts = [Post(f"post {number}: the ferry went out and came *back*") for number in range(LONG)]
+        for at in range(0, LONG, 500):
+            ann._publish(*posts[at : at + 500])
+        boat = ann.export_lifeboat(tmp_path / "ann.html").file
+
+    page = in_chromium(tmp_path, {"name": "long", "path": str(boat), "patience": PATIENCE_MS})["long"]
+
+    assert page["checked"] == "good"
+    assert "5,002 of 5,002 records" in page["said"]
+    assert page["milliseconds"] < PATIENCE_MS
+    assert page["posts"] == 40

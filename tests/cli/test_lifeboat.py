@@ -1,0 +1,82 @@
+"""Lifeboats from the command line: made, checked, taken in."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Cli
+from tests.support.lifeboats import change_a_letter, write_again
+
+
+def make(ann: Cli, file: Path) -> None:
+    ann("post", "post number 7, from the ferry")
+    assert ann.json("export", "lifeboat", str(file)).one()["records"] == 3
+
+
+def test_a_lifeboat_is_made_checked_and_taken_in_by_a_home_without_account(ann: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ann.html"
+    make(ann, file)
+    account = ann.json("id", "show").one()["account"]
+
+    nowhere = ann.at(tmp_path / "nowhere")
+    checked = nowhere.json("verify", str(file)).one()
+    assert (checked["kind"], checked["ok"], checked["account"]) == ("lifeboat", True, account)
+    assert (checked["checked"], checked["records"]) == (3, 3)
+    assert checked["program"]["known"] is True
+    assert not nowhere.home.exists()
+
+    said = nowhere("verify", str(file))
+    assert said.code == 0
+    assert "3 of 3 records hold" in said.out
+    assert said.err == ""
+
+    bob = ann.at(tmp_path / "bob")
+    taken = bob.json("import", "lifeboat", str(file)).one()
+    assert (taken["account"], taken["stored"], taken["refused"]) == (account, 3, 0)
+    (post,) = bob.json("timeline", "--by", account).lines()
+    assert post["text"] == "post number 7, from the ferry"
+    assert f"unhush keep {account}" in bob("import", "lifeboat", str(file)).err
+    assert bob.json("export", "lifeboat", str(tmp_path / "on.html"), "--account", account).one()["records"] == 3
+
+
+def test_a_changed_file_ends_with_code_6_and_says_what_was_changed(ann: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ann.html"
+    make(ann, file)
+    changed = write_again(file, tmp_path / "changed.html", change_a_letter)
+
+    said = ann("verify", str(changed))
+    assert said.code == 6
+    assert "not what was signed: 2 of 3 records passed" in said.out
+    assert "record 3: its words are not the ones that were signed" in said.err
+
+    (value,) = ann.json("verify", str(changed)).lines()
+    assert [problem["check"] for problem in value["problems"]] == ["body"]
+
+    bob = ann.at(tmp_path / "bob")
+    taken = bob.json("import", "lifeboat", str(changed))
+    assert taken.code == 6
+    assert json.loads(taken.out)["refused"] == 1
+    assert "unhush verify" in taken.err
+
+
+def test_an_unknown_program_in_a_file_is_a_warning(ann: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ann.html"
+    make(ann, file)
+    file.write_bytes(file.read_bytes().replace(b"<title>", b"<title>My "))
+
+    said = ann("verify", str(file))
+
+    assert said.code == 0
+    assert "unknown program" in said.err
+
+
+def test_files_that_cannot_be_checked_are_named(ann: Cli, tmp_path: Path) -> None:
+    other = tmp_path / "letter.txt"
+    other.write_text("Dear all")
+
+    assert ann("verify", str(other)).code == 6
+    assert "no file that can be checked" in ann("verify", str(other)).err
+    assert ann("verify", str(tmp_path / "nothing.html")).code == 3
+    assert ann("verify", str(other), "--deep").code == 2
+    assert ann("import", "lifeboat", str(other)).code == 6
+    assert ann("export", "lifeboat", str(tmp_path / "no" / "folder.html")).code == 1
+    assert ann("export", "lifeboat", str(tmp_path / "x.html"), "--account", "b" + "a" * 58).code in (2, 3)

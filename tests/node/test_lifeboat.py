@@ -1,0 +1,357 @@
+"""A lifeboat as this program makes, checks and takes it in; what the file does by itself is in ``tests/browser``."""
+
+import gzip
+import random
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from tests.support.lifeboats import (
+    CHANGES,
+    PIECE_FRAMES,
+    Change,
+    Frames,
+    change_a_letter,
+    change_a_picture,
+    change_the_newest_signature,
+    drop_one,
+    frames_of,
+    id_of,
+    make_sample,
+    picture,
+    post_in,
+    records,
+    write_again,
+)
+
+from unhush.identity.codec import encode
+from unhush.node import Config, Node, Post
+from unhush.node.errors import LifeboatTooLarge, MalformedLifeboat, NotFound, UnknownFile
+from unhush.node.lifeboat import form, making
+from unhush.node.lifeboat.checking import LifeboatReport, check_lifeboat
+from unhush.node.lifeboat.form import BlockFrame, Contents, ExtraFrame, RecordFrame
+from unhush.node.lifeboat.making import export_lifeboat
+from unhush.node.lifeboat.reading import END_TAG, PIECE_TAG
+from unhush.storage.kinds import Media
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def boat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lifeboat of an account with a bit of everything and two devices, one of them cut off; nobody writes to it."""
+    return make_sample(tmp_path_factory.mktemp("sample"))
+
+
+def problems(report: LifeboatReport) -> set[str]:
+    return {problem.check for problem in report.problems}
+
+
+def test_a_clean_file_holds_everything_and_says_so(boat: Path) -> None:
+    report = check_lifeboat(boat)
+
+    assert report.problems == ()
+    assert report.ok
+    assert report.checked == report.records == len([f for f in frames_of(boat)[1] if isinstance(f, RecordFrame)])
+    assert (report.operations, report.blobs) == (3, 3)
+    assert report.contents is not None
+    assert str(report.contents.account) in report.sentence()
+    assert len(report.words) == 8
+    assert report.state is not None
+    assert "phone" in report.state.names.values()
+    assert report.is_shell_known
+    assert report.holes == 0
+    assert " ".join(report.words) in report.sentence()
+    assert report.to_json()["ok"] is True
+
+
+@pytest.mark.parametrize(("change", "check"), CHANGES.values(), ids=CHANGES)
+def test_whatever_is_changed_in_a_file_is_named(boat: Path, tmp_path: Path, change: Change, check: str) -> None:
+    report = check_lifeboat(write_again(boat, tmp_path / "changed.html", change))
+
+    assert not report.ok
+    assert check in problems(report)
+    assert report.is_shell_known
+    assert report.remarks()
+
+
+def test_packing_a_file_again_changes_nothing(boat: Path, tmp_path: Path) -> None:
+    assert check_lifeboat(write_again(boat, tmp_path / "again.html")).ok
+
+
+def test_a_changed_word_is_named_by_its_record_and_nothing_else_is(boat: Path, tmp_path: Path) -> None:
+    _, frames = frames_of(boat)
+    at = post_in(frames, "post number 7")
+
+    report = check_lifeboat(write_again(boat, tmp_path / "changed.html", change_a_letter))
+
+    (problem,) = report.problems
+    assert (problem.check, problem.id) == ("body", id_of(frames[at]))
+    assert problem.record == at + 1
+    assert report.checked == report.records - 1
+
+
+def test_a_dropped_entry_is_named_by_the_id_its_successor_gives(boat: Path, tmp_path: Path) -> None:
+    _, frames = frames_of(boat)
+    dropped = id_of(frames[post_in(frames, "post number 7")])
+
+    report = check_lifeboat(write_again(boat, tmp_path / "changed.html", drop_one))
+
+    assert [problem.id for problem in report.problems if problem.check == "missing"] == [dropped]
+
+
+def test_a_list_of_contents_that_goes_along_with_the_newest_dropped_hides_it(boat: Path, tmp_path: Path) -> None:
+    # What nobody can see (docs/lifeboat.md): the maker of a file decides how much of the end is in it.
+    def cut(frames: Frames) -> Frames:
+        return [frame for at, frame in enumerate(frames) if at != records(frames)[-1]]
+
+    def lie(contents: Contents) -> Contents:
+        _, frames = frames_of(boat)
+        before = id_of(frames[records(frames)[-2]])
+        *others, log = contents.logs
+        log = replace(log, runs=((0, log.runs[-1][1] - 1),), head=before)
+        return replace(contents, logs=(*others, log), records=contents.records - 1, bodies=contents.bodies - 1)
+
+    assert check_lifeboat(write_again(boat, tmp_path / "cut.html", cut, contents=lie)).ok
+
+
+def test_a_record_of_a_stranger_does_not_pass_as_one_of_the_account(
+    boat: Path, tmp_path: Path, new_node: Callable[[str], Node]
+) -> None:
+    bob = new_node("Bob")
+    bob.post("I am Ann, believe me")
+    theirs = frames_of(bob.export_lifeboat(tmp_path / "bob.html").file)[1]
+
+    def smuggle(frames: Frames) -> Frames:
+        return [*frames, theirs[records(theirs)[-1]]]
+
+    assert {"account", "count"} <= problems(check_lifeboat(write_again(boat, tmp_path / "changed.html", smuggle)))
+
+
+def test_a_change_of_any_byte_of_the_data_is_found(boat: Path, tmp_path: Path) -> None:
+    data = bytearray(boat.read_bytes())
+    start = data.index(PIECE_TAG % 1)
+    end = data.index(b"<noscript>")
+    dice = random.Random(6)
+    changed = tmp_path / "changed.html"
+    for _ in range(30):
+        at = dice.randrange(start, end)
+        before = data[at]
+        data[at] = dice.choice([byte for byte in b"Aa0+/=<> \x00\xff" if byte != before])
+        changed.write_bytes(data)
+        report = check_lifeboat(changed)
+        assert not report.ok or not report.is_shell_known, at
+        data[at] = before
+
+
+def test_a_piece_that_is_missing_is_named_and_the_rest_is_still_checked(boat: Path, tmp_path: Path) -> None:
+    split = write_again(boat, tmp_path / "split.html")
+    data = split.read_bytes()
+    start = data.index(PIECE_TAG % 2)
+    end = data.index(PIECE_TAG % 3)
+    split.write_bytes(data[:start] + data[end:])
+
+    report = check_lifeboat(split)
+
+    assert "piece 2 of" in "".join(report.remarks())
+    assert report.checked >= report.records - PIECE_FRAMES
+
+
+def test_another_program_in_the_file_is_told_with_its_hash(boat: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.html"
+    other.write_bytes(boat.read_bytes().replace(b"async function main()", b"async function main ()"))
+
+    report = check_lifeboat(other)
+
+    assert report.ok
+    assert not report.is_shell_known
+    assert report.shell in "".join(report.remarks())
+
+
+def test_markup_between_the_data_is_told(boat: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.html"
+    other.write_bytes(
+        boat.read_bytes()
+        .replace(b'id="contents"', b'id="contents"')
+        .replace(END_TAG, END_TAG + b"<p>trust me</p>\n", 1)
+    )
+
+    assert not check_lifeboat(other).is_shell_known
+
+
+def test_what_was_taken_back_goes_without_its_words(boat: Path) -> None:
+    _, frames = frames_of(boat)
+
+    assert not any(isinstance(frame, RecordFrame) and b"to be forgotten" in (frame.body or b"") for frame in frames)
+    assert any(isinstance(frame, RecordFrame) and frame.reason == "deleted" for frame in frames)
+
+
+def test_pictures_go_along_as_the_person_chose(ann: Node, tmp_path: Path) -> None:
+    ann.post(Post("old", media=(ann.attach(picture("navy")),)))
+    account = ann.account()
+    later = ann.config.clock_ms() + 100 * DAY_MS
+
+    def blobs(media: form.Media, now_ms: int) -> int:
+        made = export_lifeboat(ann._store, tmp_path / f"{media}.html", account, now_ms=now_ms, media=media)
+        return len(made.contents.blobs)
+
+    assert blobs("all", later) == 1
+    assert blobs("90d", ann.config.clock_ms()) == 1
+    assert blobs("90d", later) == 0
+    assert blobs("none", ann.config.clock_ms()) == 0
+
+
+def test_a_picture_of_many_blocks_goes_along_whole(ann: Node, tmp_path: Path) -> None:
+    blob, size = ann._store.blobs.put(BytesIO(random.Random(1).randbytes(600_000)))
+    ann.post(Post("noise", media=(Media(blob, "application/octet-stream", size, "noise"),)))
+
+    made = ann.export_lifeboat(tmp_path / "ann.html", media="all")
+
+    assert (made.contents.blobs, made.contents.blocks) == ((blob,), 4)
+    assert check_lifeboat(made.file).ok
+
+
+def test_a_picture_that_is_not_here_is_counted_and_nothing_fails(ann: Node, tmp_path: Path) -> None:
+    ann.post(Post("gone", media=(ann.attach(picture("navy")),)))
+    for file in (ann.config.home / "blobs").rglob("*"):
+        if file.is_file():
+            file.unlink()
+
+    made = ann.export_lifeboat(tmp_path / "ann.html", media="all")
+
+    assert (made.lacking, len(made.contents.blobs)) == (1, 0)
+    assert check_lifeboat(made.file).ok
+
+
+def test_a_file_too_large_for_a_browser_is_not_made(ann: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann.post(Post("words", media=(ann.attach(picture("navy")),)))
+    monkeypatch.setattr(making, "MAX_FILE_BYTES", 10_000)
+
+    with pytest.raises(LifeboatTooLarge, match="--media"):
+        ann.export_lifeboat(tmp_path / "ann.html", media="all")
+
+    assert list(tmp_path.glob("*.html*")) == []
+    assert list(tmp_path.glob(".*new")) == []
+
+
+def test_other_signed_things_are_carried_along(ann: Node, tmp_path: Path) -> None:
+    extras = (ExtraFrame("card", b"signed by somebody"),)
+    made = export_lifeboat(
+        ann._store, tmp_path / "ann.html", ann.account(), now_ms=ann.config.clock_ms(), extras=extras
+    )
+
+    assert check_lifeboat(made.file).ok
+    assert made.contents.extras == 1
+    assert ann.import_lifeboat(made.file).extras == extras
+
+
+# -- taking in
+
+
+def test_a_home_without_account_becomes_a_carrier(
+    boat: Path, tmp_path: Path, new_config: Callable[[str], Config]
+) -> None:
+    account = frames_of(boat)[0].account
+    with Node.open(new_config("bob")) as bob:
+        taken = bob.import_lifeboat(boat)
+
+        assert taken.account == account
+        assert (taken.refused, taken.lacking, taken.first_problem) == (0, 0, "")
+        assert taken.stored == check_lifeboat(boat).records
+        assert taken.blobs == 3
+        assert bob.portrait(account) is not None
+        again = bob.import_lifeboat(boat)
+        assert (again.stored, again.known) == (0, taken.stored)
+        carried_on = bob.export_lifeboat(tmp_path / "again.html", account, media="all")
+        assert check_lifeboat(carried_on.file).ok
+        assert frames_of(carried_on.file)[1] == frames_of(boat)[1]
+
+
+def test_of_a_changed_file_what_holds_is_taken_in_and_nothing_else(
+    boat: Path, tmp_path: Path, new_config: Callable[[str], Config]
+) -> None:
+    def all_at_once(frames: Frames) -> Frames:
+        for change in (change_a_letter, change_a_picture, change_the_newest_signature):
+            frames = change(frames)
+        return frames
+
+    changed = write_again(boat, tmp_path / "changed.html", all_at_once)
+    with Node.open(new_config("bob")) as bob:
+        taken = bob.import_lifeboat(changed)
+
+        assert 0 < taken.stored < check_lifeboat(boat).records
+        assert taken.refused == 2
+        assert taken.blobs == 2
+        assert taken.first_problem
+        assert bob.verify(deep=True).bad == 0
+
+
+def test_a_file_of_another_network_is_refused_by_name(boat: Path, tmp_path: Path) -> None:
+    with Node.open(Config(tmp_path / "main", network="main")) as node, pytest.raises(MalformedLifeboat, match="'test'"):
+        node.import_lifeboat(boat)
+
+
+# -- hostile files
+
+
+def test_what_is_no_lifeboat_is_said_to_be_none(tmp_path: Path) -> None:
+    file = tmp_path / "file.html"
+    with pytest.raises(NotFound):
+        Node.verify_file(file)
+    file.write_bytes(b"<!doctype html><p>hello")
+    with pytest.raises(UnknownFile):
+        Node.verify_file(file)
+    file.write_bytes(b"")
+    with pytest.raises(UnknownFile):
+        Node.verify_file(file)
+    with pytest.raises(MalformedLifeboat):
+        check_lifeboat(file)
+
+
+def test_few_bytes_do_not_become_many(boat: Path, tmp_path: Path) -> None:
+    data = boat.read_bytes()
+    start, end = data.index(PIECE_TAG % 1) + len(PIECE_TAG % 1), data.index(END_TAG, data.index(PIECE_TAG % 1))
+    bomb = b64encode(gzip.compress(bytes(20_000_000), 9, mtime=0))
+    file = tmp_path / "bomb.html"
+    file.write_bytes(data[:start] + bomb + data[end:])
+
+    assert "piece" in problems(check_lifeboat(file))
+    assert len(form.unpack(bomb)[0]) <= form.MAX_PIECE_BYTES
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"version": 2},
+        {"version": 1, "network": "x" * 33},
+    ],
+)
+def test_a_list_of_contents_that_is_none_is_refused(value: dict[str, object]) -> None:
+    with pytest.raises(MalformedLifeboat):
+        form.parse_contents(encode(value))  # type: ignore[arg-type]  # as a stranger may write it
+
+
+def test_a_list_of_contents_is_read_as_it_was_written(boat: Path) -> None:
+    contents, _ = frames_of(boat)
+
+    assert form.parse_contents(contents.encode()) == contents
+
+
+def test_runs_that_overlap_are_refused(boat: Path) -> None:
+    contents, _ = frames_of(boat)
+    log = contents.logs[0]
+    for runs in (((0, 5), (5, 9)), ((0, 5), (6, 9)), ((4, 3),), ()):
+        with pytest.raises(MalformedLifeboat):
+            form.parse_contents(replace(contents, logs=(replace(log, runs=runs),)).encode())
+
+
+def test_every_block_is_named_by_its_hash_alone(boat: Path) -> None:
+    _, frames = frames_of(boat)
+    digests = [sha256(frame.block).digest() for frame in frames if isinstance(frame, BlockFrame)]
+
+    assert len(digests) == len(set(digests)) == frames_of(boat)[0].blocks

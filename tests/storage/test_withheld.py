@@ -1,0 +1,223 @@
+"""Withholding: the body goes at once and everywhere, the entry stays, and the reason is said."""
+
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from tests.storage.test_room_collecting import (
+    assert_counted_and_rebuildable,
+    is_sound,
+    posts_of,
+    record_of,
+    served,
+    wanted_runs,
+)
+from tests.support.people import Clock, Home, Person, arrivals_of, ingest, open_home
+
+from unhush.identity.cid import Cid, cid_of, cid_of_raw
+from unhush.storage.arrivals import Status
+from unhush.storage.backup import read_backup
+from unhush.storage.errors import WithholdRefused
+from unhush.storage.keeping import withheld
+from unhush.storage.kinds import Delete, Edit, Follow, Media, Post, Reply
+from unhush.storage.records import BodyState
+from unhush.storage.repair import repair
+from unhush.storage.room import collecting
+from unhush.storage.snapshot import Snapshot
+from unhush.storage.store import Store
+from unhush.storage.verify import verify_store
+
+WORDS = "a very rare sentence of which no page may keep a trace "
+
+
+def withhold(store: Store, cid: Cid, reason: str = "order of a court") -> None:
+    store.withheld.add(cid, reason, 5)
+
+
+def asked(store: Store, question: Callable[[Snapshot], object]) -> object:
+    with store.snapshot() as snapshot:
+        return question(snapshot)
+
+
+def test_a_body_is_gone_at_once_and_peers_get_the_word_for_it(home: Home, known_bob: Person) -> None:
+    posts = known_bob.posts(3)
+    ingest(home.store, *arrivals_of(posts))
+    withhold(home.store, posts[1].cid)
+    record = record_of(home.store, posts[1].cid)
+    assert (record.body, record.body_state) == (None, BodyState.WITHHELD)
+    assert served(home.store, known_bob) == {
+        posts[0].cid: posts[0].body,
+        posts[1].cid: None,
+        posts[2].cid: posts[2].body,
+    }
+    assert posts_of(home.store, known_bob) == ["post 0", "post 2"]
+    assert home.store.withheld.find(posts[1].cid) == withheld.WithheldBody(posts[1].cid, "order of a court", 5)
+    assert asked(home.store, lambda snapshot: snapshot.why_withheld(posts[1].cid)) == "order of a court"
+    assert asked(home.store, lambda snapshot: snapshot.why_withheld(posts[0].cid)) is None
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_nothing_of_it_is_left_in_the_files(home: Home, known_bob: Person) -> None:
+    secret = known_bob.post(WORDS * 20)
+    ingest(home.store, known_bob.post("before").arrival, secret.arrival, known_bob.post("after").arrival)
+    assert home.store.fulltext.catch_up(9.0)
+    files = [file for file in home.store.home.rglob("*") if file.is_file()]
+    assert sum(WORDS.encode() in file.read_bytes() for file in files) == 1
+    assert sum(b"sentence" in file.read_bytes() for file in files) > 1
+
+    withhold(home.store, secret.cid)
+
+    for file in home.store.home.rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            assert WORDS.encode() not in data, file
+            assert b"sentence" not in data, file
+
+
+def test_it_is_neither_asked_for_nor_taken_in_again(home: Home, known_bob: Person) -> None:
+    posts = known_bob.posts(3)
+    ingest(home.store, *arrivals_of(posts))
+    withhold(home.store, posts[1].cid)
+    assert {each.status for each in ingest(home.store, *arrivals_of(posts))} == {Status.KNOWN}
+    assert record_of(home.store, posts[1].cid).body is None
+    assert wanted_runs(home.store, known_bob) == ((0, 2),)
+
+
+def test_what_is_withheld_before_it_comes_is_stored_without_its_body(home: Home, known_bob: Person) -> None:
+    posts = known_bob.posts(4)
+    withhold(home.store, posts[1].cid)
+    withhold(home.store, posts[3].cid)
+    assert [each.status for each in ingest(home.store, *arrivals_of(posts[:3]))] == [Status.STORED] * 3
+    ingest(home.store, posts[3].arrival)
+    assert posts_of(home.store, known_bob) == ["post 0", "post 2"]
+    assert record_of(home.store, posts[3].cid).body_state is BodyState.WITHHELD
+    assert wanted_runs(home.store, known_bob) == ((0, 3),)
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_what_is_withheld_while_it_is_on_its_way_is_not_stored_either(home: Home, known_bob: Person) -> None:
+    from unhush.storage.arrivals import Batch
+
+    post = known_bob.post("words")
+    begun = home.store.begin(Batch((post.arrival,), "a test", wanted_only=False))
+    withhold(home.store, post.cid)
+    (outcome,) = home.store.finish(begun)
+    assert outcome.status is Status.STORED
+    assert record_of(home.store, post.cid).body is None
+
+
+def test_it_may_come_again_when_it_is_withheld_no_longer(home: Home, known_bob: Person) -> None:
+    posts = known_bob.posts(3)
+    ingest(home.store, *arrivals_of(posts))
+    withhold(home.store, posts[1].cid)
+    assert home.store.withheld.drop(posts[1].cid)
+    assert not home.store.withheld.drop(posts[1].cid)
+    assert record_of(home.store, posts[1].cid).body_state is BodyState.UNKNOWN
+    assert wanted_runs(home.store, known_bob) == ((0, 0), (2, 2))
+    assert ingest(home.store, posts[1].arrival)[0].status is Status.FILLED
+    assert posts_of(home.store, known_bob) == ["post 0", "post 1", "post 2"]
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_what_others_withheld_is_still_wanted(home: Home, known_bob: Person) -> None:
+    posts = known_bob.posts(2)
+    ingest(home.store, posts[0].without_body._replace(reason=BodyState.WITHHELD), posts[1].arrival)
+    assert wanted_runs(home.store, known_bob) == ((1, 1),)
+    assert home.store.withheld.all() == {}
+
+
+def test_a_change_of_mind_about_the_reason_keeps_the_time(home: Home, known_bob: Person) -> None:
+    cid = cid_of(b"not here")
+    home.store.withheld.add(cid, "one", 5)
+    home.store.withheld.add(cid, "two", 9)
+    assert home.store.withheld.all() == {cid: withheld.WithheldBody(cid, "two", 5)}
+
+
+def test_an_edit_that_is_withheld_shows_the_version_before_it(home: Home, known_bob: Person) -> None:
+    post = known_bob.post("first")
+    edit = known_bob.write(Edit(post.cid, Post("second")))
+    answer = known_bob.write(Post("answer", reply=Reply(post.cid, post.cid, post.entry.account, post.entry.account)))
+    ingest(home.store, *arrivals_of([post, edit, answer]))
+    withhold(home.store, edit.cid)
+    assert posts_of(home.store, known_bob)[0] == "first"
+    withhold(home.store, post.cid)
+    assert posts_of(home.store, known_bob) == ["answer"]
+    assert asked(home.store, lambda snapshot: len(list(snapshot.thread(post.cid)))) == 1
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_what_its_author_took_back_already_can_be_withheld(home: Home, known_bob: Person) -> None:
+    post = known_bob.post("words")
+    ingest(home.store, post.arrival, known_bob.write(Delete(post.cid)).arrival)
+    withhold(home.store, post.cid)
+    assert record_of(home.store, post.cid).body_state is BodyState.WITHHELD
+    assert home.store.collect(is_now=True).erased == 0
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_a_delete_an_operation_and_an_own_record_are_not_withheld(home: Home, known_bob: Person) -> None:
+    post = known_bob.post("words")
+    delete = known_bob.write(Delete(post.cid))
+    ingest(home.store, post.arrival, delete.arrival)
+    mine = home.post("mine")
+    for cid in (delete.cid, known_bob.account, mine.cid, cid_of_raw(b"a blob")):
+        with pytest.raises(WithholdRefused):
+            withhold(home.store, cid)
+    for reason in ("x" * 301, "\ud800"):
+        with pytest.raises(WithholdRefused):
+            withhold(home.store, post.cid, reason)
+    assert home.store.withheld.all() == {}
+    assert record_of(home.store, post.cid).body is not None
+
+
+def test_as_much_can_be_withheld_as_a_bound_says(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(withheld, "MAX_WITHHELD", 1)
+    withhold(home.store, cid_of(b"one"))
+    withhold(home.store, cid_of(b"one"), "again")
+    with pytest.raises(WithholdRefused, match="1 bodies"):
+        withhold(home.store, cid_of(b"two"))
+
+
+def test_a_follow_that_is_withheld_is_none(home: Home, known_bob: Person) -> None:
+    follow = known_bob.write(Follow(home.person.account))
+    ingest(home.store, follow.arrival)
+    withhold(home.store, follow.cid)
+    assert asked(home.store, lambda snapshot: list(snapshot.followers(home.person.account))) == []
+    assert asked(home.store, lambda snapshot: list(snapshot.activity())) == []
+
+
+def test_pictures_that_only_it_named_go_with_gc(home: Home, known_bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    only, both = (home.store.blobs.put(BytesIO(data)) for data in (b"only", b"both"))
+    posts = [
+        known_bob.write(Post("with", media=tuple(Media(blob, "image/png", 4, "") for blob in blobs)))
+        for blobs in ((only, both), (both,))
+    ]
+    ingest(home.store, *arrivals_of(posts))
+    withhold(home.store, posts[0].cid)
+    monkeypatch.setattr(collecting, "YOUNG_S", -time.time())
+    home.store.collect()
+    assert not home.store.blobs.has(only)
+    assert home.store.blobs.has(both)
+
+
+def test_it_is_no_damage_and_survives_backup_and_repair(
+    home: Home, known_bob: Person, tmp_path: Path, clock: Clock
+) -> None:
+    posts = known_bob.posts(3)
+    ingest(home.store, *arrivals_of(posts))
+    withhold(home.store, posts[1].cid)
+    with home.store.snapshot() as snapshot:
+        report = verify_store(snapshot, network=home.store.network, check_cid=lambda _name, _block: True)
+    assert (report.is_damaged, report.missing, report.dropped) == (False, 0, 1)
+    assert home.store.find_stale() == []
+    home.store.backup(tmp_path / "backup.tar", now_ms=clock())
+    (tmp_path / "again").mkdir()
+    read_backup(tmp_path / "backup.tar", tmp_path / "again", network=home.store.network)
+    repair(tmp_path / "again", network=home.store.network)
+    with open_home(tmp_path / "again", clock) as again:
+        assert again.withheld.all() == home.store.withheld.all()
+        assert record_of(again, posts[1].cid).body_state is BodyState.WITHHELD
+        assert ingest(again, posts[1].arrival)[0].status is Status.KNOWN
+        assert is_sound(again)
