@@ -55,12 +55,14 @@ COMMANDS: Final = {
     "keep": ("keeping", "Promise everyone to carry an account, or ask somebody to carry yours."),
     "unkeep": ("keeping", "Take such a promise back."),
     "keepers": ("keeping", "List who keeps your account, and what they have shown."),
+    "audit": ("auditing", "Say whether all of an account is here, who withholds what, and show it to others."),
     "withhold": ("keeping", "Do without the body of a record here, and say so."),
     "list": ("lists", "Lists of people to read by themselves; they stay on this machine."),
     "media": ("media", "Save a picture of a post to a file."),
     "profile": ("profiles", "Show a profile, or set your own."),
     "peers": ("peers", "The machines you know: list, add, remove, ping."),
     "sync": ("syncing", "Look now for what the people you follow wrote."),
+    "drill": ("drill", "Rehearse a loss: who finds the account again, and what to do about it."),
     "doctor": ("doctor", "Say whether others reach this node, and what to do about what is not well."),
     "status": ("reading", "Say how this home is, with or without a running node."),
     "storage": ("room", "Say who takes what of this disk."),
@@ -197,6 +199,7 @@ def _report(error: Exception) -> int:
             | errors.MalformedCar()
             | errors.MalformedBackup()
             | errors.MalformedLifeboat()
+            | errors.BadEvidence()
             | errors.UnknownFile()
             | errors.StoreDamaged()
         ):

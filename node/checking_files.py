@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from unhush.node.errors import UnknownFile
+from unhush.node.keeping.evidence_file import check_evidence_file, is_evidence_file
 from unhush.node.lifeboat.checking import check_lifeboat
 from unhush.node.lifeboat.reading import is_lifeboat
 
@@ -46,7 +47,10 @@ class FileKind:
     check: Callable[[Path, Progress], FileReport]
 
 
-KINDS: Final = (FileKind("lifeboat", is_lifeboat, check_lifeboat),)
+KINDS: Final = (
+    FileKind("lifeboat", is_lifeboat, check_lifeboat),
+    FileKind("evidence", is_evidence_file, check_evidence_file),
+)
 
 
 def check_file(path: Path, on_progress: Progress = lambda _what, _count: None) -> FileReport:

@@ -60,6 +60,7 @@ from unhush.storage.verify import Report
 
 if TYPE_CHECKING:
     from unhush.node.checking_files import FileReport
+    from unhush.node.keeping.auditing import Asked, Audit
     from unhush.node.lifeboat.form import Media as Media_
     from unhush.node.lifeboat.making import Made
     from unhush.node.lifeboat.taking import Taken
@@ -343,6 +344,36 @@ class Node(Acting, Inviting, Looking, Peering):
         from unhush.node.lifeboat.taking import import_lifeboat
 
         return import_lifeboat(self._store, Path(path), on_progress)
+
+    def audit(
+        self,
+        account: Cid | str | None = None,
+        timeout_s: float = 30.0,
+        on_progress: "Callable[[Asked], None]" = lambda _: None,
+    ) -> "Audit":
+        """The verdict on what is held of an account (your own, if none is named), with evidence others can check.
+
+        A running node asks peers and keepers first, for at most ``timeout_s``. Raises ``NotFound``.
+        """
+        from unhush.node.keeping.auditing import audit, enquire_over  # lazy: asked for now and then
+
+        whose = self.account_of(account) if account is not None else self.account()
+
+        def begin(who: Cid, missing: tuple[Cid, ...]) -> "Callable[[], Asked] | None":
+            running = self._running
+            if running is not None:
+                return running.enquire(who, missing)
+            return enquire_over(self.config.home, who, missing)
+
+        return audit(
+            self._store,
+            whose,
+            network=self.config.network,
+            now_ms=self.config.clock_ms,
+            begin=begin,
+            timeout_s=timeout_s,
+            on_progress=on_progress,
+        )
 
     @staticmethod
     def verify_file(

@@ -13,7 +13,7 @@ from unhush.gossip.net.keep.service import KeepConfig
 from unhush.gossip.net.meet.meeting import MeetingConfig
 from unhush.gossip.net.network import Network, NetworkConfig
 from unhush.gossip.net.sync.seeking import Report
-from unhush.gossip.proto.choosing import Standing
+from unhush.gossip.proto.choosing import Acquaintance, Standing
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, SigningKey
 from unhush.node.bulk import BulkProcess
@@ -21,8 +21,11 @@ from unhush.node.config import DEFAULT_LISTEN, Config, Home, bootstrap_of, check
 from unhush.node.control import Answer, ControlServer
 from unhush.node.errors import HomeReadOnly, NetworkFailed, NobodyAnswered
 from unhush.node.fetching import Fetching
+from unhush.node.ids import as_cid
 from unhush.node.intake import Intake
 from unhush.node.invites import Desk
+from unhush.node.keeping.auditing import Asked
+from unhush.node.keeping.enquiries import Enquiries
 from unhush.node.keeping.speaking import Speaking
 from unhush.node.lock import HomeLock
 from unhush.node.room import Housekeeping, Room
@@ -33,6 +36,7 @@ from unhush.storage.contacts import Contact
 from unhush.storage.keyfile import read_key, write_key
 from unhush.storage.store import Store
 
+MAX_TOLD: Final = 1_000  # acquaintances in one answer, of some 400 bytes each
 _NO_STANDING: Final = Standing("", 0, 0)  # of a peer that has only just connected
 AGENT = f"unhush/{unhush.__version__}"
 
@@ -85,6 +89,9 @@ class Running:
                 "sought": self.seeker.answer_is_done,
             }
             requests |= {"ping": self._answer_ping, "forget": self._answer_forget}
+            self._enquiries = Enquiries(self._network.enquire)
+            requests |= {"enquire": self._enquiries.answer_enquire, "enquired": self._enquiries.answer_enquired}
+            requests |= {"acquaintances": self._answer_acquaintances}
             started.callback(ControlServer(config.home, answers, requests).close)
             self._started = started.pop_all()
 
@@ -143,6 +150,14 @@ class Running:
     def stop_finding(self, root: PublicKey) -> None:
         self._network.stop_finding(root)
 
+    def acquaintances(self, account: Cid) -> tuple[Acquaintance, ...]:
+        """Whom this node knows, and who of them carries an account."""
+        return self._network.acquaintances(account)
+
+    def enquire(self, account: Cid, missing: tuple[Cid, ...]) -> Callable[[], Asked]:
+        """Ask peers and keepers about an account; what is returned says how far it is."""
+        return self._enquiries.begin(account, missing)
+
     def look_now(self) -> None:
         """Dial whoever is chosen, and look for whoever is needed, without waiting."""
         self._network.hurry()
@@ -160,6 +175,11 @@ class Running:
     def _answer_look_now(self) -> dict[str, Any]:
         self.look_now()
         return {"looking": True}
+
+    def _answer_acquaintances(self, question: Answer) -> dict[str, Any]:
+        found = self.acquaintances(as_cid(str(question.get("account"))))
+        # The control port has room for some thousands; those connected come first.
+        return {"acquaintances": [asdict(each) for each in found[:MAX_TOLD]]}
 
     def _answer_page(self) -> dict[str, Any]:
         return {"address": self.make_page_address()}

@@ -133,7 +133,8 @@ class Acquaintances:
     def heard_card(self, address: str, accounts: frozenset[Cid], told_by: str | None) -> None:
         """A card says where somebody is who may carry these accounts; ``told_by``: the peer that gave it."""
         if told_by is not None:
-            self.chooser.told(told_by, [KnownPeer(address, pack_carriage(accounts))], trio.current_time())
+            carriage = pack_carriage(accounts)
+            self.chooser.told(told_by, [KnownPeer(address, carriage)], trio.current_time(), are_met=False)
             self._dialer.poke()
             return
         try:

@@ -5,7 +5,7 @@ The journal tells what is new; sessions, the mesh, the chooser and the askers he
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import trio
@@ -16,6 +16,7 @@ from unhush.gossip.net.config import NetworkConfig
 from unhush.gossip.net.hearing import ShardGossip
 from unhush.gossip.net.host import Host
 from unhush.gossip.net.intake import Submit
+from unhush.gossip.net.keep.enquiring import Enquiry
 from unhush.gossip.net.keep.service import StatementService
 from unhush.gossip.net.meet.dht import Dht
 from unhush.gossip.net.meet.meeting import Meeting
@@ -218,6 +219,12 @@ class Live:
         finally:
             done(is_here)
 
+    def enquire(self, account: Cid, missing: Sequence[Cid], enquiry: Enquiry) -> None:
+        if self._nursery is None:
+            enquiry.is_done = True
+        else:
+            self._nursery.start_soon(self.statements.enquiring.enquire, account, missing, enquiry)
+
     # -- sessions
 
     async def _session_config(self) -> SessionConfig:
@@ -325,6 +332,7 @@ class Live:
 
     async def _keep_interests(self) -> None:
         await self._gossip.listen_for(self._interests.carries)
+        budgets = await trio.to_thread.run_sync(self._find_budgets)
         while True:
             await self._interests_changed.wait()
             self._interests_changed = trio.Event()
@@ -332,6 +340,15 @@ class Live:
                 self.tell_all(self._interests)
                 self.acquaintances.poke()
                 await self._gossip.listen_for(self._interests.carries)
+            before, budgets = budgets, await trio.to_thread.run_sync(self._find_budgets)
+            for account, budget in budgets.items():
+                if budget > before.get(account, budget):
+                    self._hole_seen(account)  # what there was no room for is asked for again
+
+    def _find_budgets(self) -> dict[Cid, int]:
+        """On a thread: there may be very many."""
+        with self._store.snapshot() as snapshot:
+            return {account: promise.budget_bytes for account, promise in snapshot.promises().items()}
 
     def look_at_interests(self) -> None:
         """Whom this home keeps has changed."""

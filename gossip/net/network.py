@@ -21,12 +21,14 @@ from unhush.gossip.net.faults import FaultLedger
 from unhush.gossip.net.hearing import ShardGossip
 from unhush.gossip.net.host import HostConfig, Lasting, open_host
 from unhush.gossip.net.intake import Submit
+from unhush.gossip.net.keep.enquiring import Enquiry
 from unhush.gossip.net.live import Live
 from unhush.gossip.net.meet.meeting import LanView
 from unhush.gossip.net.status import NetworkStatus, SyncState
 from unhush.gossip.net.supervisor import Backoff, Outage, in_words, supervise
 from unhush.gossip.net.sync.seeking import Report, Sought
 from unhush.gossip.net.wire.metering import Figures
+from unhush.gossip.proto.choosing import Acquaintance
 from unhush.gossip.proto.events import Find
 from unhush.gossip.proto.frames import Question
 from unhush.gossip.proto.reach import ReachView
@@ -139,6 +141,35 @@ class Network:
     def ask_about(self, account: Cid) -> None:
         """Ask peers what they hold about an account: its cards, heads and keepers; callable from any thread."""
         self._soon(lambda live: live.statements.want(account))
+
+    def enquire(self, account: Cid, missing: Sequence[Cid]) -> Enquiry:
+        """Ask peers and keepers about an account now, without waiting; callable from any thread.
+
+        ``missing``: entries of it that are not here. What they sign is in the store once the enquiry is done.
+        """
+        enquiry = Enquiry()
+        if self._live is None:
+            enquiry.is_done = True
+        else:
+            self._soon(lambda live: live.enquire(account, missing, enquiry))
+        return enquiry
+
+    def acquaintances(self, account: Cid) -> tuple[Acquaintance, ...]:
+        """Whom this node knows, and who of them carries an account; callable from other threads.
+
+        Nobody while the network is down.
+        """
+        live = self._live
+        if live is None or self._token is None:
+            return ()
+
+        def look() -> tuple[Acquaintance, ...]:
+            return live.acquaintances.chooser.acquaintances(account, trio.current_time())
+
+        try:
+            return trio.from_thread.run_sync(look, trio_token=self._token)
+        except trio.RunFinishedError:
+            return ()
 
     def hurry(self) -> None:
         """Look now: dial whoever is chosen, and look for whoever is needed; callable from any thread."""

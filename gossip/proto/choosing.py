@@ -27,13 +27,11 @@ carries every decision out, and reports each ``Dial`` by ``dial_ended``
 does not step back.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, TypeAlias
 
-from unhush.gossip.errors import MalformedAddress
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.addresses import (
     BUCKETS,
@@ -43,12 +41,14 @@ from unhush.gossip.proto.addresses import (
     Scope,
     Source,
     may_hear_of,
-    parse_address,
 )
-from unhush.gossip.proto.carriage import may_carry, pack_carriage, says_something
+from unhush.gossip.proto.carriage import pack_carriage
+from unhush.gossip.proto.chance import Chance
 from unhush.gossip.proto.coverage import AIM, Coverage
 from unhush.gossip.proto.frames import KnownPeer
 from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.remembering import Memories
+from unhush.gossip.proto.sightings import as_seen, block_of, find_address
 from unhush.identity.cid import Cid
 
 # Of 96 connections in all, 64 are for those who dial us (swarm.py).
@@ -82,8 +82,6 @@ EAGER_REFILL_S: Final = 600.0
 NEEDY_S: Final = 15.0
 SCARCE_S: Final = 60.0
 CALM_S: Final = 200.0
-# Scattered by so much to either side, so that nobody can be there just in time.
-SCATTER: Final = 0.33
 
 # A new connection is not judged before it had time for a session and an answer.
 TRIAL_S: Final = 15.0
@@ -107,9 +105,6 @@ LATELY_S: Final = 3_600.0
 # Of each connected peer so many of those it told of, and was told of: two answers long.
 MAX_KNOWS: Final = 32
 
-# What is remembered of peers, connected or not; the longest not heard of go first. 4,096 × 2 KiB would be 8 MiB.
-MAX_REMEMBERED: Final = 4_096
-MAX_CARRIAGE_TOTAL: Final = 4_194_304
 MAX_SAVED: Final = 512  # peers told of that are kept for the next run
 
 
@@ -179,29 +174,16 @@ class _Link:
     hears: dict[str, None] = field(default_factory=dict)  # and that it was told of
 
 
-@dataclass(slots=True)
-class _Memory:
-    """What we know of a peer, connected or not."""
-
-    carriage: bytes = b""
-    met_at: float | None = None
-    rests_until: float = 0.0
-    reachable_at: Address | None = None
-    records: int = 0
-
-
 class Chooser:
     """Decides over the connections of one node."""
 
     def __init__(self, book: AddressBook, *, seed: bytes) -> None:
         self._book: Final = book
-        self._seed: Final = seed
-        self._drawn = 0
+        self._chance: Final = Chance(seed)
         self._coverage: Final = Coverage()
         self._links: Final[dict[str, _Link]] = {}
         self._dialling: Final[dict[str, Address]] = {}
-        self._memory: Final[dict[str, _Memory]] = {}
-        self._carriage_bytes = 0
+        self._memories: Final = Memories(self._links)
         self._anchors: tuple[str, ...] = ()
         self._fill_at = 0.0
         self._rotate_at: float | None = None
@@ -226,15 +208,15 @@ class Chooser:
         self._book.succeeded(peer_id, now, "" if is_inbound else through)
         if peer_id in self._links:
             return
-        block = None if is_inbound else _block(address)
+        block = None if is_inbound else block_of(address)
         if not is_inbound and dialled is not None and dialled.relay and dialled.scope is Scope.PUBLIC:
             block = dialled.block  # the relay's: behind one there may be any number
         self._links[peer_id] = _Link(peer_id, address, is_inbound, now, block)
         self._coverage.connected(peer_id, counts_at_once=not is_inbound)
-        memory = self._remember(peer_id)
+        memory = self._memories.remember(peer_id)
         memory.met_at = now
         if not is_inbound:
-            memory.reachable_at = _find_address(f"{address}/p2p/{peer_id}") or memory.reachable_at
+            memory.reachable_at = find_address(f"{address}/p2p/{peer_id}") or memory.reachable_at
 
     def disconnected(self, peer_id: str, now: float) -> None:
         """The last connection with a peer closed."""
@@ -243,12 +225,12 @@ class Chooser:
             return
         self._book.succeeded(peer_id, link.since)  # it may have come into the book later than it connected
         self._book.lost(peer_id, now)
-        memory = self._remember(peer_id)
+        memory = self._memories.remember(peer_id)
         memory.met_at = now
         if link.is_leaving:
             memory.rests_until = now + REST_S
         if link.carried:
-            self._set_carriage(memory, self._carriage_of(link))
+            self._memories.set_carriage(memory, self._carriage_of(link))
         self._coverage.disconnected(peer_id)
         self._fill_at = min(self._fill_at, now)
 
@@ -264,9 +246,7 @@ class Chooser:
     def forget(self, peer_id: str) -> None:
         """The person does not want this peer any more."""
         self._book.forget(peer_id)
-        memory = self._memory.pop(peer_id, None)
-        if memory is not None:
-            self._carriage_bytes -= len(memory.carriage)
+        self._memories.forget(peer_id)
         self._anchors = tuple(anchor for anchor in self._anchors if anchor != peer_id)
 
     def hurry(self, now: float) -> None:
@@ -283,11 +263,11 @@ class Chooser:
             return
         link.has_session = True
         for text in islice(listen, limits.MAX_LISTEN):
-            address = _as_seen(text, link)
+            address = as_seen(text, peer_id, link.address)
             if address is None:
                 continue
             self._book.remember(address.text, Source.LEARNED, now, told_by=link.address)
-            memory = self._remember(peer_id)
+            memory = self._memories.remember(peer_id)
             if memory.reachable_at is None or link.is_inbound:
                 memory.reachable_at = address
 
@@ -296,7 +276,7 @@ class Chooser:
         link = self._links.get(peer_id)
         if link is not None and link.has_session:
             link.has_session = False
-            self._set_carriage(self._remember(peer_id), self._carriage_of(link))
+            self._memories.set_carriage(self._memories.remember(peer_id), self._carriage_of(link))
             self.carries(peer_id, frozenset(), now)
 
     def carries(self, peer_id: str, accounts: frozenset[Cid], now: float) -> None:
@@ -310,26 +290,27 @@ class Chooser:
 
     def gave(self, peer_id: str, account: Cid, records: int, now: float) -> None:
         """The peer gave records of an account that were new to us."""
-        self._remember(peer_id).records += records
+        self._memories.remember(peer_id).records += records
         self._coverage.gave(peer_id, account, now)
 
-    def told(self, peer_id: str, known: Iterable[KnownPeer], now: float) -> int:
-        """A peer says whom it knows; how many of them may be dialled."""
+    def told(self, peer_id: str, known: Iterable[KnownPeer], now: float, *, are_met: bool = True) -> int:
+        """A peer says whom it knows; how many of them may be dialled. ``are_met``: it is or was connected with them."""
         link = self._links.get(peer_id)
         if link is None:
             return 0
         taken = 0
         for each in islice(known, limits.MAX_PEERS_TOLD):
-            address = _find_address(each.address)
+            address = find_address(each.address)
             if address is None or not self._book.remember(
                 address.text, Source.LEARNED, now, told_by=link.address or None
             ):
                 continue
             taken += 1
-            _note(link.knows, address.peer_id)
-            memory = self._remember(address.peer_id)
+            if are_met:
+                _note(link.knows, address.peer_id)
+            memory = self._memories.remember(address.peer_id)
             if memory.met_at is None:  # else we know better
-                self._set_carriage(memory, each.carriage)
+                self._memories.set_carriage(memory, each.carriage)
         if taken:
             self._fill_at = min(self._fill_at, now)
         return taken
@@ -340,8 +321,8 @@ class Chooser:
         if asker is None:
             return ()
         may_tell = [
-            (address, other_id)
-            for other_id, memory in self._memory.items()
+            (address, other_id, memory.carriage)
+            for other_id, memory in self._memories.items()
             if other_id != peer_id
             and (address := memory.reachable_at) is not None
             and (other_id in self._links or (memory.met_at is not None and now - memory.met_at < LATELY_S))
@@ -349,9 +330,10 @@ class Chooser:
         ]
         told: list[KnownPeer] = []
         while may_tell and len(told) < limits.MAX_PEERS_TOLD:
-            address, other_id = may_tell.pop(self._draw(len(may_tell)))
+            address, other_id, carriage = may_tell.pop(self._chance.draw(len(may_tell)))
             link = self._links.get(other_id)
-            carriage = self._carriage_of(link) if link is not None and link.carried else self._memory[other_id].carriage
+            if link is not None and link.carried:
+                carriage = self._carriage_of(link)
             told.append(KnownPeer(address.text, carriage))
             _note(asker.hears, other_id)
         return tuple(told)
@@ -362,7 +344,7 @@ class Chooser:
         """What to do now."""
         decisions: list[Decision] = []
         if self._rotate_at is None:
-            self._rotate_at = now + self._scattered(EAGER_S)
+            self._rotate_at = now + self._chance.scattered(EAGER_S)
         self._dial_chosen(decisions, now)
         self._fill(decisions, now)
         self._rotate(decisions, now)
@@ -392,7 +374,7 @@ class Chooser:
         return {
             peer_id: Standing(peer_id, self._coverage.count(peer_id), memory.records if memory is not None else 0)
             for peer_id in list(self._links)
-            for memory in (self._memory.get(peer_id),)
+            for memory in (self._memories.get(peer_id),)
         }
 
     def is_chosen(self, peer_id: str) -> bool:
@@ -401,7 +383,7 @@ class Chooser:
 
     def has_given(self, peer_id: str) -> bool:
         """Whether this peer gave something that was new to us."""
-        memory = self._memory.get(peer_id)
+        memory = self._memories.get(peer_id)
         return memory is not None and memory.records > 0
 
     def coverage(self) -> tuple[int, int]:
@@ -417,7 +399,7 @@ class Chooser:
         ways = {known.address.rpartition("/p2p/")[2]: known for known in reversed(self._book.remembered())}
         found = []
         for peer_id in dict.fromkeys((*self._links, *ways)):
-            link, memory, way = self._links.get(peer_id), self._memory.get(peer_id), ways.get(peer_id)
+            link, memory, way = self._links.get(peer_id), self._memories.get(peer_id), ways.get(peer_id)
             reachable = memory.reachable_at if memory is not None else None
             found.append(
                 Acquaintance(
@@ -426,7 +408,7 @@ class Chooser:
                     is_connected=link is not None,
                     has_answered=(link is not None and not link.is_inbound) or (way is not None and way.has_worked),
                     is_chosen=self._book.is_chosen(peer_id),
-                    carries=account in link.carried if link is not None else self._may_carry(peer_id, account),
+                    carries=account in link.carried if link is not None else self._memories.may_carry(peer_id, account),
                     knows=tuple(link.knows) if link is not None else (),
                     hears=tuple(link.hears) if link is not None else (),
                     connected_s=now - link.since if link is not None else 0.0,
@@ -501,14 +483,14 @@ class Chooser:
         is_full = self._told() >= MIN_TOLD and len(self._dialling) < MAX_DIALS
         options = self._options(now) if is_full else []
         pace_s = self._pace(now) if options else NOBODY_S if is_full else EAGER_S
-        self._rotate_at = now + self._scattered(pace_s)
+        self._rotate_at = now + self._chance.scattered(pace_s)
         if not options:
             return
         wanting = self._coverage.ungiven or self._coverage.short or self._coverage.scarce
         if not self._make_place(decisions, MAX_TOLD if wanting else MIN_TOLD, now):
             return
         # Half of them by what they claim, or by what others claim of them; half whatever anybody claims.
-        address = self._take_carrier(options, wanting) if self._draw(2) else None
+        address = self._take_carrier(options, wanting) if self._chance.draw(2) else None
         address = address or self._take_any(options)
         if address is not None:
             self._dial(decisions, address)
@@ -542,7 +524,7 @@ class Chooser:
         due = [link for link in self._links.values() if link.has_session and self._ask_due(link) <= now]
         if due:
             chosen = [link for link in due if self._book.is_chosen(link.peer_id)]
-            link = (chosen or due)[self._draw(len(chosen or due))]
+            link = (chosen or due)[self._chance.draw(len(chosen or due))]
             link.asked_at = now
             self._ask_at = now + ASK_PACE_S
             decisions.append(AskPeers(link.peer_id))
@@ -559,35 +541,32 @@ class Chooser:
         """Told peers that may be dialled, bucket by bucket, from any bucket on."""
         crowded = self._crowded_blocks()
         options = [
-            [address for address in bucket if address.block not in crowded and self._is_rested(address.peer_id, now)]
+            [
+                address
+                for address in bucket
+                if address.block not in crowded and self._memories.is_rested(address.peer_id, now)
+            ]
             for bucket in self._book.due_told(
-                now, self._busy(), first_bucket=self._draw(BUCKETS), enough=ENOUGH_OPTIONS
+                now, self._busy(), first_bucket=self._chance.draw(BUCKETS), enough=ENOUGH_OPTIONS
             )
         ]
         return [bucket for bucket in options if bucket]
-
-    def _is_rested(self, peer_id: str, now: float) -> bool:
-        memory = self._memory.get(peer_id)
-        return memory is None or now >= memory.rests_until
 
     def _take_any(self, options: list[list[Address]]) -> Address | None:
         """Any bucket, then any of it: whoever fills one bucket is drawn no more often for that."""
         if not options:
             return None
-        bucket = options[self._draw(len(options))]
-        return self._take(options, bucket[self._draw(len(bucket))])
+        bucket = options[self._chance.draw(len(options))]
+        return self._take(options, bucket[self._chance.draw(len(bucket))])
 
     def _take_carrier(self, options: list[list[Address]], accounts: Collection[Cid]) -> Address | None:
         """One that is said to carry one of these accounts."""
         if not accounts:
             return None
-        account = next(islice(accounts, self._draw(len(accounts)), None))
-        carriers = [address for bucket in options for address in bucket if self._may_carry(address.peer_id, account)]
-        return self._take(options, carriers[self._draw(len(carriers))]) if carriers else None
-
-    def _may_carry(self, peer_id: str, account: Cid) -> bool:
-        memory = self._memory.get(peer_id)
-        return memory is not None and says_something(memory.carriage) and may_carry(memory.carriage, account)
+        account = next(islice(accounts, self._chance.draw(len(accounts)), None))
+        may_carry = self._memories.may_carry
+        carriers = [address for bucket in options for address in bucket if may_carry(address.peer_id, account)]
+        return self._take(options, carriers[self._chance.draw(len(carriers))]) if carriers else None
 
     def _take_anchor(self, options: list[list[Address]], now: float) -> Address | None:
         for peer_id in self._anchors:
@@ -661,39 +640,12 @@ class Chooser:
     def _hurry(self, now: float) -> None:
         self._fill_at = min(self._fill_at, now)
         if self._rotate_at is not None:
-            self._rotate_at = min(self._rotate_at, now + self._scattered(EAGER_S))
-
-    # --- memory ------------------------------------------------------------------------------------------
-
-    def _remember(self, peer_id: str) -> _Memory:
-        memory = self._memory.pop(peer_id, None) or _Memory()
-        self._memory[peer_id] = memory  # at the end, as heard of last
-        while len(self._memory) > MAX_REMEMBERED or self._carriage_bytes > MAX_CARRIAGE_TOTAL:
-            oldest = next((other for other in self._memory if other not in self._links and other != peer_id), None)
-            if oldest is None:
-                break
-            self._carriage_bytes -= len(self._memory.pop(oldest).carriage)
-        return memory
-
-    def _set_carriage(self, memory: _Memory, carriage: bytes) -> None:
-        self._carriage_bytes += len(carriage) - len(memory.carriage)
-        memory.carriage = carriage
+            self._rotate_at = min(self._rotate_at, now + self._chance.scattered(EAGER_S))
 
     def _carriage_of(self, link: _Link) -> bytes:
         if link.carriage is None:
             link.carriage = pack_carriage(link.carried)
         return link.carriage
-
-    # --- chance ------------------------------------------------------------------------------------------
-
-    def _draw(self, below: int) -> int:
-        """A number from the seed, at least 0."""
-        self._drawn += 1
-        drawn = hashlib.sha256(self._seed + self._drawn.to_bytes(8, "big")).digest()
-        return int.from_bytes(drawn[:8], "big") % below
-
-    def _scattered(self, seconds: float) -> float:
-        return seconds * (1 - SCATTER + 2 * SCATTER * self._draw(1_000) / 1_000)
 
 
 def _note(names: dict[str, None], name: str) -> None:
@@ -701,35 +653,3 @@ def _note(names: dict[str, None], name: str) -> None:
     names[name] = None
     if len(names) > MAX_KNOWS:
         del names[next(iter(names))]
-
-
-def _find_address(text: str) -> Address | None:
-    try:
-        return parse_address(text)
-    except MalformedAddress:
-        return None
-
-
-def _block(address: str) -> str | None:
-    """The network a connection's far end counts under; none for those of one's own."""
-    found = _find_address(f"{address}/p2p/{_ANYBODY}")
-    return found.block if found is not None and found.scope is Scope.PUBLIC else None
-
-
-# A peer id that stands for any, where only the rest of an address matters.
-_ANYBODY: Final = "1" * 46
-
-
-def _as_seen(listen: str, link: _Link) -> Address | None:
-    """Where a peer listens: the port it names, on the host it was seen at."""
-    named = _find_address(f"{listen}/p2p/{link.peer_id}")
-    if named is None or named.is_name:
-        return None
-    if named.relay:
-        # Through another peer: that one's host is not where we see this one, but no nearer than this one either.
-        return named if may_hear_of(link.address, named) else None
-    match named.text.split("/"), link.address.split("/"):
-        case ["", kind, _, "tcp", port, *_], ["", seen_kind, host, *_] if kind == seen_kind:
-            return _find_address(f"/{kind}/{host}/tcp/{port}/p2p/{link.peer_id}")
-        case _:
-            return None

@@ -22,17 +22,21 @@ from unhush.gossip.proto.choosing import Acquaintance
 from unhush.gossip.proto.rehearsal import Actor, Dice, Way, World
 
 # How often the unknown is drawn for the report, and for each improvement that is compared.
-SAMPLES: Final = 8
-SAMPLES_EACH: Final = 4
+SAMPLES: Final = 5
+SAMPLES_EACH: Final = 3
 # Peers have asked each other for peers thrice by then, once a minute.
 WARM_S: Final = 180.0
 EDITIONS: Final = 3
+# Where all is known, connections are open and what is there is everywhere within this.
+SETTLED_S: Final = 0.5
 # The author restores an account of a thousand records within this (docs/keeping.md); who has not heard so long after
 # that does not find it by itself.
 RETURN_S: Final = 4.0
 HORIZON_S: Final = 300.0
+# Peers ask each other once a minute; if nobody found anything for so long, nobody will soon.
+QUIET_S: Final = 90.0
 # A world of so many takes a second. Of more followers a sample is rehearsed.
-MAX_ACTORS: Final = 80
+MAX_ACTORS: Final = 50
 # A follower of whom no machine is known is connected with so many carriers, at most.
 MAX_DRAWN_LINKS: Final = 3
 MAX_LOST: Final = 64
@@ -102,6 +106,7 @@ class Situation:
     unplaced: int = 0  # followers known by name of whom no machine is known
     exchanges: bool = True  # machines tell each other of machines
     uses_dht: bool = False  # the home; of others nobody knows
+    is_known: bool = False  # links and books are all there is, of every machine: nothing is to be drawn
     bootstrap: frozenset[str] = frozenset()  # machines called while nobody is connected
     card: frozenset[str] = frozenset()  # machines that the account's card names; empty if there is none
     has_words: bool = True  # the words are on paper, so the author can come back
@@ -246,12 +251,12 @@ def _pictures_lost(situation: Situation, left: Iterable[Machine]) -> int:
 
 
 def _choose_lost(situation: Situation, losses: Losses, seed: int) -> tuple[str, ...]:
-    """The best connected first; among equals the seed decides."""
+    """The best connected first, of equals those that let others in; then the seed decides."""
     degrees = _degrees(situation)
     turn = {name: at for at, name in enumerate(Dice(f"{seed}/lost").shuffled(degrees))}
     ranked = sorted(
         (machine for machine in situation.machines if machine.name != situation.home),
-        key=lambda machine: (-degrees[machine.name], turn[machine.name]),
+        key=lambda machine: (-degrees[machine.name], machine.is_dialable is not True, turn[machine.name]),
     )
     peers = (machine for machine in ranked if not machine.is_keeper and machine.name not in situation.bootstrap)
     keepers = (machine for machine in ranked if machine.is_keeper)
@@ -312,7 +317,7 @@ def _run_sample(situation: Situation, lost: tuple[str, ...], losses: Losses, dic
         world.add([Actor(writer, was_dialable, is_carrier=True, chosen=(entry,), exchanges=situation.exchanges)])
         world.run(RETURN_S)
     world.publish(writer)
-    world.run(HORIZON_S, lambda: all(map(world.has_newest, carriers)))
+    world.run(HORIZON_S, lambda: world.gained_at < world.now - QUIET_S or all(map(world.has_newest, carriers)))
     for name in carriers:
         how = world.found(name)
         if how is not None and world.has_newest(name):
@@ -334,6 +339,11 @@ def _let_live(situation: Situation, actors: list[Actor], seed: str) -> World:
             is_later = comes_at[actor.name] >= comes_at[other]
             links[actor.name if is_later else other].append(other if is_later else actor.name)
     waiting = sorted((comes_at[actor.name], at) for at, actor in enumerate(actors))
+    if situation.is_known:
+        world = World(actors, seed=seed, is_quiet=True)
+        world.publish(situation.home)
+        world.run(SETTLED_S)
+        return world
     world = World((), seed=seed)
     for number in range(EDITIONS):
         end = WARM_S * (number + 1) / EDITIONS
@@ -449,10 +459,11 @@ def _best_step(situation: Situation, losses: Losses, seed: int, before: Report) 
     return best
 
 
-def _worth(report: Report) -> tuple[bool, int, bool, bool]:
-    """What matters, in this order: a voice that goes on, who hears it, what was said, what was shown."""
+def _worth(report: Report) -> tuple[bool, bool, int, bool, bool]:
+    """What matters, in this order: a voice that goes on, whether anybody hears it, who, what was said and shown."""
     return (
         report.author_returns,
+        report.followers > 0,
         round(report.share / LEAST_GAIN),
         report.records_lost == 0,
         report.pictures_lost == 0,

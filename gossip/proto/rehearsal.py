@@ -128,8 +128,10 @@ class _Machine:
 class World:
     """Machines, and what they do as time passes."""
 
-    def __init__(self, actors: Sequence[Actor], *, seed: str) -> None:
+    def __init__(self, actors: Sequence[Actor], *, seed: str, is_quiet: bool = False) -> None:
+        """``is_quiet``: before anything is lost nobody is told of anybody, as all books are known already."""
         self.now = 0.0
+        self._is_quiet: Final = is_quiet
         self._seed: Final = seed
         self._dice: Final = Dice(seed)
         self._queue: Final[list[tuple[float, int, Callable[[], None]]]] = []
@@ -138,6 +140,7 @@ class World:
         self._by_peer_id: Final[dict[str, _Machine]] = {}
         self._blocks: Final[dict[str, int]] = {}
         self._in_block: Final[dict[int, int]] = {}
+        self.gained_at = 0.0  # when a machine last got something new
         self._edition = 0
         self._lost_at: float | None = None
         self.add(actors)
@@ -171,6 +174,7 @@ class World:
         if machine.is_up:
             self._edition += 1
             machine.edition = self._edition
+            self.gained_at = self.now
             self._hand_on(machine)
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
@@ -254,9 +258,11 @@ class World:
             return
         link.has_session = True
         for here, there in ((one, other), (other, one)):
-            listens = (f"{there.host}/tcp/4001",) if there.actor.exchanges and here.actor.exchanges else ()
-            here.chooser.greeted(there.peer_id, listens, self.now)
-            here.came_by.setdefault(there.peer_id, Way.TOLD)
+            if there.actor.exchanges and here.actor.exchanges:
+                here.chooser.greeted(there.peer_id, (f"{there.host}/tcp/4001",), self.now)
+                here.came_by.setdefault(there.peer_id, Way.TOLD)
+            else:
+                here.chooser.greeted(there.peer_id, (), self.now)
             carried = frozenset({_ACCOUNT}) if there.actor.is_carrier else frozenset[Cid]()
             here.chooser.carries(there.peer_id, carried, self.now)
             self._look_soon(here)
@@ -317,7 +323,7 @@ class World:
             self._after(DHT_S, lambda: self._look_into_dht(machine))
 
     def _exchange(self, machine: _Machine, peer: _Machine) -> None:
-        if not (machine.actor.exchanges and peer.actor.exchanges):
+        if not (machine.actor.exchanges and peer.actor.exchanges) or (self._is_quiet and self._lost_at is None):
             return
         known = peer.chooser.tell(machine.peer_id, self.now)
         if self._lost_at is None and machine.name in peer.actor.tells:
@@ -383,6 +389,7 @@ class World:
         if machine.links.get(other.name) is not link or other.edition >= machine.edition:
             return
         other.edition = machine.edition
+        self.gained_at = self.now
         other.chooser.gave(machine.peer_id, _ACCOUNT, 1, self.now)
         if self._lost_at is not None and other.found_at is None:
             other.found_at, other.found_by = self.now, link.way[other.name]

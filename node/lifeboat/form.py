@@ -7,6 +7,7 @@ nobody: what it promises is held against what is signed.
 """
 
 import gzip
+import re
 import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
@@ -262,9 +263,9 @@ def parse_contents(data: bytes) -> Contents:
         } if len(fields) == _FIELDS:
             numbers = (made, records, bodies, blocks, extras)
             policy = next((each for each in MEDIA if each == media), None)
-            if any(isinstance(number, bool) or number < 0 for number in numbers) or policy is None:
+            if not all(map(_is_count, (fields["version"], *numbers))) or policy is None:
                 raise MalformedLifeboat("the list of contents has a number or word that cannot be")
-            if not account.is_dag_cbor or len(network) > 32 or len(maker.encode()) > 64:
+            if not account.is_dag_cbor or not _NETWORK.fullmatch(network) or len(maker.encode()) > 64:
                 raise MalformedLifeboat("the list of contents names no account or network")
             return Contents(
                 network,
@@ -285,11 +286,19 @@ def parse_contents(data: bytes) -> Contents:
 
 
 _FIELDS: Final = 14
+_NETWORK: Final = re.compile(r"[a-z0-9-]{1,32}")
+
+
+def _is_count(value: Value) -> bool:
+    """Whether this is a number of things; a boolean is none, though Python takes it for one."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _parse_piece(value: Value) -> Piece:
     match value:
-        case [bytes() as digest, int() as frames] if len(digest) == sha256().digest_size and frames > 0:
+        case [bytes() as digest, int() as frames] if (
+            len(digest) == sha256().digest_size and _is_count(frames) and frames
+        ):
             return Piece(digest, frames)
     raise MalformedLifeboat("the list of contents names a piece that cannot be")
 
@@ -299,14 +308,14 @@ def _parse_log(value: Value) -> LogContents:
         case {"key": bytes() as key, "runs": [*runs], "head": Cid() as head, "beside": int() as beside}:
             numbers = tuple(_parse_run(run) for run in _at_most(runs, MAX_RUNS))
             in_order = all(above[0] > below[1] + 1 for below, above in pairwise(numbers))
-            if len(key) == KEY_BYTES and numbers and in_order and beside >= 0 and head.is_dag_cbor:
-                return LogContents(PublicKey(key), numbers, head, int(beside))
+            if len(key) == KEY_BYTES and numbers and in_order and _is_count(beside) and head.is_dag_cbor:
+                return LogContents(PublicKey(key), numbers, head, beside)
     raise MalformedLifeboat("the list of contents names a log that cannot be")
 
 
 def _parse_run(value: Value) -> tuple[int, int]:
     match value:
-        case [int() as low, int() as high] if 0 <= low <= high and not isinstance(low, bool):
+        case [int() as low, int() as high] if _is_count(low) and _is_count(high) and low <= high:
             return low, high
     raise MalformedLifeboat("the list of contents names numbers of entries that cannot be")
 

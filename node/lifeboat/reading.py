@@ -20,7 +20,8 @@ from unhush.node.lifeboat.form import MAX_FILE_BYTES, MAX_PIECES, Contents, deco
 _TYPE: Final = b'<script type="application/octet-stream" id="'
 PIECE_TAG: Final = _TYPE + b'piece-%d">'
 CONTENTS_TAG: Final = _TYPE + b'contents" data-sha256="%b">'
-END_TAG: Final = b"</script>\n"
+_END: Final = b"</script>"
+END_TAG: Final = _END + b"\n"
 _CONTENTS_START: Final = _TYPE + b'contents" data-sha256="'
 _DIGEST_CHARS: Final = 64
 MAX_CONTENTS_TEXT: Final = 1_400_000  # 1 MiB in base64
@@ -100,7 +101,7 @@ def _read_contents(data: mmap.mmap, at: int) -> tuple[Contents | None, str, int]
     if at < 0:
         return None, missing, len(data)
     start = at + len(_CONTENTS_START) + _DIGEST_CHARS + len(b'">')
-    end = data.find(END_TAG, start)
+    end = data.find(_END, start)
     if end < 0 or end - start > MAX_CONTENTS_TEXT:
         return None, missing, len(data)
     text = data[start:end]
@@ -119,7 +120,7 @@ def _find_piece(data: mmap.mmap, number: int) -> bytes | None:
     at = data.find(tag)
     if at < 0:
         return None
-    end = data.find(b"</script>", at)
+    end = data.find(_END, at)
     return data[at + len(tag) : end] if end >= 0 else None
 
 

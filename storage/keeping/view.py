@@ -13,6 +13,7 @@ from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.folds import keepers
 from unhush.storage.folds.places import Place
 from unhush.storage.keeping import keptby, promises, receipts, speakers, statements, trust, withheld
+from unhush.storage.keeping.holdings import Holding, list_holdings
 from unhush.storage.keeping.keptby import Coverage, KeeperView, KeptBy
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.keeping.receipts import Checks
@@ -76,6 +77,10 @@ class KeepingView:
         if is_anew:
             self._checks.forget(account)
         return receipts.claim_receipt(self._txn, self._blobs, self._checks, account, self._clock_ms())
+
+    def holdings(self, account: Cid) -> list[Holding]:
+        """What is held of each log, for somebody who judges it."""
+        return list_holdings(self._txn, account)
 
     # -- what was said
 

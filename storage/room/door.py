@@ -1,7 +1,7 @@
 """What of a batch there is room for: asked at the door, under the write lock, before anything is stored.
 
-Of each log the newest that fits is taken. The rest is refused by name and is
-nobody's fault. Own records always pass; when the disk is nearly full they alone
+Of each log the newest that fits is taken, of an account that is kept the oldest.
+The rest is refused by name and is nobody's fault. Own records always pass; when the disk is nearly full they alone
 do.
 """
 
@@ -59,7 +59,7 @@ class Doorkeeper:
         return f"{what}, and what room is left is kept for your own posts; nothing of this was stored"
 
     def fit(self, txn: Txn, group: Group, outcomes: dict[int, Outcome], *, is_wanted: bool) -> Group:
-        """The newest entries of a log there is room for; the others get their outcome.
+        """The entries of a log there is room for; the others get their outcome.
 
         Raises ``StoreFull`` for records nobody sent for (a file), if the disk is nearly full.
         """
@@ -82,13 +82,14 @@ class Doorkeeper:
         room, why = self._room_for(txn, account)
         if room is None or size <= room:
             return group
-        taken: Group = []
-        for item in reversed(group):
-            room -= _size_of(item)
-            if room < 0:
-                break
-            taken.append(item)
-        taken.reverse()
+        if tier_of(txn, account) is Tier.KEPT:
+            # A receipt reaches as far as a log is whole from its start, so there the oldest stays.
+            taken = _first_that_fit(group, room)
+            refused = group[len(taken) :]
+            self._note_too_old(txn, refused[-1], has_taken=False)
+            _refuse(refused, why, outcomes)
+            return taken
+        taken = _first_that_fit(group[::-1], room)[::-1]
         refused = group[: len(group) - len(taken)]
         self._note_too_old(txn, refused[-1], has_taken=bool(taken))
         _refuse(refused, why, outcomes)
@@ -159,6 +160,16 @@ class Doorkeeper:
 
 
 _FULL: Final = "why nothing but own records is stored"
+
+
+def _first_that_fit(items: Group, room: int) -> Group:
+    taken: Group = []
+    for item in items:
+        room -= _size_of(item)
+        if room < 0:
+            break
+        taken.append(item)
+    return taken
 
 
 def _size_of(item: Item) -> int:

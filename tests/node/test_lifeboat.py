@@ -28,7 +28,7 @@ from tests.support.lifeboats import (
     write_again,
 )
 
-from unhush.identity.codec import encode
+from unhush.identity.codec import Value, decode_map, encode
 from unhush.node import Config, Node, Post
 from unhush.node.errors import LifeboatTooLarge, MalformedLifeboat, NotFound, UnknownFile
 from unhush.node.lifeboat import form, making
@@ -334,6 +334,18 @@ def test_few_bytes_do_not_become_many(boat: Path, tmp_path: Path) -> None:
 def test_a_list_of_contents_that_is_none_is_refused(value: dict[str, object]) -> None:
     with pytest.raises(MalformedLifeboat):
         form.parse_contents(encode(value))  # type: ignore[arg-type]  # as a stranger may write it
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"network": "no network"}, {"records": -1}, {"made": True}, {"media": "some"}, {"maker": "x" * 65}, {"more": 1}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_list_of_contents_with_one_wrong_field_is_refused(boat: Path, wrong: dict[str, Value]) -> None:
+    fields = decode_map(frames_of(boat)[0].encode(), max_bytes=form.MAX_CONTENTS_BYTES, max_items=65_536)
+
+    with pytest.raises(MalformedLifeboat):
+        form.parse_contents(encode(fields | wrong))
 
 
 def test_a_list_of_contents_is_read_as_it_was_written(boat: Path) -> None:

@@ -10,7 +10,7 @@ from tests.support.saying import DAY_MS, absent, card, heads, receipt, say, take
 
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.codec import encode
-from unhush.identity.statement import Card, Possession, digest_operations, parse_statement
+from unhush.identity.statement import Absent, Card, Possession, digest_operations, parse_statement
 from unhush.storage.backup import read_backup
 from unhush.storage.compacting import compact
 from unhush.storage.keeping import statements
@@ -404,6 +404,26 @@ def test_how_far_peers_were_read_is_remembered_of_those_asked_last(home: Home, m
     for epoch, n in ((b"short", 1), (bytes(8), -1)):
         with pytest.raises(ValueError, match="no number"):
             held.note_cursor("a", epoch, n)
+
+
+# -- evidence
+
+
+def test_a_receipt_that_an_absent_names_outlives_the_next_one(home: Home, known_bob: Person, clock: Clock) -> None:
+    of = home.person.account
+    first, second, third = (say(known_bob, receipt(of), time=START_MS + number, term_ms=DAY_MS) for number in range(3))
+    digest = parse_statement(second.block).digest
+    named = say(known_bob, Absent(of, cid_of(b"an entry"), "because", digest), time=START_MS + 1, term_ms=DAY_MS)
+    assert take(home.store, first, second, named, third) == [STORED] * 4
+    with home.store.snapshot() as snapshot:
+        assert [each.block for each in snapshot.receipts_of(of)] == [third.block]
+    assert set(blocks_since(home.store)) == {second.block, named.block, third.block}
+    assert {each.block for each in home.store.statements.about(of)} == {second.block, named.block, third.block}
+    assert noted(home.store) == counted(home.store)
+    clock.advance(2 * DAY_MS)
+    home.store.statements.sweep(clock())
+    assert blocks_since(home.store) == []
+    assert noted(home.store) == counted(home.store) == 0
 
 
 # -- damage

@@ -189,7 +189,7 @@ def test_a_follow_that_is_withheld_is_none(home: Home, known_bob: Person) -> Non
 
 
 def test_pictures_that_only_it_named_go_with_gc(home: Home, known_bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    only, both = (home.store.blobs.put(BytesIO(data)) for data in (b"only", b"both"))
+    only, both = (home.store.blobs.put(BytesIO(data))[0] for data in (b"only", b"both"))
     posts = [
         known_bob.write(Post("with", media=tuple(Media(blob, "image/png", 4, "") for blob in blobs)))
         for blobs in ((only, both), (both,))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
+from unhush.gossip.proto.addresses import Known
 from unhush.gossip.proto.drilling import (
     HORIZON_S,
     RETURN_S,
@@ -23,7 +24,8 @@ from unhush.testing import SimNode, VirtualNetwork
 
 NODES: Final = 30
 YOUNGEST_S: Final = 0.3
-OLDEST_S: Final = 200.0
+SETTLED_S: Final = 70.0
+OLDEST_S: Final = 150.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Drilled:
     carriers: int
     dialable: int
     losses: Losses
-    report: Report
+    is_settled: bool  # all of them have been there for long
+    report: Report  # from all there is to know
+    by_home: Report  # from what the author's node knows
     seen: float  # the share of carriers left that found the account again
     left: int
 
@@ -43,15 +47,23 @@ class Drilled:
         """In points."""
         return abs(self.report.share - self.seen) * 100
 
+    @property
+    def home_off_by(self) -> float:
+        return abs(self.by_home.share - self.seen) * 100
+
     def line(self) -> str:
         lost = f"home + {self.losses.peers} peers + {self.losses.keepers} keepers"
         return (
-            f"{self.seed:>6} {self.carriers:>8} {self.dialable:>8}  {lost:<28}{self.report.share * 100:>9.1f}"
-            f" {self.report.low * 100:>5.0f}-{self.report.high * 100:<4.0f}{self.seen * 100:>6.1f}{self.off_by:>7.1f}"
+            f"{self.seed:>6} {'settled' if self.is_settled else 'young':<8}{self.carriers:>8} {self.dialable:>8}  "
+            f"{lost:<28}{self.seen * 100:>6.1f}{self.report.share * 100:>10.1f}{self.off_by:>6.1f}"
+            f"{self.by_home.share * 100:>10.1f}{self.home_off_by:>6.1f}"
+            f"  {self.by_home.low * 100:.0f}-{self.by_home.high * 100:.0f}"
         )
 
 
-HEADER: Final = "  seed carriers dialable  lost                        predicted  range    seen    off"
+HEADER: Final = (
+    "  seed age     carriers dialable  lost                          seen predicted   off by home   off  range"
+)
 
 
 def drill_network(seed: int) -> Drilled:
@@ -61,7 +73,9 @@ def drill_network(seed: int) -> Drilled:
     # Most machines of people stand behind a router; who is followed by few may be known to hardly anybody.
     dialable_share, carrier_share = dice.choice((0.1, 0.2, 0.3, 0.5, 0.7)), dice.uniform(0.3, 0.9)
     # Some have been there for long, some came just before it happens: then hardly anybody has told them of others.
-    ages = sorted((YOUNGEST_S * (OLDEST_S / YOUNGEST_S) ** dice.random() for _ in range(NODES - 1)), reverse=True)
+    is_settled = dice.random() < 0.5
+    youngest_s = SETTLED_S if is_settled else YOUNGEST_S
+    ages = sorted((youngest_s * (OLDEST_S / youngest_s) ** dice.random() for _ in range(NODES - 1)), reverse=True)
     author = network.node("author")
     author.post("before")
     nodes, met, carriers = [author], [author], []
@@ -83,8 +97,9 @@ def drill_network(seed: int) -> Drilled:
     network.run(OLDEST_S - network.clock.now)
 
     losses = Losses(home=True, peers=dice.randrange(5), keepers=dice.randrange(2))
-    situation = seen_from(author, [nodes[number] for number in keepers], network)
-    report = rehearse(situation, losses, seed=seed, advise=False)
+    keeping = [nodes[number] for number in keepers]
+    report = rehearse(seen_by_all(author, nodes, carriers, keeping), losses, seed=seed, advise=False)
+    by_home = rehearse(seen_from(author, keeping, network), losses, seed=seed, advise=False)
 
     names = {node.peer_id: node for node in nodes}
     lost = [names[name] for name in report.lost]
@@ -99,7 +114,29 @@ def drill_network(seed: int) -> Drilled:
     network.run(HORIZON_S, lambda: all(node.has(post) for node in left))
     seen = sum(node.has(post) for node in left) / len(left) if left else 1.0
     dialable = sum(node.is_dialable for node in nodes)
-    return Drilled(seed, len(carriers), dialable, losses, report, seen, len(left))
+    return Drilled(seed, len(carriers), dialable, losses, is_settled, report, by_home, seen, len(left))
+
+
+def seen_by_all(author: SimNode, nodes: list[SimNode], carriers: list[SimNode], keepers: list[SimNode]) -> Situation:
+    """The situation as somebody sees it who may look into every node: what it is connected with and has in its book."""
+    names = {node.name: node.peer_id for node in nodes}
+    machines = tuple(
+        Machine(
+            node.peer_id,
+            is_carrier=node is author or node in carriers,
+            is_keeper=node in keepers,
+            is_dialable=node.is_dialable,
+            links=frozenset(names[name] for name in node.connections),
+            chosen=frozenset(id_of(known) for known in node._book.remembered() if known.source),
+            book=frozenset(id_of(known) for known in node._book.remembered()),
+        )
+        for node in nodes
+    )
+    return Situation(author.peer_id, machines, is_known=True)
+
+
+def id_of(known: Known) -> str:
+    return known.address.rpartition("/p2p/")[2]
 
 
 def seen_from(author: SimNode, keepers: list[SimNode], network: VirtualNetwork) -> Situation:

@@ -6,6 +6,7 @@ damaged pages may end it. For each one line of JSON is printed:
 * ``bit``, and ``told``: what the check of pages said (``clean``, ``damaged``, ``unreadable``)
 * ``end``: ``well``, the name of an error of ours, ``!`` and the name of any other, or ``signal N``
 * ``served``, ``wrong``: records that were read as people and peers read them, and those that are not what was stored
+* with the action ``claim``: ``reach``, how many entries a receipt would cover, and how many of them are ``wrong``
 * with the action ``repair``: ``kept`` and ``bad``, what a repair saved and what a check found afterwards
 """
 
@@ -22,6 +23,7 @@ from typing import Any, Final
 from tests.support.people import NETWORK, Clock
 
 from unhush.identity.cid import cid_of, cid_of_digest
+from unhush.identity.entry import parse_entry
 from unhush.identity.errors import UnhushError
 from unhush.storage import upkeep
 from unhush.storage.pages import PageFile, Walk
@@ -77,6 +79,27 @@ def use(home: Path, stored: Stored, tell: Callable[[dict[str, Any]], None]) -> N
         tell({"served": count, "wrong": wrong})
 
 
+def claim(home: Path, stored: Stored, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Every entry that a receipt would cover is looked for, and must be there with its body unless it is listed."""
+    with Store(home, network=NETWORK, clock_ms=Clock()) as store, store.snapshot() as snapshot:
+        for account in list(snapshot.promises()):
+            receipt = snapshot.claim_receipt(account)
+            listed = {entry.digest for entry, _ in receipt.withheld}
+            wrong = reach = 0
+            for head in receipt.heads:
+                reach = head.seq + 1
+                digest: bytes | None = head.entry.digest
+                for _ in range(reach):
+                    block, body = stored[digest or b""]
+                    held = snapshot.record(cid_of_digest(digest or b""))
+                    is_whole = held is not None and held.block == block and (held.body == body or digest in listed)
+                    wrong += not is_whole
+                    prev = parse_entry(block).header.prev
+                    digest = prev.digest if prev is not None else None
+                wrong += digest is not None
+            tell({"reach": reach, "wrong": wrong})
+
+
 def mend(home: Path, tell: Callable[[dict[str, Any]], None]) -> None:
     done = repair(home, network=NETWORK)
     tell({"kept": done.kept})
@@ -106,7 +129,13 @@ def live(home: Path, stored: Stored, action: str, out: int) -> None:
     signal.alarm(PATIENCE_S)
     tell({"told": look(home)})
     try:
-        mend(home, tell) if action == "repair" else use(home, stored, tell)
+        match action:
+            case "repair":
+                mend(home, tell)
+            case "claim":
+                claim(home, stored, tell)
+            case _:
+                use(home, stored, tell)
     except UnhushError as exc:
         tell({"end": type(exc).__name__})
     except BaseException as exc:

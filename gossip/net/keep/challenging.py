@@ -87,7 +87,8 @@ class Challenging:
             drawn = await trio.to_thread.run_sync(self._draw, pair, nonce, numbers)
             if drawn is None:
                 return _nothing("nothing here that the receipt surely covers")
-            given = await self._ask(drawn.challenge)
+            asked = drawn.challenge
+            given = await self.ask(asked.keeper, Prove(asked.of, asked.entry, asked.nonce))
             if not given:
                 return _nothing("no answer")
             judgement = await trio.to_thread.run_sync(self._judge, drawn, given)
@@ -131,15 +132,15 @@ class Challenging:
 
     # -- asking
 
-    async def _ask(self, challenge: Challenge) -> tuple[ToldStatement, ...]:
+    async def ask(self, keeper: Cid, question: Prove) -> tuple[ToldStatement, ...]:
         """What the keeper's machine answers; nothing if none is reached or it says nothing."""
-        peer_id, is_ours = await self._find_way(challenge.keeper)
+        peer_id, is_ours = await self._find_way(keeper)
         if peer_id is None:
             return ()
         try:
             with trio.fail_after(ANSWER_S):
                 async with Conversation(self._host, peer_id) as conversation:
-                    answer = await conversation.ask(Prove(challenge.of, challenge.entry, challenge.nonce))
+                    answer = await conversation.ask(question)
             return answer.items if isinstance(answer, Items) else ()
         except (StreamRefused, NotConnected, StreamBroken, trio.TooSlowError) as exc:
             log.debug("no answer to a challenge peer=%s reason=%s", peer_id, exc)

@@ -19,6 +19,7 @@ from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net.host import ConnectedPeer, Host
 from unhush.gossip.net.keep.challenging import Challenging
 from unhush.gossip.net.keep.conversing import Conversation, Payloads
+from unhush.gossip.net.keep.enquiring import Enquiring
 from unhush.gossip.net.keep.shelf import Gained, Shelf, is_fresh
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.carriage import pack_carriage
@@ -125,6 +126,14 @@ class StatementService:
         self._proving = Proving(seed=os.urandom(32))
         self._challenging = Challenging(
             host, store, network=network, clock_ms=config.clock_ms, addresses_of=self._addresses_of
+        )
+        self.enquiring = Enquiring(
+            host,
+            store,
+            clock_ms=config.clock_ms,
+            challenging=self._challenging,
+            take=self._take,
+            challenge=self._challenge,
         )
         self._own: Cid | None = None
         self._carried: frozenset[Cid] = frozenset()
@@ -253,13 +262,16 @@ class StatementService:
             return
         self._telling.asked(step, trio.current_time(), gained=total)
 
-    async def _challenge(self, pair: Pair) -> None:
+    async def _challenge(self, pair: Pair) -> bool:
+        """Whether the keeper answered."""
         outcome = Outcome.NOTHING
+        is_answered = False
         try:
             numbers = [self._proving.number() for _ in range(DRAWS)]
             answered = await self._challenging.challenge(pair, self._proving.nonce(), numbers)
             outcome = answered.judgement.outcome
-            if answered.given:
+            is_answered = bool(answered.given)
+            if is_answered:
                 # An absent and the receipts it stands under are news for everybody, and evidence.
                 await self._take(None, answered.given)
             if outcome is Outcome.PROVEN:
@@ -269,6 +281,7 @@ class StatementService:
         finally:
             self._proving.ended(pair, outcome, trio.current_time())
             self._poked.set()
+        return is_answered
 
     # -- answering
 

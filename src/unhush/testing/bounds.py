@@ -6,7 +6,7 @@ private to the machines, and is the only place that does.
 
 from typing import TYPE_CHECKING, Final
 
-from unhush.gossip.proto import addresses, choosing, limits
+from unhush.gossip.proto import addresses, choosing, limits, remembering
 from unhush.gossip.proto.receiving import Receiving
 from unhush.gossip.proto.sending import Sending
 from unhush.testing.errors import LimitExceeded
@@ -28,8 +28,8 @@ def check_node(node: "SimNode") -> None:
     book, chooser = node._book, node._chooser
     _check(node, "peers in the book", len(book._told), _MAX_TOLD)
     _check(node, "peers chosen", len(book._chosen), addresses.MAX_CHOSEN_PEERS)
-    _check(node, "peers remembered", len(chooser._memory), choosing.MAX_REMEMBERED)
-    _check(node, "bytes of what peers carry", chooser._carriage_bytes, choosing.MAX_CARRIAGE_TOTAL)
+    _check(node, "peers remembered", len(chooser._memories.items()), remembering.MAX_REMEMBERED)
+    _check(node, "bytes of what peers carry", chooser._memories._carriage_bytes, remembering.MAX_CARRIAGE_TOTAL)
     _check(node, "dials", len(chooser._dialling), choosing.MAX_DIALS)
     outbound = sum(not link.is_inbound for link in chooser._links.values())
     _check(node, "connections it dialled", outbound, choosing.MAX_OUTBOUND + 1)

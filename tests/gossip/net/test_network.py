@@ -235,3 +235,25 @@ def test_a_peer_that_opens_one_session_after_the_other_is_left_waiting(make: Cal
     trio.run(knock)
     assert answers == [True] * MAX_OPENED + [False] * 5
     assert host.tally.read()[Met.STREAM_REFUSED] == 5
+
+
+def test_what_a_neighbour_is_worth_is_what_it_shares_and_gave(make: Callable[[str], Running]) -> None:
+    """Who gives way when all places are taken: who only shakes hands first, whom the person chose last."""
+    ann, ben, cleo = make("Ann"), make("Ben"), make("Cleo")
+    ann.home.post("hello")
+    ann.start()
+    ben.follow(ann.person)
+    ben.start(ann)
+    cleo.start(ann)
+    live = ann.network._live
+    assert live is not None
+    ids = [each.network.status().peer_id for each in (ben, cleo)]
+    # Ben carries what Ann carries, Cleo has a session and nothing in common.
+    until(lambda: [live._worth_of(peer_id) for peer_id in ids] == [2, 1])
+    assert live._worth_of("12D3KooWNobody") == 0
+    there = ben.network._live
+    assert there is not None
+    assert there._worth_of(ann.network.status().peer_id) == 4  # chosen
+    ann.follow(cleo.person)
+    cleo.home.post("something new")
+    until(lambda: live._worth_of(ids[1]) == 3)

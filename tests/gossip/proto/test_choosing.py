@@ -10,7 +10,7 @@ import pytest
 from tests.gossip.proto.conftest import account
 from tests.gossip.proto.test_addresses import at, peer
 
-from unhush.gossip.proto import choosing, coverage, limits
+from unhush.gossip.proto import choosing, coverage, limits, remembering
 from unhush.gossip.proto.addresses import AddressBook, Scope, Source, parse_address
 from unhush.gossip.proto.carriage import pack_carriage
 from unhush.gossip.proto.choosing import AskPeers, Chooser, Dial, LetGo
@@ -539,7 +539,7 @@ def test_a_filter_that_claims_everything_earns_nobody_a_dial() -> None:
     world = World([], 1)
     liar = meet(world, 1, "/ip4/9.1.1.1/tcp/1")
     world.chooser.told(liar, [KnownPeer(at("9.2.1.1", 2), b"\xff" * 2_048)], world.now)
-    assert not world.chooser._may_carry(peer(2), ANN)
+    assert not world.chooser._memories.may_carry(peer(2), ANN)
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -549,9 +549,11 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(2, 4_500):
         host = f"{dice.randrange(11, 99)}.{dice.randrange(256)}.1.1"
         world.chooser.told(teller, [KnownPeer(at(host, number), bytes(2_047) + b"\x01")], world.now)
-    assert len(world.chooser._memory) <= choosing.MAX_REMEMBERED
-    assert world.chooser._carriage_bytes <= choosing.MAX_CARRIAGE_TOTAL + 2_048
-    assert world.chooser._carriage_bytes == sum(len(memory.carriage) for memory in world.chooser._memory.values())
+    assert len(world.chooser._memories._memories) <= remembering.MAX_REMEMBERED
+    assert world.chooser._memories._carriage_bytes <= remembering.MAX_CARRIAGE_TOTAL + 2_048
+    assert world.chooser._memories._carriage_bytes == sum(
+        len(memory.carriage) for memory in world.chooser._memories._memories.values()
+    )
     assert len(world.chooser.remembered(world.now)) <= choosing.MAX_SAVED
 
 

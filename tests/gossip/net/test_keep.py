@@ -1,0 +1,387 @@
+"""The statements protocol between real hosts: what is gained is told on, strangers are answered, and floods are cut."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+import trio
+from tests.gossip.proto.test_hostile import mutate
+from tests.support.people import NETWORK, START_MS, Clock, Home, Person, ingest, open_home
+
+from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
+from unhush.gossip.net.host import Host
+from unhush.gossip.net.keep.conversing import Conversation
+from unhush.gossip.net.keep.service import KeepConfig, StatementService
+from unhush.gossip.proto.carriage import pack_carriage
+from unhush.gossip.proto.frames import Operation
+from unhush.gossip.proto.framing import frame
+from unhush.gossip.proto.proving import ANSWERED_PER_PEER
+from unhush.gossip.proto.statements import (
+    MAX_ITEMS,
+    MAX_QUESTIONS,
+    NO_EPOCH,
+    PROTOCOL,
+    About,
+    Answer,
+    Items,
+    Prove,
+    Question,
+    Since,
+    Taken,
+    Tell,
+    ToldStatement,
+    encode_question,
+)
+from unhush.gossip.proto.tally import Met
+from unhush.identity.cid import Cid, cid_of
+from unhush.identity.statement import (
+    Card,
+    Claim,
+    Head,
+    Heads,
+    MediaPolicy,
+    Possession,
+    Receipt,
+    digest_possession,
+    sign_statement,
+)
+from unhush.storage.keeping.speakers import Operation as HeldOperation
+from unhush.storage.keeping.statements import SignedStatement, Took
+from unhush.storage.kinds import Follow
+
+Run = Callable[[Callable[[], Awaitable[None]]], None]
+MakeHost = Callable[..., AbstractAsyncContextManager[Host]]
+NONCE: Final = bytes(range(16))
+
+
+@dataclass
+class Signer:
+    """A node's other thread by hand."""
+
+    answer: list[ToldStatement] = field(default_factory=list)
+    is_full: bool = False
+    is_dumb: bool = False
+    asked: list[Prove] = field(default_factory=list)
+
+    def prove(self, question: Prove, done: Callable[[Sequence[ToldStatement]], None]) -> bool:
+        if self.is_full:
+            return False
+        self.asked.append(question)
+        if not self.is_dumb:
+            done(self.answer)
+        return True
+
+
+class Side:
+    """A home, a host and the service upon them."""
+
+    def __init__(self, host: Host, home: Home, clock: Clock) -> None:
+        self.host = host
+        self.home = home
+        self.clock = clock
+        self.person = home.person
+        self.signer = Signer()
+        self.learned: list[tuple[str, frozenset[Cid], str | None]] = []
+        self.service = StatementService(
+            host,
+            home.store,
+            network=NETWORK,
+            learn=lambda address, accounts, source: self.learned.append((address, accounts, source)),
+            config=KeepConfig(self.signer, clock),
+        )
+        self.service.start()
+        self.carry()
+
+    def carry(self) -> None:
+        with self.home.store.snapshot() as snapshot:
+            self.service.carry(snapshot.carried(), self.person.account)
+
+    def follow(self, other: Person) -> None:
+        self.home.publish(Follow(other.account))
+        ingest(self.home.store, other.incept)
+        self.carry()
+
+    def say(self, claim: Claim, *, tell: bool = True) -> ToldStatement:
+        told = signed(self.person, claim, self.clock())
+        took = self.home.store.statements.take([SignedStatement(told.block)], self.clock())
+        assert took == [Took.STORED]
+        if tell:
+            self.service.said([told])
+        return told
+
+    def blocks(self, of: Person) -> set[bytes]:
+        return {each.block for each in self.home.store.statements.about(of.account)}
+
+
+def signed(person: Person, claim: Claim, at_ms: int = START_MS) -> ToldStatement:
+    statement = sign_statement(
+        person.device.key, person.account, claim, time=at_ms, expires=at_ms + 86_400_000, network=NETWORK
+    )
+    founding = person.incept
+    assert founding.body is not None
+    return ToldStatement(statement.block, (Operation(founding.entry, founding.body),))
+
+
+def card(host: Host) -> Card:
+    return Card((host.addresses()[0],), ())
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    with trio.fail_after(20):
+        while not is_so():  # noqa: ASYNC110  # what is waited for has no event
+            await trio.sleep(0.02)
+
+
+async def ask(host: Host, peer_id: str, question: Question) -> Answer | None:
+    """None where the stream was cut."""
+    try:
+        async with Conversation(host, peer_id) as conversation:
+            return await conversation.ask(question)
+    except (StreamBroken, StreamRefused, NotConnected):
+        return None
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Iterator[Callable[[Host, str], Side]]:
+    """Homes of people with the services on their hosts, and one clock for all."""
+    clock = Clock()
+    with ExitStack() as stack:
+        people = iter(range(1, 100))
+
+        def make(host: Host, name: str) -> Side:
+            store = stack.enter_context(open_home(tmp_path / name, clock))
+            return Side(host, Home(store, Person(name, seed=next(people)), clock), clock)
+
+        yield make
+
+
+def test_statements_come_by_asking_and_by_telling_and_go_on_to_who_wants_them(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as a, our_host() as b, our_host() as c, trio.open_nursery() as nursery:
+            ann, ben, cat = sides(a, "Ann"), sides(b, "Ben"), sides(c, "Cat")
+            ben.follow(ann.person)
+            cat.follow(ann.person)
+            before = ann.say(card(a), tell=False)
+            for side in (ann, ben, cat):
+                nursery.start_soon(side.service.run)
+            await b.dial(a.addresses()[0])
+            await c.dial(b.addresses()[0])
+            await until(lambda: before.block in cat.blocks(ann.person))  # from Ben
+            learned = (a.addresses()[0], frozenset({ann.person.account}), b.peer_id)
+            await until(lambda: learned in cat.learned)
+            since = trio.current_time()
+            live = ann.say(Heads((), bytes(32)))
+            await until(lambda: live.block in cat.blocks(ann.person))
+            assert trio.current_time() - since < 5
+            await until(lambda: cat.service.machines_of(ann.person.account) == {a.peer_id})
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_equal_nodes_have_nothing_to_say_to_each_other_again(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as a, our_host() as b, trio.open_nursery() as nursery:
+            ann, ben = sides(a, "Ann"), sides(b, "Ben")
+            ben.follow(ann.person)
+            ann.say(card(a), tell=False)
+            nursery.start_soon(ben.service.run)
+            await b.dial(a.addresses()[0])
+            await until(lambda: ben.blocks(ann.person))
+            await until(lambda: ben.home.store.statements.find_cursor(a.peer_id))
+            cursor = ben.home.store.statements.find_cursor(a.peer_id)
+            assert cursor is not None
+            answer = await ask(b, a.peer_id, Since(*cursor))
+            assert answer == Items((), *cursor)
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_a_filter_leaves_out_what_nobody_asked_for(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            ann = sides(a, "Ann")
+            said = ann.say(card(a))
+            await b.dial(a.addresses()[0])
+            of_ann = await ask(b, a.peer_id, Since(NO_EPOCH, 0, pack_carriage([ann.person.account])))
+            assert isinstance(of_ann, Items)
+            assert [each.block for each in of_ann.items] == [said.block]
+            of_others = await ask(b, a.peer_id, Since(NO_EPOCH, 0, pack_carriage([cid_of(b"somebody")])))
+            assert isinstance(of_others, Items)
+            assert of_others.items == ()
+            assert of_others.n == of_ann.n
+
+    run(main)
+
+
+def test_anybody_is_told_about_an_account_and_a_keeper_is_asked_about_as_soon_as_it_is_known(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as a, our_host() as b, our_host() as s, trio.open_nursery() as nursery:
+            ann, ben, keeper = sides(a, "Ann"), sides(b, "Ben"), sides(s, "Kim")
+            ben.follow(ann.person)
+            ingest(ann.home.store, keeper.person.incept)
+            kept = Receipt(
+                ann.person.account, (Head(ann.person.key, 0, cid_of(b"x")),), (), bytes(32), MediaPolicy.NONE
+            )
+            receipt, where = signed(keeper.person, kept), signed(keeper.person, card(s))
+            for told in (receipt, where):
+                item = SignedStatement(told.block, tuple(HeldOperation(op.entry, op.body) for op in told.ops))
+                ann.home.store.statements.take([item], ann.clock(), asked=frozenset({keeper.person.account}))
+            await s.dial(a.addresses()[0])
+            about = await ask(s, a.peer_id, About((ann.person.account, keeper.person.account)))
+            assert isinstance(about, Items)
+            assert {each.block for each in about.items} == {receipt.block, where.block}
+            # Ben hears of the receipt, for he follows Ann, and so of her keeper, and where that is.
+            nursery.start_soon(ben.service.run)
+            await b.dial(a.addresses()[0])
+            await until(lambda: where.block in ben.blocks(keeper.person))
+            await until(lambda: any(keeper.person.account in accounts for _, accounts, _ in ben.learned))
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_a_challenge_is_answered_by_the_signer_and_put_off_beyond_a_rate(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            keeper = sides(a, "Kim")
+            question = Prove(cid_of(b"of"), cid_of(b"entry"), NONCE)
+            shown = Possession(question.of, question.entry, NONCE, digest_possession(NONCE, b"body"))
+            keeper.signer.answer = [signed(keeper.person, shown)]
+            await b.dial(a.addresses()[0])
+            answers = [await ask(b, a.peer_id, question) for _ in range(ANSWERED_PER_PEER + 5)]
+            assert answers[0] == Items(tuple(keeper.signer.answer))
+            assert answers[-1] == Items()
+            assert keeper.signer.asked == [question] * ANSWERED_PER_PEER
+            assert a.tally.read()[Met.PROOF_REFUSED] == 5
+
+    run(main)
+
+
+def test_a_signer_that_is_busy_or_dumb_makes_no_answer(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.service.PROVE_S", 0.2)
+
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            keeper = sides(a, "Kim")
+            question = Prove(cid_of(b"of"), cid_of(b"entry"), NONCE)
+            await b.dial(a.addresses()[0])
+            keeper.signer.is_full = True
+            assert await ask(b, a.peer_id, question) == Items()
+            keeper.signer.is_full, keeper.signer.is_dumb = False, True
+            assert await ask(b, a.peer_id, question) == Items()
+            assert keeper.signer.asked == [question]
+
+    run(main)
+
+
+def test_a_statement_nobody_signed_is_its_senders_fault_and_one_nobody_asked_for_is_not(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            ann = sides(a, "Ann")
+            stranger = Person("Sam", seed=50)
+            await b.dial(a.addresses()[0])
+            assert await ask(b, a.peer_id, Tell((signed(stranger, card(b)),))) == Taken(0)
+            assert not a.tally.read()[Met.PEER_FAULT]
+            good = signed(ann.person, card(b))
+            forged = ToldStatement(good.block[:-1] + bytes([good.block[-1] ^ 1]), good.ops)
+            assert await ask(b, a.peer_id, Tell((forged,))) is None
+            await until(lambda: a.tally.read()[Met.PEER_FAULT] == 1)
+            assert ann.blocks(ann.person) == set()
+
+    run(main)
+
+
+def test_floods_are_cut_and_counted(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.service.QUESTIONS_PER_PEER", 100)
+
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            sides(a, "Ann")
+            await b.dial(a.addresses()[0])
+            many = (signed(Person("Sam", seed=50), card(b)),) * MAX_ITEMS
+            answers = [await ask(b, a.peer_id, Tell(many)) for _ in range(4)]
+            assert answers == [Taken(0)] * 4
+            assert a.tally.read()[Met.STATEMENT_IGNORED] == 2 * MAX_ITEMS
+            asked = 0
+            while await ask(b, a.peer_id, Since(NO_EPOCH, 0)) is not None:
+                asked += 1
+            assert 96 <= asked <= 120  # time refills it
+            assert a.tally.read()[Met.STATEMENTS_PUT_OFF] == 1
+
+    run(main)
+
+
+def test_one_stream_takes_so_many_questions_and_one_peer_so_many_streams(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            sides(a, "Ann")
+            await b.dial(a.addresses()[0])
+            async with Conversation(b, a.peer_id) as conversation:
+                for _ in range(MAX_QUESTIONS):
+                    await conversation.ask(About((cid_of(b"x"),)))
+                with pytest.raises(StreamBroken):
+                    await conversation.ask(About((cid_of(b"x"),)))
+            streams = [await b.open_stream(a.peer_id, PROTOCOL) for _ in range(2)]
+            await trio.sleep(0.2)
+            assert await ask(b, a.peer_id, About((cid_of(b"x"),))) is None
+            for stream in streams:
+                await stream.reset()
+            await trio.sleep(0.2)
+            assert await ask(b, a.peer_id, About((cid_of(b"x"),))) == Items()
+
+    run(main)
+
+
+def test_mutated_frames_do_no_harm(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.service.QUESTIONS_PER_PEER", 10_000)
+    rng = Random(7)  # no secrets here
+
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            ann = sides(a, "Ann")
+            told = signed(ann.person, card(a))
+            samples = [
+                encode_question(each) for each in (Since(NO_EPOCH, 0), About((ann.person.account,)), Tell((told,)))
+            ]
+            a._faults.record = lambda *_: False  # type: ignore[method-assign]  # it is to hear all of them
+            await b.dial(a.addresses()[0])
+            for number in range(150):
+                data = frame(mutate(rng, samples[number % 3])) if number % 5 else rng.randbytes(100)
+                with suppress(StreamBroken, StreamRefused, NotConnected):
+                    async with await b.open_stream(a.peer_id, PROTOCOL) as stream:
+                        with trio.move_on_after(0.02):
+                            await stream.write(data)
+                            await stream.read()
+                        await stream.reset()
+                if not b.connected():  # of too many streams that begin and end at once a connection is cut
+                    await b.dial(a.addresses()[0])
+            await trio.sleep(0.5)
+            assert isinstance(await ask(b, a.peer_id, About((ann.person.account,))), Items)
+
+    run(main)
