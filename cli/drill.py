@@ -91,6 +91,7 @@ def _json_of(drilled: "Drilled") -> dict[str, Any]:
         "records_lost": report.records_lost,
         "pictures_unkept": report.pictures_lost,
         "strangers": report.strangers,
+        "handle_leads": report.handle_leads,
         "sample": report.is_sample,
         "undialled": report.undialled,
         "unplaced": report.unplaced,
@@ -162,6 +163,8 @@ def _text_of(drilled: "Drilled", lose: str) -> str:
     lines.append(
         f"Somebody new could find it at {_some(report.strangers, 'machine that lets', 'machines that let')} others in."
     )
+    if not report.handle_leads:
+        lines.append("Invites and pages that name this machine lead nowhere any more.")
     lines += _unknown_lines(drilled)
     lines.append("")
     lines.append("→ " + _advice_text(drilled))

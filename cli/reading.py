@@ -256,6 +256,7 @@ def status_command(context: Context) -> None:
         "listen": list(status.listen),
         "peers": status.peers_connected,
         "problem": status.problem or None,
+        "silent": status.silent or None,
         "alarms": list(alarms),
         "contested": contested,
         "unproven": unproven,
@@ -283,6 +284,9 @@ def status_command(context: Context) -> None:
         *(kept_lines(status.kept, promised) if status.account is not None else ()),
         *(f"account   {line}" for line in health_lines(contested, unproven, cut)),
         f"problem   {status.problem}" if status.problem else "",
+        f"silent    signs no receipts, heads and cards: {status.silent}"
+        if status.silent and status.silent != status.problem
+        else "",
         f"root key  kept here and cannot be used: {root_problem}" if root_problem else "",
         *(f"alarm     {line}" for line in alarm_lines(alarms, is_own=True)),
         f"words     still wait in {status.words_waiting}: write them on paper, then: unhush id check"

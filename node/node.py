@@ -299,6 +299,7 @@ class Node(Acting, Inviting, Looking, Peering):
                 keeps_root=not self._keys.root_problem() and self._keys.keeps_root() is not None,
                 kept=self._kept_summary(snapshot),
                 promises=snapshot.count_promises(),
+                silent=view.silent if view is not None else "",
             )
 
     def metrics(self) -> bytes:
@@ -343,7 +344,7 @@ class Node(Acting, Inviting, Looking, Peering):
         """Take a lifeboat in; works in a home without account."""
         from unhush.node.lifeboat.taking import import_lifeboat
 
-        return import_lifeboat(self._store, Path(path), on_progress)
+        return import_lifeboat(self._store, Path(path), now_ms=self.config.clock_ms(), on_progress=on_progress)
 
     def audit(
         self,

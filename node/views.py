@@ -238,7 +238,7 @@ class KeptInfo:
     records: int  # held here
     receipt_ms: int | None  # when the newest receipt was signed
     until_ms: int | None  # how long that is good
-    is_full: bool = False  # no room is left for a record of any size
+    is_full: bool = False  # something was refused for want of room, and no more is asked for
     problem: str = ""  # why there is no fresh receipt, or why it cannot cover what comes
 
 
@@ -463,3 +463,4 @@ class Status:
     keeps_root: bool = False  # the root key is kept here, sealed
     kept: KeptSummary = KeptSummary()  # the own account, by others
     promises: int = 0  # accounts this home keeps for others
+    silent: str = ""  # why the running node signs no heads, cards and receipts now

@@ -16,6 +16,7 @@ from unhush.identity.operations import OPEN, Cut
 from unhush.storage import accounts, clones, journal, logs, settings, standing
 from unhush.storage.clones import Runs
 from unhush.storage.folds import deletes
+from unhush.storage.keeping import promises
 from unhush.storage.keeping.withheld import is_withheld
 from unhush.storage.records import BodyState
 from unhush.storage.room import erasing, floors
@@ -48,13 +49,14 @@ def summarise(txn: Txn, account: Cid, *, bodies_wanted: bool) -> Summary:
     if found is None:
         return summary
     own = settings.find_own_device(txn) if settings.find_own_account(txn) == account else None
+    is_full = bodies_wanted and promises.is_full(txn, account)
     for _, key, log in logs.iter_logs(txn, account):
         cut = found.state.cut_of(key)
         held = _welcome(txn, log, cut) if bodies_wanted else _served(txn, log, cut)
         if bodies_wanted and key == own:
             held = clones.clip(held, clones.find_handed_on(txn))
         elif bodies_wanted:
-            held = _from_floor(held, floors.find_floor(txn, account, log))
+            held = ((0, LAST_SEQ),) if is_full else _from_floor(held, floors.find_floor(txn, account, log))
         summary.logs[key] = held
         if cut == OPEN:
             _note_branches(txn, summary, key, log)

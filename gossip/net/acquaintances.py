@@ -132,6 +132,8 @@ class Acquaintances:
 
     def heard_card(self, address: str, accounts: frozenset[Cid], told_by: str | None) -> None:
         """A card says where somebody is who may carry these accounts; ``told_by``: the peer that gave it."""
+        if not self._exchange:
+            return
         if told_by is not None:
             carriage = pack_carriage(accounts)
             self.chooser.told(told_by, [KnownPeer(address, carriage)], trio.current_time(), are_met=False)

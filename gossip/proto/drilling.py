@@ -184,6 +184,7 @@ class Report:
     records_lost: int
     pictures_lost: int  # that no keeper left promised to carry
     strangers: int  # machines left by which somebody new could find the account
+    handle_leads: bool  # invites and pages that name the home still lead somewhere
     undialled: int  # machines of which nobody knows whether they can be dialled
     unplaced: int
     samples: int
@@ -238,7 +239,8 @@ def _predict(situation: Situation, losses: Losses, seed: int, samples: int) -> R
         author_returns=not losses.home or situation.has_words,
         records_lost=situation.records_here if losses.home else 0,
         pictures_lost=_pictures_lost(situation, left) if losses.home else 0,
-        strangers=0 if losses.handle and not left else sum(m.is_carrier and m.is_dialable is True for m in left),
+        strangers=sum(machine.is_carrier and machine.is_dialable is True for machine in left),
+        handle_leads=not losses.handle and situation.home not in lost,
         undialled=sum(machine.is_carrier and machine.is_dialable is None for machine in situation.machines),
         unplaced=situation.unplaced,
         samples=samples,
@@ -499,7 +501,8 @@ def _steps(situation: Situation, before: Report) -> Iterator[tuple[Step, Situati
         pictures=situation.pictures,
     )
     card = situation.card | {new.name} if situation.card else situation.card
-    yield Step.ADD_KEEPER, replace(situation, machines=(*situation.machines, new), card=card), ""
+    known = _with(situation, situation.home, lambda m: replace(m, book=m.book | {new.name}))
+    yield Step.ADD_KEEPER, replace(known, machines=(*known.machines, new), card=card), ""
 
 
 def _card_of(situation: Situation) -> frozenset[str]:

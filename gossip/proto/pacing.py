@@ -25,6 +25,11 @@ class Allowance:
         self._at = now
         return amount <= self._left
 
+    def charge(self, amount: int, now: float) -> None:
+        """Take ``amount`` for what was done already; what is not there is owed."""
+        self.has(0, now)
+        self._left -= amount
+
     def spend(self, amount: int, now: float) -> bool:
         """Take ``amount`` if it is there."""
         if not self.has(amount, now):

@@ -6,7 +6,8 @@ must show that it holds the body now. Silence proves nothing and accuses nobody:
 lines break, machines sleep. A keeper contradicts itself only by two statements
 of its own: a receipt that covers an entry without listing it as withheld, and
 a word that the entry is absent which names this very receipt
-(``contradictions.py``), or a wrong digest of it.
+(``contradictions.py``). A wrong digest ends a challenge as that does and is
+evidence of nothing: it is one statement, and bad memory makes such too.
 
 What a receipt covers is judged with care, because an author may sign two
 branches of a log and show us one, the keeper the other: an entry is covered
@@ -88,6 +89,7 @@ class Outcome(StrEnum):
     """What an answer to a challenge is worth."""
 
     PROVEN = "proven"
+    FAILED = "failed"  # a wrong digest: it computed with other bytes
     CONTRADICTION = "contradiction"
     NOTHING = "nothing"
 
@@ -252,7 +254,7 @@ def judge(
                 continue
             if claim.digest == digest_possession(challenge.nonce, body):
                 return Judgement(Outcome.PROVEN)
-            return Judgement(Outcome.CONTRADICTION, "a wrong digest", (challenge.receipt, answer))
+            return Judgement(Outcome.FAILED, "a wrong digest")
         receipt = known.get(claim.receipt or b"")
         if receipt is not None and _contradict(receipt, answer, challenge, is_on_branch):
             return Judgement(Outcome.CONTRADICTION, f"absent: {claim.reason}", (receipt, answer))

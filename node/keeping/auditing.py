@@ -33,6 +33,7 @@ from unhush.gossip.proto.verdicts import (
 from unhush.identity.cid import Cid
 from unhush.identity.entry import UnverifiedEntry, parse_entry, stored_entry
 from unhush.identity.errors import IdentityError
+from unhush.identity.keys import PublicKey
 from unhush.identity.operations import SignedOperation
 from unhush.identity.statement import Absent, Head, Heads, Receipt, Statement
 from unhush.node.control import ask
@@ -139,7 +140,8 @@ def _collect(snapshot: Snapshot, account: Cid, network: str, networks: int) -> _
     own = snapshot.own_account(), snapshot.own_device()
     heads = snapshot.heads_told(account)
     # Our own word of what we keep is no news to us.
-    receipts = [each for each in snapshot.receipts_kept(account) if (each.account, each.key) != own]
+    receipts = [each for each in snapshot.receipts_of(account) if (each.account, each.key) != own]
+    older = [each for each in snapshot.receipts_kept(account) if (each.account, each.key) != own]
     absents = [each for each in snapshot.absents_of(account) if (each.account, each.key) != own]
     holdings = snapshot.holdings(account)
     speakers = {each.account for each in (*heads, *receipts, *absents)}
@@ -147,11 +149,11 @@ def _collect(snapshot: Snapshot, account: Cid, network: str, networks: int) -> _
         account,
         tuple(map(_held_log, holdings)),
         tuple(_told(holdings, heads, receipts)),
-        tuple(_refusals(receipts, absents)),
-        tuple(_contradictions(snapshot, known, receipts, absents, network)),
+        tuple(_refusals(receipts, absents, holdings)),
+        tuple(_contradictions(snapshot, known, older, absents, network)),
         sources=networks + len(speakers),
     )
-    statements = (*heads, *receipts, *absents)
+    statements = (*heads, *older, *absents)
     return _Facts(facts, statements, _operations(snapshot, account, statements))
 
 
@@ -186,13 +188,25 @@ def _told(holdings: list[Holding], heads: list[Statement], receipts: list[Statem
             yield from (Told(head, origin, str(who), each.time) for head in each.claim.heads)
 
 
-def _refusals(receipts: list[Statement], absents: list[Statement]) -> Iterator[Refusal]:
-    for each in (*receipts, *absents):
-        match each.claim:
-            case Receipt(withheld=withheld):
-                yield from (Refusal(each.account, each.key, entry, reason, each.time) for entry, reason in withheld)
-            case Absent(entry=entry, reason=reason):
-                yield Refusal(each.account, each.key, entry, reason, each.time)
+def _refusals(receipts: list[Statement], absents: list[Statement], holdings: list[Holding]) -> Iterator[Refusal]:
+    """What is refused now: a later receipt that reaches an entry and does not list it takes an absent back."""
+    places = {entry: (log.key, seq) for log in holdings for seq, entry in log.named.items()}
+    places |= {each.entry: (log.key, each.seq) for log in holdings for each in log.lacking}
+    newest: dict[tuple[Cid, PublicKey], Statement] = {}
+    for each in receipts:
+        newest.setdefault((each.account, each.key), each)
+        assert isinstance(each.claim, Receipt)
+        yield from (Refusal(each.account, each.key, entry, reason, each.time) for entry, reason in each.claim.withheld)
+    for each in absents:
+        assert isinstance(each.claim, Absent)
+        later = newest.get((each.account, each.key))
+        if later is None or later.time <= each.time or not _reaches(later, places.get(each.claim.entry)):
+            yield Refusal(each.account, each.key, each.claim.entry, each.claim.reason, each.time)
+
+
+def _reaches(receipt: Statement, place: tuple[PublicKey, int] | None) -> bool:
+    assert isinstance(receipt.claim, Receipt)
+    return place is not None and any(head.key == place[0] and head.seq >= place[1] for head in receipt.claim.heads)
 
 
 def _contradictions(

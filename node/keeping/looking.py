@@ -18,22 +18,18 @@ from unhush.node.views import (
 )
 from unhush.storage.keeping.keptby import PROVEN_MS, KeeperView
 from unhush.storage.keeping.promises import Promise
-from unhush.storage.room.tiers import Limits
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.summaries import point_of
 
 # Who asks this account to keep theirs: anybody can, and a person answers a handful.
 MAX_OFFERS: Final = 500
-# The largest record there can be: with less room left some are refused.
-FULL_WITHIN_BYTES: Final = 65_536
 
 
 class Ledger:
     """Looks at keeping as of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._limits = limits
         self._now_ms = snapshot.now_ms()
         self._own = snapshot.own_account()
         self._device = snapshot.own_device()
@@ -54,7 +50,7 @@ class Ledger:
             records=used.records,
             receipt_ms=receipt.time if receipt is not None else None,
             until_ms=receipt.expires if receipt is not None else None,
-            is_full=self._is_full(account, promise),
+            is_full=self._snapshot.is_full(account),
             problem=self._problem(account, promise, receipt, why_unsigned),
         )
 
@@ -66,7 +62,7 @@ class Ledger:
         return None
 
     def _problem(self, account: Cid, promise: Promise, receipt: Statement | None, why_unsigned: str) -> str:
-        if self._is_full(account, promise):
+        if self._snapshot.is_full(account):
             room = size_text(promise.budget_bytes)
             return f"its budget of {room} is full: what does not fit is not taken in, and receipts stop at what is here"
         if receipt is not None:
@@ -76,13 +72,6 @@ class Ledger:
         if not self._snapshot.usage(account).records:
             return "no receipt yet: nothing of it has arrived"
         return "no receipt yet: what has arrived is being looked through"
-
-    def _is_full(self, account: Cid, promise: Promise) -> bool:
-        """Whether there is no more room; an account that is followed too may take more than the promise."""
-        me = self._snapshot.account(self._own) if self._own is not None else None
-        is_followed = me is not None and self._snapshot.does_follow(me, account)
-        room = max(promise.budget_bytes, self._limits.followed_bytes if is_followed else 0)
-        return room - self._snapshot.usage(account).size_bytes < FULL_WITHIN_BYTES
 
     def offers(self, own: Cid) -> tuple[KeepingOffer, ...]:
         """Who asks ``own`` to keep them, the newest first."""
@@ -164,7 +153,7 @@ class Ledger:
             accounts=len(kept),
             used_bytes=sum(used),
             budget_bytes=sum(promise.budget_bytes for promise in kept.values()),
-            full=sum(self._is_full(account, promise) for account, promise in kept.items()),
+            full=sum(map(self._snapshot.is_full, kept)),
             without_receipt=sum(receipt is None for receipt in receipts),
             receipt_age_s=max(ages, default=0) / 1000,
             proofs_ok=sum(proof.ok for proof in proofs),

@@ -96,9 +96,13 @@ class Receipting:
         The newest receipt there is then; None if there is none, or if an entry that was ``missing`` came meanwhile.
         """
         began = time.monotonic()
+        # What is asked for in vain may have been hashed an hour ago, and damaged since. A large account in parts.
+        is_hashed, is_anew = False, is_forced
+        while not is_hashed:
+            with self._store.snapshot() as snapshot:
+                is_hashed, is_anew = snapshot.hash_some(of, is_anew=is_anew), False
         with self._store.snapshot() as snapshot:
-            # What is asked for in vain may have been hashed an hour ago, and damaged since.
-            claim = snapshot.claim_receipt(of, is_anew=is_forced)
+            claim = snapshot.claim_receipt(of)
             has_come = missing is not None and snapshot.record(missing) is not None
         self._claim_at = began + (time.monotonic() - began) / SHARE
         if has_come:

@@ -59,6 +59,8 @@ REST_S: Final = 0.2
 # A post is known within a second; in a burst of them heads are said three times, and then once in ten seconds.
 HEADS: Final = 3
 HEADS_INTERVAL_S: Final = 30.0
+# Between two steps of looking for what was said in earlier runs, which may be among very many statements.
+SCAN_PAUSE_S: Final = 0.02
 # Where we listen has no event; and a passphrase may become known without any news.
 ADDRESSES_EVERY_S: Final = 10.0
 # A place at a relay and a word from outside come within the first minute; from then on one in ten minutes.
@@ -172,7 +174,7 @@ class Speaking:
         if speaker is None:
             return
         if self._voice.scan():
-            self._look_soon(now)  # until it is known what was said before, nothing is said
+            self._look_soon(now + SCAN_PAUSE_S)  # until it is known what was said before, nothing is said
             return
         self._say_card(now)
         self._say_heads(speaker, now)
@@ -190,7 +192,7 @@ class Speaking:
             return
         promises = self._store.promises.all()
         self._promises_at = now + (time.monotonic() - now) / SHARE
-        is_new = promises.keys() != self._promises.keys()
+        is_new = promises != self._promises  # also a larger budget: what there was no room for may come now
         self._promises = promises
         if is_new and self._ears is not None:
             self._ears.promised()

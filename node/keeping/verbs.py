@@ -121,7 +121,7 @@ class Keeping(Circle):
         who = as_cid(account) if account is not None else None
         why_unsigned = self._why_unsigned()
         with self._store.snapshot() as snapshot:
-            ledger = Ledger(snapshot, self.config.limits)
+            ledger = Ledger(snapshot)
             return tuple(
                 ledger.kept_info(each, promise, why_unsigned)
                 for each, promise in snapshot.promises().items()
@@ -141,7 +141,7 @@ class Keeping(Circle):
         """Who asks this account to keep theirs, the newest first."""
         own = self.account()
         with self._store.snapshot() as snapshot:
-            ledger = Ledger(snapshot, self.config.limits)
+            ledger = Ledger(snapshot)
             return ledger.offers(own)
 
     def _promise(self, who: Cid, budget_bytes: int, media: MediaPolicy) -> None:
@@ -186,7 +186,7 @@ class Keeping(Circle):
         """
         who = as_cid(account) if account is not None else self.account()
         with self._store.snapshot() as snapshot:
-            return Ledger(snapshot, self.config.limits).keepers(who)
+            return Ledger(snapshot).keepers(who)
 
     def wait_kept(self, record: Cid | str, by: int = 1, timeout_s: float = 60.0) -> KeptBy:
         """Wait until so many proven keepers hold a record; raises ``NotKept`` if they do not in time, ``NotFound``.
@@ -252,11 +252,11 @@ class Keeping(Circle):
     def keeping_figures(self) -> KeepingFigures:
         """Promises, receipts and proofs, counted for who watches this home."""
         with self._store.snapshot() as snapshot:
-            return Ledger(snapshot, self.config.limits).figures()
+            return Ledger(snapshot).figures()
 
     def _kept_summary(self, snapshot: Snapshot) -> KeptSummary:
         own = snapshot.own_account()
-        return Ledger(snapshot, self.config.limits).summary(own) if own is not None else KeptSummary()
+        return Ledger(snapshot).summary(own) if own is not None else KeptSummary()
 
 
 def _check_reason(why: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from unhush import __version__
 from unhush.identity.cid import Cid
+from unhush.identity.codec import Value, decode
 from unhush.identity.entry import (
     Entry,
     UnverifiedEntry,
@@ -24,13 +25,16 @@ from unhush.identity.entry import (
     does_vouch,
     is_signed,
     parse_entry,
+    signed_message,
 )
 from unhush.identity.errors import IdentityError, MalformedBytes, WrongBody
-from unhush.identity.keys import PublicKey, self_test
-from unhush.identity.operations import NOTHING, ROTATE, Op, Table, find_raw_generation, parse_operation
+from unhush.identity.keys import KEY_BYTES, SIGNATURE_BYTES, PublicKey, is_admissible, self_test, verify
+from unhush.identity.operations import NOTHING, OPEN, ROTATE, Op, Table, find_raw_generation, parse_operation
+from unhush.identity.statement import MAX_STATEMENT_BYTES, Heads
 from unhush.identity.trunk import Standing, State, find_trunk, fold, judge
 from unhush.identity.words import fingerprint
 from unhush.node.lifeboat.form import (
+    STATEMENT,
     BlockFrame,
     Contents,
     EndOfFrames,
@@ -206,6 +210,7 @@ class _Check:
         self._faulty: set[int] = set()
         self._records: list[_Record] = []
         self._blocks: dict[bytes, bytes] = {}
+        self._statements: list[bytes] = []
         self._block_frames = self._extras = 0
 
     def run(self) -> LifeboatReport:
@@ -218,7 +223,8 @@ class _Check:
             self._read_pieces(contents)
             self._check_each(contents)
             state = self._check_identity(contents)
-            self._check_logs(contents, state)
+            logs = self._check_logs(contents, state)
+            self._check_statements(contents, state, logs)
             blobs = self._check_blobs(contents)
         return self._report(contents, state, blobs)
 
@@ -283,8 +289,10 @@ class _Check:
                 case BlockFrame(block):
                     self._blocks[sha256(block).digest()] = block
                     self._block_frames += 1
-                case ExtraFrame():
+                case ExtraFrame(kind, block):
                     self._extras += 1
+                    if kind == STATEMENT:
+                        self._statements.append(block)
                 case _:
                     self._wrong("frame", f"frame {frames} of {name} is not in the one strict form")
         if frames != due:
@@ -368,7 +376,7 @@ class _Check:
 
     # -- logs
 
-    def _check_logs(self, contents: Contents, state: State | None) -> None:
+    def _check_logs(self, contents: Contents, state: State | None) -> Mapping[PublicKey, _Log]:
         logs = {log.key: _Log(log) for log in contents.logs}
         before: _Record | None = None
         bodies = 0
@@ -386,6 +394,7 @@ class _Check:
             self._wrong("count", f"{contents.records} records should be here, {len(self._records)} are")
         if bodies != contents.bodies:
             self._wrong("count", f"{contents.bodies} bodies should be here, {bodies} are")
+        return logs
 
     def _place(
         self, logs: Mapping[PublicKey, _Log], record: _Record, entry: UnverifiedEntry, before: _Record | None
@@ -475,6 +484,32 @@ class _Check:
                 why = "what proves that it is in force is missing"
             self._wrong("standing", why, record.number, record.entry.cid)
 
+    # -- statements
+
+    def _check_statements(self, contents: Contents, state: State | None, logs: Mapping[PublicKey, _Log]) -> None:
+        """Each is signed by its key; and what a device of the account signed to be newest is here."""
+        for block in self._statements:
+            fields = _read_statement(block, contents.network)
+            if fields is None:
+                self._wrong("statement", "a signed statement does not hold")
+            elif fields["type"] == Heads.type and fields["account"] == contents.account and state is not None:
+                self._check_heads(fields, state, logs)
+
+    def _check_heads(self, fields: Mapping[str, Value], state: State, logs: Mapping[PublicKey, _Log]) -> None:
+        told = fields.get("heads")
+        if state.cuts.get(_key(fields["key"])) != OPEN or not isinstance(told, list):
+            return
+        for head in told:
+            match head:
+                case [bytes() as key, int() as seq, Cid() as entry] if len(key) == KEY_BYTES and type(seq) is int:
+                    log = logs.get(PublicKey(key))
+                    records = [*log.slots.values(), *log.beside] if log is not None else []
+                    if state.cuts.get(PublicKey(key), NOTHING)[0] < seq:
+                        continue  # the account let go of it since
+                    if not any(record.entry is not None and record.entry.cid == entry for record in records):
+                        said = f"entry {seq} of device {_short(key)} is missing, which a device of the account tells of"
+                        self._wrong("head", said, None, entry)
+
     # -- pictures
 
     def _check_blobs(self, contents: Contents) -> int:
@@ -520,6 +555,38 @@ def _as_authentic(entry: UnverifiedEntry) -> Entry:
 
 def _vouches(by: UnverifiedEntry, entry: UnverifiedEntry) -> bool:
     return does_vouch(by.header, by.account, entry)
+
+
+def _key(value: Value) -> PublicKey:
+    assert isinstance(value, bytes)  # ``_read_statement`` looked
+    return PublicKey(value)
+
+
+def _short(key: bytes) -> str:
+    return f"{str(PublicKey(key))[:8]}…"
+
+
+def _read_statement(block: bytes, network: str) -> Mapping[str, Value] | None:
+    """The fields of a statement of any type that is signed by the key it names; None for anything else."""
+    try:
+        value = decode(block, max_bytes=MAX_STATEMENT_BYTES)
+    except MalformedBytes:
+        return None
+    match value:
+        case [dict() as fields, bytes() as signature]:
+            key = fields.get("key")
+            if not isinstance(fields.get("type"), str) or not isinstance(fields.get("account"), Cid):
+                return None
+            if (
+                not isinstance(key, bytes)
+                or len(key) != KEY_BYTES
+                or len(signature) != SIGNATURE_BYTES
+                or not is_admissible(PublicKey(key))
+            ):
+                return None
+            message = signed_message(block, network, b"statement")
+            return fields if verify(PublicKey(key), message, signature) else None
+    return None
 
 
 def _runs(seqs: Iterable[int]) -> list[tuple[int, int]]:

@@ -39,6 +39,7 @@ MAX_LOGS: Final = 1_000  # an account lists 320 devices at most, and rotates may
 MAX_RUNS: Final = 20_000  # each takes three items of the 65,536 a list of contents may have
 MAX_BLOBS: Final = 20_000
 MAX_EXTRA_TYPE_BYTES: Final = 64
+STATEMENT: Final = "statement"  # the type of an extra that is a block of ``identity/statement.py``
 _LENGTH_BYTES: Final = 4
 
 AbsentReason: TypeAlias = Literal["unknown", "withheld", "deleted", "malformed"]

@@ -18,6 +18,7 @@ from unhush import __version__
 from unhush.identity.cid import Cid
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.keys import PublicKey
+from unhush.identity.statement import Heads
 from unhush.node.errors import BlobDamaged, BlobMissing, LifeboatTooLarge, NotFound, StorageError
 from unhush.node.lifeboat.form import (
     MAX_BLOBS,
@@ -27,6 +28,7 @@ from unhush.node.lifeboat.form import (
     MAX_PIECES,
     MAX_RUNS,
     PIECE_BYTES,
+    STATEMENT,
     AbsentReason,
     BlockFrame,
     Contents,
@@ -51,6 +53,8 @@ from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
 
+# Of either kind; an account has one of each for a device that was about lately.
+MAX_STATEMENTS: Final = 64
 MEDIA_DAYS: Final = 90  # of ``90d``
 _DAY_MS: Final = 86_400_000
 _STEP: Final = 500  # records between two words to whoever waits
@@ -216,7 +220,7 @@ class _Making:
         self._want_portrait()
         for blob in self._wanted:
             yield from self._blob_frames(blob)
-        for extra in extras:
+        for extra in (*self._statements(), *extras):
             if len(extra.type.encode()) > MAX_EXTRA_TYPE_BYTES:
                 raise ValueError(f"a type of more than {MAX_EXTRA_TYPE_BYTES} bytes")
             self._extras += 1
@@ -249,6 +253,15 @@ class _Making:
             self._bodies += record.body is not None
             self._want_blobs(record)
         return RecordFrame(place, record.block, record.body, _REASONS.get(record.body_state, "unknown"))
+
+    def _statements(self) -> Iterator[ExtraFrame]:
+        """Where the account is to be found, and what it signed to be newest; not what it signed and is not here."""
+        for card in self._snapshot.cards(self._account)[:MAX_STATEMENTS]:
+            yield ExtraFrame(STATEMENT, card.block)
+        for told in self._snapshot.heads_told(self._account)[:MAX_STATEMENTS]:
+            claim = told.claim
+            if isinstance(claim, Heads) and all(self._snapshot.record(head.entry) for head in claim.heads):
+                yield ExtraFrame(STATEMENT, told.block)
 
     # -- pictures
 

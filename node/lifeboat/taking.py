@@ -16,11 +16,12 @@ from typing import Final
 from unhush.identity.cid import Cid
 from unhush.identity.errors import IdentityError
 from unhush.node.errors import MalformedLifeboat
-from unhush.node.lifeboat.form import BlockFrame, ExtraFrame, Frame, RecordFrame, iter_frames, unpack
+from unhush.node.lifeboat.form import STATEMENT, BlockFrame, ExtraFrame, Frame, RecordFrame, iter_frames, unpack
 from unhush.node.lifeboat.reading import Lifeboat, opened_lifeboat
 from unhush.storage.arrivals import Arrival, Batch, Status
 from unhush.storage.blobs.manifest import Manifest, parse_manifest
 from unhush.storage.errors import BlobMismatch
+from unhush.storage.keeping.statements import SignedStatement
 from unhush.storage.records import BodyState
 from unhush.storage.store import Store
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # Records per commit: about 1 MiB of posts.
 STEP: Final = 1_000
+# Twice what an export of ours has.
+MAX_STATEMENTS: Final = 256
 _STATES: Final = {
     "unknown": BodyState.UNKNOWN,
     "withheld": BodyState.WITHHELD,
@@ -50,7 +53,9 @@ class Taken:
     first_problem: str = ""
 
 
-def import_lifeboat(store: Store, path: Path, on_progress: Callable[[int], None] = lambda _: None) -> Taken:
+def import_lifeboat(
+    store: Store, path: Path, *, now_ms: int, on_progress: Callable[[int], None] = lambda _: None
+) -> Taken:
     """Take a file in; raises ``NotFound``, ``MalformedLifeboat`` if there is nothing to read in it."""
     with opened_lifeboat(path) as boat:
         if boat.contents is None:
@@ -62,6 +67,7 @@ def import_lifeboat(store: Store, path: Path, on_progress: Callable[[int], None]
         taking = _Taking(store, boat, str(path))
         taking.take_records(on_progress)
         taking.take_blobs(boat.contents.blobs)
+        taking.take_statements(boat.contents.account, now_ms)
     with store.snapshot() as snapshot:
         account = boat.contents.account if snapshot.account(boat.contents.account) is not None else None
     log.info(
@@ -134,6 +140,12 @@ class _Taking:
             except BlobMismatch as exc:
                 self.problem = self.problem or str(exc)
         self.blobs = sum(self._store.blobs.has(blob) for blob in blobs)
+
+    def take_statements(self, account: Cid, now_ms: int) -> None:
+        """Cards and heads, judged as from any peer; whatever becomes of them, the records are here."""
+        items = [SignedStatement(extra.block) for extra in self.extras if extra.type == STATEMENT][:MAX_STATEMENTS]
+        if items:
+            self._store.statements.take(items, now_ms, asked=frozenset((account,)))
 
     def _wanted_blocks(self, blobs: tuple[Cid, ...]) -> dict[bytes, Cid]:
         """By digest: what a record that is shown here names, and the chunks of it."""

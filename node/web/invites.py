@@ -63,7 +63,8 @@ async def make(request: web.Request) -> web.Response:
         in_list = form.get("list", "").strip()
         days = _fit_number(form.get("days", ""), "days", MAX_VALID_S // DAY_S)
         uses = _fit_number(form.get("uses", ""), "people", MAX_USES)
-        given = node.invite(expires_s=days * DAY_S, uses=uses, in_list=in_list or None)
+        asks_keeping = form.get("keep") == "on"
+        given = node.invite(expires_s=days * DAY_S, uses=uses, in_list=in_list or None, asks_keeping=asks_keeping)
         made.put(given)
         return f"/invites/made/{given.id}"
 
@@ -117,7 +118,7 @@ async def accept(request: web.Request) -> web.Response:
         everybody = tuple(person.account for person in said.starter)
         chosen = everybody if form.get("starter") == "on" else ()
         petname = fit_petname(form.get("petname", "")) or None
-        node.accept(said, petname=petname, starter=chosen, timeout_s=WAIT_S)
+        node.accept(said, petname=petname, starter=chosen, timeout_s=WAIT_S, keep=form.get("keep") == "on")
         return f"/invites#accepted-{said.account}"
 
     def again(node: Verbs, why: str) -> View:

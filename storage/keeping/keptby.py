@@ -102,14 +102,16 @@ class Coverage:
         """Of one record of the account."""
         if not self._covers:
             return NOBODY
-        holding = [cover.view for cover in self._covers if self._holds(cover, record)]
+        is_ours = self._is_in_slot(record)
+        holding = [cover.view for cover in self._covers if self._holds(cover, record, is_ours=is_ours)]
         proven = sum(view.is_trusted and view.is_proven for view in holding)
         return KeptBy(proven, len(holding) - proven)
 
-    def _holds(self, cover: "_Cover", record: Record) -> bool:
-        return any(self._covers_it(part, record) for part in cover.parts)
+    def _holds(self, cover: "_Cover", record: Record, *, is_ours: bool) -> bool:
+        """``is_ours``: the record stands in our chain."""
+        return any(self._covers_it(part, record, is_ours=is_ours) for part in cover.parts)
 
-    def _covers_it(self, part: "_Part", record: Record) -> bool:
+    def _covers_it(self, part: "_Part", record: Record, *, is_ours: bool) -> bool:
         header = record.entry.header
         if header.is_identity:
             return part.identity == self._identity_digest()
@@ -118,7 +120,7 @@ class Coverage:
             return False
         if head.seq == header.seq:
             return head.entry == record.cid
-        return self._is_on_our_branch(head) and self._is_in_slot(record)
+        return is_ours and self._is_on_our_branch(head)
 
     def _is_on_our_branch(self, head: Head) -> bool:
         """Whether a head is the entry in our chain, or one above all that we have."""

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from unhush.identity.cid import Cid, cid_of_digest
-from unhush.identity.codec import decode_map, encode
+from unhush.identity.codec import Value, decode_map, encode
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.statement import MediaPolicy
 from unhush.storage import logs
 from unhush.storage.environment import Environment
 from unhush.storage.errors import BadPromise, StoreUnreadable
+from unhush.storage.room import usage
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
@@ -106,15 +107,47 @@ def find_promise(txn: Txn, account: Cid) -> Promise | None:
     return _unpack(value) if value is not None else None
 
 
-def _pack(promise: Promise) -> bytes:
-    return encode({"budget": promise.budget_bytes, "media": promise.media.value, "since": promise.since_ms})
+def mark_full(txn: Txn, account: Cid) -> None:
+    """Something was refused for want of room: no more is wanted until the promise changes, or much goes."""
+    promise = find_promise(txn, account)
+    if promise is not None:
+        txn.put(Table.PROMISES, account.digest, _pack(promise, is_full=True))
+
+
+def is_full(txn: Txn, account: Cid) -> bool:
+    """Whether nothing more of an account is wanted, because there is no room for it."""
+    value = txn.get(Table.PROMISES, account.digest) if is_kept(txn, account) else None
+    if value is None or _fields(value).get("full") is not True:
+        return False
+    budget_bytes = _unpack(value).budget_bytes
+    return usage.usage_of(txn, account).size_bytes >= budget_bytes * _STILL_FULL[0] // _STILL_FULL[1]
+
+
+# Below three quarters there is room again: much was taken back and erased.
+_STILL_FULL: Final = (3, 4)
+
+
+def _pack(promise: Promise, *, is_full: bool = False) -> bytes:
+    fields: dict[str, Value] = {
+        "budget": promise.budget_bytes,
+        "media": promise.media.value,
+        "since": promise.since_ms,
+    }
+    return encode(fields | {"full": True} if is_full else fields)
 
 
 def _unpack(value: bytes) -> Promise:
     try:
-        match decode_map(value):
+        match _fields(value):
             case {"budget": int() as budget, "media": str() as media, "since": int() as since_ms}:
                 return Promise(budget, MediaPolicy(media), since_ms)
-    except (MalformedBytes, BadPromise, ValueError) as exc:
+    except (BadPromise, ValueError) as exc:
         raise StoreUnreadable(f"a stored promise is damaged: {exc}") from exc
     raise StoreUnreadable("a stored promise is damaged")
+
+
+def _fields(value: bytes) -> dict[str, Value]:
+    try:
+        return decode_map(value)
+    except MalformedBytes as exc:
+        raise StoreUnreadable(f"a stored promise is damaged: {exc}") from exc

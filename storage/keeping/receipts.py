@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
-from unhush.identity.cid import Cid
+from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import NOTHING, OPEN, Cut
 from unhush.identity.statement import (
@@ -33,7 +33,8 @@ from unhush.storage.errors import StoreUnreadable
 from unhush.storage.folds import blobrefs, deletes
 from unhush.storage.journal import pack_aid
 from unhush.storage.keeping import promises, withheld
-from unhush.storage.records import BodyState, Record
+from unhush.storage.logs import pack_u64
+from unhush.storage.records import AID_BYTES, BodyState, Record
 from unhush.storage.room import erasing
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
@@ -44,18 +45,22 @@ BELIEVED_MS: Final = 24 * 60 * 60 * 1000
 MAX_LOGS: Final = 4_096
 # What a receipt lists has to fit beside 256 heads into 64 KiB.
 MAX_LISTED_BYTES: Final = 40_000
+# Entries hashed in one snapshot, where there is a choice: half a second.
+MOST_AT_ONCE: Final = 5_000
 RECENT_MS: Final = 90 * 24 * 60 * 60 * 1000
 
 # A link, and the heads of the pair and of the reason.
 _LISTED_BYTES: Final = 41 + 1 + 3
 _AT_A_TIME: Final = 256
 
-_Slots: TypeAlias = Sequence[logs.Slot]
+# In which row each entry of a log is, as the table has it: its aid and the digest of the entry; its place is its seq.
+_Slots: TypeAlias = Sequence[bytes]
 
 
 class _Media(NamedTuple):
     """A record that names blobs."""
 
+    seq: int
     aid: int
     time_ms: int
     blobs: tuple[Cid, ...]
@@ -117,6 +122,21 @@ def claim_receipt(txn: Txn, blobs: Blobs, checks: Checks, account: Cid, now_ms: 
     return Receipt(account, tuple(claim.heads[:MAX_HEADS]), tuple(claim.listed), identity, media)
 
 
+def hash_some(txn: Txn, checks: Checks, account: Cid, now_ms: int) -> bool:
+    """Hash a part of what a claim would have to; whether nothing is left of it.
+
+    The first claim of a large account takes seconds, and no snapshot should be open for so long.
+    """
+    known = accounts.find_account(txn, account)
+    for key, cut in sorted(known.state.cuts.items()) if known is not None else ():
+        before = checks.find(account, key, now_ms)
+        assert known is not None
+        checked, _ = _check_log(txn, checks, known, key, cut=cut, now_ms=now_ms, most=MOST_AT_ONCE)
+        if checked.count - before.count >= MOST_AT_ONCE or checked.count < before.count:
+            return False
+    return True
+
+
 def _find_operations(txn: Txn, account: Cid) -> list[Record]:
     """The operations held, if each of them is what was stored: by them everything else is judged."""
     try:
@@ -135,28 +155,30 @@ def _promised(txn: Txn, account: Cid) -> MediaPolicy:
 
 
 def _check_log(
-    txn: Txn, checks: Checks, account: Account, key: PublicKey, *, cut: Cut, now_ms: int
+    txn: Txn, checks: Checks, account: Account, key: PublicKey, *, cut: Cut, now_ms: int, most: int = logs.LAST_SEQ
 ) -> tuple[_Checked, _Slots]:
-    """How many entries of a log are whole from its start, and where they are."""
+    """How many entries of a log are whole from its start, and where they are; ``most`` are hashed now."""
     slots = _slots_from_start(txn, account.id, key, cut)
     before = checks.find(account.id, key, now_ms)
     if before.count > len(slots) or _lead(slots[: before.count]) != before.led_there:
         before = NOTHING_CHECKED
     since_ms = before.since_ms if before.count else now_ms
     bodiless, media, count = set(before.bodiless), list(before.media), before.count
-    below = slots[count - 1].cid if count else None
-    for part in _parts(slots[count:]):
-        for slot, record in zip(part, serving.find_records(txn, [each.aid for each in part]), strict=True):
-            if record is None or not _belongs(record, slot, account.id, key, below):
+    below = _digest_of(slots[count - 1]) if count else None
+    for part in _parts(slots[: count + most], count):
+        for slot, record in zip(part, serving.find_records(txn, [_aid_of(each) for each in part]), strict=True):
+            if record is None or not _belongs(record, _digest_of(slot), account.id, key, seq=count, below=below):
                 break
             if record.body is None:
-                bodiless.add(slot.seq)
+                bodiless.add(count)
             elif named := _find_media(record):
                 media.append(named)
-            below, count = slot.cid, count + 1
+            below, count = _digest_of(slot), count + 1
         else:
             continue
         break
+    if count == before.count:
+        return before, slots
     checked = _Checked(count, _lead(slots[:count]), since_ms, frozenset(bodiless), tuple(media))
     checks.note(account.id, key, checked)
     return checked, slots
@@ -167,35 +189,43 @@ def _slots_from_start(txn: Txn, account: Cid, key: PublicKey, cut: Cut) -> _Slot
     log = logs.find_log(txn, account, key)
     if log is None or cut == NOTHING:
         return ()
-    found: list[logs.Slot] = []
-    for slot in logs.iter_slots(txn, log):
-        if slot.seq != len(found) or (cut != OPEN and slot.seq > cut[0]):
+    found: list[bytes] = []
+    for place, slot in txn.scan(Table.SLOTS, log):
+        if place[4:] != pack_u64(len(found)) or (cut != OPEN and len(found) > cut[0]) or len(slot) != _SLOT_BYTES:
             break
         found.append(slot)
     return found
 
 
-def _lead(slots: Iterable[logs.Slot]) -> bytes:
+_SLOT_BYTES: Final = AID_BYTES + 32
+
+
+def _aid_of(slot: bytes) -> int:
+    return int.from_bytes(slot[:AID_BYTES], "big")
+
+
+def _digest_of(slot: bytes) -> bytes:
+    return slot[AID_BYTES:]
+
+
+def _lead(slots: _Slots) -> bytes:
     """A digest over which rows a log leads to."""
-    digest = hashlib.sha256()
-    for slot in slots:
-        digest.update(pack_aid(slot.aid) + slot.cid.digest)
-    return digest.digest()
+    return hashlib.sha256(b"".join(slots)).digest()
 
 
-def _parts(slots: _Slots) -> Iterator[_Slots]:
-    return (slots[at : at + _AT_A_TIME] for at in range(0, len(slots), _AT_A_TIME))
+def _parts(slots: _Slots, start: int = 0) -> Iterator[_Slots]:
+    return (slots[at : at + _AT_A_TIME] for at in range(start, len(slots), _AT_A_TIME))
 
 
-def _belongs(record: Record, slot: logs.Slot, account: Cid, key: PublicKey, below: Cid | None) -> bool:
+def _belongs(record: Record, digest: bytes, account: Cid, key: PublicKey, *, seq: int, below: bytes | None) -> bool:
     """Whether the record is the one that is said to stand there, on top of the one below it."""
     header = record.entry.header
     return (
-        record.cid == slot.cid
+        record.cid.digest == digest
         and record.account == account
         and header.key == key
-        and header.seq == slot.seq
-        and header.prev == below
+        and header.seq == seq
+        and (header.prev.digest if header.prev is not None else None) == below
     )
 
 
@@ -203,7 +233,8 @@ def _find_media(record: Record) -> _Media | None:
     if record.body is None or not blobrefs.may_name_blobs(record.body):
         return None
     blobs = blobrefs.blobs_of(indexes.find_body(record))
-    return _Media(record.aid, record.entry.header.time, blobs) if blobs else None
+    header = record.entry.header
+    return _Media(header.seq, record.aid, header.time, blobs) if blobs else None
 
 
 # -- claiming
@@ -221,21 +252,20 @@ class _Claim:
     def add_log(self, txn: Txn, key: PublicKey, slots: _Slots, checked: _Checked) -> None:
         """``slots``: of the entries that are whole; ``checked``: what is known of them."""
         reach = len(slots)
-        for slot in _iter_bodiless(txn, slots, checked):
-            if not self._excuse(txn, slot):
-                reach = slot.seq
+        for seq in _iter_bodiless(txn, slots, checked):
+            if not self._excuse(txn, slots[seq]):
+                reach = seq
                 break
         if reach:
-            self.heads.append(Head(key, slots[reach - 1].seq, slots[reach - 1].cid))
-        covered = {slot.aid for slot in slots[:reach]}
-        self.media += (each for each in checked.media if each.aid in covered)
+            self.heads.append(Head(key, reach - 1, cid_of_digest(_digest_of(slots[reach - 1]))))
+        self.media += (each for each in checked.media if each.seq < reach)
 
-    def _excuse(self, txn: Txn, slot: logs.Slot) -> bool:
+    def _excuse(self, txn: Txn, slot: bytes) -> bool:
         """Whether an entry without its body may be covered; lists it where that needs a word."""
-        record = serving.find_record(txn, slot.aid)
-        if record is None or record.cid != slot.cid:
+        record = serving.find_record(txn, _aid_of(slot))
+        if record is None or record.cid.digest != _digest_of(slot):
             return False
-        reason = withheld.find_reason(txn, slot.cid)
+        reason = withheld.find_reason(txn, record.cid)
         if reason is None:
             if deletes.is_deleted(txn, record) or erasing.is_erased(txn, record):
                 if record.body_state is BodyState.DELETED:
@@ -248,7 +278,7 @@ class _Claim:
         size = _LISTED_BYTES + len(reason.encode())
         if len(self.listed) == MAX_WITHHELD or self._listed_bytes + size > MAX_LISTED_BYTES:
             return False
-        self.listed.append(Withheld(slot.cid, reason))
+        self.listed.append(Withheld(record.cid, reason))
         self._listed_bytes += size
         return True
 
@@ -261,17 +291,18 @@ _HEARSAY: Final = {
 }
 
 
-def _iter_bodiless(txn: Txn, slots: _Slots, checked: _Checked) -> Iterable[logs.Slot]:
+def _iter_bodiless(txn: Txn, slots: _Slots, checked: _Checked) -> Iterator[int]:
     """Entries without their bodies, by the rows that were read and by what was erased since; ascending."""
     if not txn.count(Table.BODILESS):
-        yield from (slots[seq] for seq in sorted(checked.bodiless) if seq < len(slots))
+        yield from (seq for seq in sorted(checked.bodiless) if seq < len(slots))
         return
+    at = 0
     for part in _parts(slots):
-        keys = [pack_aid(slot.aid) for slot in part]
-        lacking = txn.get_many(Table.BODILESS, keys)
-        yield from (
-            slot for slot, key in zip(part, keys, strict=True) if key in lacking or slot.seq in checked.bodiless
-        )
+        lacking = txn.get_many(Table.BODILESS, [slot[:AID_BYTES] for slot in part])
+        for seq, slot in enumerate(part, at):
+            if slot[:AID_BYTES] in lacking or seq in checked.bodiless:
+                yield seq
+        at += len(part)
 
 
 def _claim_media(txn: Txn, blobs: Blobs, media: Iterable[_Media], promised: MediaPolicy, now_ms: int) -> MediaPolicy:

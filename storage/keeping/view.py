@@ -78,6 +78,12 @@ class KeepingView:
             self._checks.forget(account)
         return receipts.claim_receipt(self._txn, self._blobs, self._checks, account, self._clock_ms())
 
+    def hash_some(self, account: Cid, *, is_anew: bool = False) -> bool:
+        """A part of the work of a claim, so that no snapshot is open for seconds; whether nothing is left of it."""
+        if is_anew:
+            self._checks.forget(account)
+        return receipts.hash_some(self._txn, self._checks, account, self._clock_ms())
+
     def holdings(self, account: Cid) -> list[Holding]:
         """What is held of each log, for somebody who judges it."""
         return list_holdings(self._txn, account)
@@ -134,6 +140,10 @@ class KeepingView:
     def now_ms(self) -> int:
         """The time by which this snapshot judges what is fresh."""
         return self._clock_ms()
+
+    def is_full(self, account: Cid) -> bool:
+        """Whether nothing more of an account is taken in, for its promised room is used up."""
+        return promises.is_full(self._txn, account)
 
     def count_promises(self) -> int:
         return self._txn.count(Table.PROMISES)

@@ -15,6 +15,7 @@ from unhush.storage.arriving import Item
 from unhush.storage.authenticating import Group
 from unhush.storage.environment import Environment
 from unhush.storage.errors import StoreFull
+from unhush.storage.keeping import promises
 from unhush.storage.room import floors, usage
 from unhush.storage.room.pools import Pools
 from unhush.storage.room.tiers import Limits, Tier, most_of, tier_of
@@ -87,6 +88,7 @@ class Doorkeeper:
             taken = _first_that_fit(group, room)
             refused = group[len(taken) :]
             self._note_too_old(txn, refused[-1], has_taken=False)
+            promises.mark_full(txn, account)  # else peers would be asked for the rest again and again
             _refuse(refused, why, outcomes)
             return taken
         taken = _first_that_fit(group[::-1], room)[::-1]

@@ -35,15 +35,7 @@ class KeptRoom:
     account: Cid
     size_bytes: int
     budget_bytes: int
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next long post may find no room."""
-        return self.size_bytes + _ROOM_FOR_ONE > self.budget_bytes
-
-
-# Half a page of text, and its entry.
-_ROOM_FOR_ONE: Final = 2_048
+    is_full: bool  # something was refused, and nothing more is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,12 @@ def describe_room(txn: Txn, environment: Environment, blobs: Blobs, limits: Limi
 
 def _describe_kept(txn: Txn, limits: Limits) -> tuple[KeptRoom, ...]:
     rooms = [
-        KeptRoom(account, usage.usage_of(txn, account).size_bytes, most_of(txn, limits, account, Tier.KEPT) or 0)
+        KeptRoom(
+            account,
+            usage.usage_of(txn, account).size_bytes,
+            most_of(txn, limits, account, Tier.KEPT) or 0,
+            promises.is_full(txn, account),
+        )
         for account in promises.iter_kept(txn)
     ]
     return tuple(sorted(rooms, key=lambda room: (room.size_bytes - room.budget_bytes, room.account), reverse=True))

@@ -1,6 +1,6 @@
 // Opens lifeboat files in a real Chromium that has no network and prints what each page said as one JSON object.
 //   node boat.mjs <task file>
-// The task: {executable, files: [{name, path, axe, shots: folder, steps}], patience: ms}
+// The task: {executable, files: [{name, path, script, axe, routes, widths, shots: folder, steps, more, hostile, patience: ms}]}
 import { readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -41,6 +41,7 @@ for (const file of task.files) {
     text: document.body.innerText.length,
   })).catch((error) => ({ checked: null, failed: String(error) })));
   if (file.steps) saw.steps = await walk(page);
+  if (file.more) saw.more = await furtherBack(page);
   if (file.axe) {
     await page.evaluate(axeSource);
     for (const route of file.routes ?? [""]) {
@@ -100,13 +101,20 @@ async function walk(page) {
   await page.fill("#words", "");
   await page.evaluate(() => { location.hash = "#/all"; });
   await page.waitForFunction(() => !document.querySelector(".post.focus"));
-  const button = page.locator(".older button");
-  if (await button.count()) {
-    const before = await page.locator(".post").count();
-    await button.focus();
-    await page.keyboard.press("Enter");
-    await page.waitForFunction((count) => document.querySelectorAll(".post").length > count, before);
-    steps.more = await page.locator(".post").count() - before;
-  }
+  // On paper everything is unfolded and whole; afterwards it is as before.
+  const looks = () => page.evaluate(() => [document.querySelectorAll("details.cw[open]").length, document.querySelectorAll(".more").length]);
+  await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  steps.printed = await looks();
+  await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+  steps.after = await looks();
   return steps;
+}
+
+// Further back in a long list, by the keyboard; how many posts came, and which is in focus.
+async function furtherBack(page) {
+  const before = await page.locator(".post").count();
+  await page.focus(".older button");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction((count) => document.querySelectorAll(".post").length > count, before);
+  return [await page.locator(".post").count() - before, await page.evaluate(() => [...document.querySelectorAll(".post")].indexOf(document.activeElement))];
 }

@@ -1,7 +1,7 @@
 // Runs the checking part of a lifeboat's program in Node.js: the vectors, drawings of accounts, whole files.
 //   node core.mjs <task file>
-// The task: {core: module, vectors: folder, accounts: [hex], files: {name: path}}
-// Prints {counts: {file: cases}, wrong: [sentence], drawings: {hex: [sigil, banner, words]}, files: {name: report}}
+// The task: {core: module, vectors: folder, accounts: [hex], files: {name: path}, contents: [base64]}
+// Prints {counts: {file: cases}, wrong: [sentence], drawings: {hex: [sigil, banner, words]}, files: {name: report}, contents: [whether it is read]}
 import { readFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
@@ -131,6 +131,11 @@ function grouped(items, keyOf) {
 }
 
 for (const account of task.accounts ?? []) seen.drawings[account] = [core.drawSigil(account), core.drawBanner(account), core.wordsOf(account).join(" ")];
+
+seen.contents = (task.contents ?? []).map((text) => {
+  const bytes = core.base64Bytes(text);
+  return bytes !== null && !refused(() => core.parseContents(bytes));
+});
 
 const PIECE = /<script type="application\/octet-stream" id="piece-(\d+)">([^]*?)<\/script>/g;
 for (const [name, path] of Object.entries(task.files ?? {})) {

@@ -5,6 +5,8 @@ import random
 import re
 import shutil
 import subprocess
+from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +19,9 @@ from tests.support.lifeboats import CHANGES, frames_of, make_sample, write_again
 from unhush.identity.cid import cid_of
 from unhush.identity.words import fingerprint
 from unhush.node import Config, Node, Post, found_account
+from unhush.node.errors import MalformedLifeboat
 from unhush.node.lifeboat.checking import LifeboatReport, check_lifeboat
+from unhush.node.lifeboat.form import decode_base64, parse_contents
 from unhush.node.lifeboat.reading import PIECE_TAG
 from unhush.node.lifeboat.shell import CORE, modules_source
 from unhush.node.web.sigil import draw_banner, draw_sigil
@@ -108,8 +112,14 @@ def core_seen(
     folder = tmp_path_factory.mktemp("core")
     accounts = [cid_of(bytes((number,))).bytes.hex() for number in range(40)]
     files = {name: str(path) for name, path in changed.items()} | {"clean": str(boat)}
-    task = {"core": str(as_module(folder)), "vectors": str(VECTORS), "accounts": accounts, "files": files}
-    return run_node("core.mjs", folder, task)
+    task: dict[str, Any] = {
+        "core": str(as_module(folder)),
+        "vectors": str(VECTORS),
+        "accounts": accounts,
+        "files": files,
+    }
+    task["contents"] = texts = list(changed_contents(boat))
+    return run_node("core.mjs", folder, task) | {"texts": texts}
 
 
 def test_the_script_agrees_with_every_vector(core_seen: dict[str, Any]) -> None:
@@ -125,6 +135,30 @@ def test_an_account_has_the_same_face_and_words_in_a_file_as_on_a_node(core_seen
         account = cid_of(bytes((number,)))
         due = [draw_sigil(account), draw_banner(account), " ".join(fingerprint(account.digest))]
         assert core_seen["drawings"][account.bytes.hex()] == due
+
+
+def changed_contents(boat: Path) -> Iterator[str]:
+    """The list of contents as it stands in the file, and with each of its letters another."""
+    text = b64encode(frames_of(boat)[0].encode()).decode()
+    dice = random.Random(8)
+    yield text
+    for at in range(len(text)):
+        for letter in dice.sample("Aa0+/=Zz9f", 2):
+            yield text[:at] + letter + text[at + 1 :]
+
+
+def test_the_script_reads_exactly_the_lists_of_contents_that_the_program_reads(core_seen: dict[str, Any]) -> None:
+    for text, is_read in zip(core_seen["texts"], core_seen["contents"], strict=True):
+        assert is_read is can_read(text), text
+    assert core_seen["contents"][0] is True
+
+
+def can_read(text: str) -> bool:
+    packed = decode_base64(text.encode())
+    try:
+        return packed is not None and parse_contents(packed) is not None
+    except MalformedLifeboat:
+        return False
 
 
 def said_by(report: LifeboatReport) -> list[tuple[Any, ...]]:
@@ -231,6 +265,12 @@ def test_a_person_with_a_keyboard_finds_reads_and_goes_on(pages_seen: dict[str, 
     ]
 
 
+def test_on_paper_nothing_is_folded_away_or_cut_short(pages_seen: dict[str, Any]) -> None:
+    steps = pages_seen["clean"]["steps"]
+    assert steps["printed"] == [1, 0]
+    assert steps["after"] == [0, 1]
+
+
 def test_the_page_is_free_of_axe_violations_and_does_not_scroll_sideways(pages_seen: dict[str, Any]) -> None:
     looks = pages_seen["clean"]["axe"]
     assert len(looks) == 2 * 2 * 2
@@ -268,9 +308,11 @@ def test_five_thousand_posts_are_checked_and_shown_while_a_person_waits(needs_br
             ann._publish(*posts[at : at + 500])
         boat = ann.export_lifeboat(tmp_path / "ann.html").file
 
-    page = in_chromium(tmp_path, {"name": "long", "path": str(boat), "patience": PATIENCE_MS})["long"]
+    task = {"name": "long", "path": str(boat), "patience": PATIENCE_MS, "more": True}
+    page = in_chromium(tmp_path, task)["long"]
 
     assert page["checked"] == "good"
     assert "5,002 of 5,002 records" in page["said"]
     assert page["milliseconds"] < PATIENCE_MS
     assert page["posts"] == 40
+    assert page["more"] == [40, 40]

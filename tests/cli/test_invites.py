@@ -204,3 +204,15 @@ def test_an_address_that_is_none_is_refused_with_one_that_is(running: tuple[Path
 
 def test_accept_shows_that_the_invite_may_come_from_the_input(tmp_path: Path) -> None:
     assert b"accept [OPTIONS] [INVITE]" in command("--home", tmp_path / "x", "accept", "--help").out
+
+
+def test_an_invite_may_ask_to_be_kept_and_that_is_said_before_anything_is_done(ann: Cli) -> None:
+    asking = encode_invite(Invite(MARA, PEER, (), bytes(16), 4_000_000_000, "Mara", asks_keeping=True))
+    silent = ann("accept", "--yes", "--wait", "0", asking)
+    assert "They also ask you to keep their account" in silent.err
+    assert f"unhush keep {MARA}" in silent.out
+    assert ann.json("keep", "--list").lines() == []
+    said = ann.json("accept", "--yes", "--wait", "0", "--keep", asking).lines()[0]
+    assert (said["asks_keeping"], said["kept"]) == (True, True)
+    assert [each["account"] for each in ann.json("keep", "--list").lines()] == [str(MARA)]
+    assert ann.json("accept", "--yes", "--wait", "0", LINK).lines()[0]["asks_keeping"] is False

@@ -148,6 +148,16 @@ def test_a_body_that_a_keeper_lists_as_withheld_is_withheld_by_it(world: World) 
     assert (found.word, found.by) == (Word.WITHHELD, ((world.keeper.account, "order of a court"),))
 
 
+def test_a_keeper_that_has_it_again_withholds_it_no_more(world: World) -> None:
+    world.give(bodiless=(DROPPED,))
+    world.absent(None, reason="the disk is full")
+    assert world.reader.audit(world.author.account).verdict.word is Word.WITHHELD
+    world.receipt(seq=DROPPED - 1, later_ms=2_000)  # reaches less far
+    assert world.reader.audit(world.author.account).verdict.word is Word.WITHHELD
+    world.receipt(later_ms=3_000)
+    assert world.reader.audit(world.author.account).verdict.word is Word.GAP
+
+
 def test_what_this_home_withholds_it_says_of_itself(world: World) -> None:
     world.give()
     world.reader.withhold(world.written[DROPPED].cid, "not in this house")

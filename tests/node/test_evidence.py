@@ -171,7 +171,7 @@ def test_of_too_many_statements_the_newest_are_shown_and_those_that_name_somebod
 @pytest.mark.parametrize("bits", [1, pytest.param(8, marks=pytest.mark.long)])
 def test_no_byte_of_it_can_be_changed(bits: int) -> None:
     """Each byte in turn, by one of its bits and in the long form by each."""
-    data, rng = the_file(), Random(41)
+    data, rng = file_of(lies=[lie()]), Random(41)
     for at in range(len(data)):
         for bit in rng.sample(range(8), bits):
             with pytest.raises(BadEvidence):

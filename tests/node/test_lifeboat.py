@@ -29,11 +29,12 @@ from tests.support.lifeboats import (
 )
 
 from unhush.identity.codec import Value, decode_map, encode
+from unhush.identity.entry import parse_entry
 from unhush.node import Config, Node, Post
 from unhush.node.errors import LifeboatTooLarge, MalformedLifeboat, NotFound, UnknownFile
 from unhush.node.lifeboat import form, making
 from unhush.node.lifeboat.checking import LifeboatReport, check_lifeboat
-from unhush.node.lifeboat.form import BlockFrame, Contents, ExtraFrame, RecordFrame
+from unhush.node.lifeboat.form import BlockFrame, Contents, ExtraFrame, Frame, RecordFrame
 from unhush.node.lifeboat.making import export_lifeboat
 from unhush.node.lifeboat.reading import END_TAG, PIECE_TAG
 from unhush.storage.kinds import Media
@@ -104,19 +105,43 @@ def test_a_dropped_entry_is_named_by_the_id_its_successor_gives(boat: Path, tmp_
     assert [problem.id for problem in report.problems if problem.check == "missing"] == [dropped]
 
 
-def test_a_list_of_contents_that_goes_along_with_the_newest_dropped_hides_it(boat: Path, tmp_path: Path) -> None:
-    # What nobody can see (docs/lifeboat.md): the maker of a file decides how much of the end is in it.
+def without_the_newest(boat: Path, target: Path, *, statements: bool) -> LifeboatReport:
+    """By somebody who makes the list of contents fit."""
+
     def cut(frames: Frames) -> Frames:
-        return [frame for at, frame in enumerate(frames) if at != records(frames)[-1]]
+        kept = [
+            frame for at, frame in enumerate(frames) if at != max(records(frames), key=lambda at: newest(frames[at]))
+        ]
+        return [frame for frame in kept if statements or not isinstance(frame, ExtraFrame)]
+
+    def newest(frame: Frame) -> tuple[bool, int]:
+        header = parse_entry(frame.entry).header if isinstance(frame, RecordFrame) else None
+        assert header is not None
+        return header.key == longest.key, header.seq
 
     def lie(contents: Contents) -> Contents:
-        _, frames = frames_of(boat)
-        before = id_of(frames[records(frames)[-2]])
-        *others, log = contents.logs
-        log = replace(log, runs=((0, log.runs[-1][1] - 1),), head=before)
-        return replace(contents, logs=(*others, log), records=contents.records - 1, bodies=contents.bodies - 1)
+        last = longest.runs[-1][1]
+        shorter = replace(longest, runs=((0, last - 1),), head=before)
+        logs = tuple(shorter if log == longest else log for log in contents.logs)
+        extras = contents.extras if statements else 0
+        return replace(contents, logs=logs, records=contents.records - 1, bodies=contents.bodies - 1, extras=extras)
 
-    assert check_lifeboat(write_again(boat, tmp_path / "cut.html", cut, contents=lie)).ok
+    contents, frames = frames_of(boat)
+    longest = max(contents.logs, key=lambda log: log.runs[-1][1])
+    before = next(id_of(frames[at]) for at in records(frames) if newest(frames[at]) == (True, longest.runs[-1][1] - 1))
+    return check_lifeboat(write_again(boat, target, cut, contents=lie))
+
+
+def test_what_a_device_signed_to_be_newest_is_missed(boat: Path, tmp_path: Path) -> None:
+    report = without_the_newest(boat, tmp_path / "cut.html", statements=True)
+
+    (problem,) = report.problems
+    assert problem.check == "head"
+
+
+def test_a_file_cut_at_its_end_by_its_maker_shows_nothing_of_it(boat: Path, tmp_path: Path) -> None:
+    # What nobody can see (docs/lifeboat.md): the maker decides how much of the end, and which statements, are in it.
+    assert without_the_newest(boat, tmp_path / "cut.html", statements=False).ok
 
 
 def test_a_record_of_a_stranger_does_not_pass_as_one_of_the_account(

@@ -147,12 +147,19 @@ def test_an_account_outlives_its_machine_and_its_best_keeper(
     known = [[*author.addresses, *(best.addresses if number % 2 else [])] for number in range(len(others))]
     half = (len(others) + 1) // 2
     living = [town.start(others[:half], known[:half]), town.start(others[half:], known[half:])]
+    best.ask("keep", at=0, account=str(account))
+    for at in range(keepers - 1):
+        living[0].ask("keep", at=at, account=str(account))
 
     def have_all(household: Household) -> bool:
         counts = household.ask("posts", account=str(account))
         return min(counts) == posts and min(household.ask("pictures", blobs=blobs)) == pictures
 
+    def has_receipts(household: Household) -> bool:
+        return min(household.ask("keepers", account=str(account))) == keepers
+
     settled_s = await_all([best, *living], have_all, "everybody has everything", SETTLES_S)
+    settled_s += await_all([author], has_receipts, "the author has the receipt of every keeper", SETTLES_S)
 
     author.destroy()
     best.destroy()
@@ -166,6 +173,7 @@ def test_an_account_outlives_its_machine_and_its_best_keeper(
     looked = stranger.ask("look", at=0, account=str(account), posts=posts, blobs=blobs)
     with_start_s = time.monotonic() - began
     assert (looked["posts"], looked["is_clean"], looked["is_whole"]) == (posts, True, True)
+    assert looked["verdict"] == "complete"
 
     restoring = town.start(["new"], [[living[0].addresses[-1]]], runs=False)
     began = time.monotonic()
@@ -182,8 +190,8 @@ def test_an_account_outlives_its_machine_and_its_best_keeper(
             f"\n{posts} posts, {pictures} pictures, {keepers} keepers, {followers} followers: "
             f"settled after {settled_s:.1f} s; {began - lost_at:.1f} s from the loss to the restore.\n"
             f"stranger: first post {looked['first_s']:.2f} s, all {looked['complete_s']:.2f} s, with pictures "
-            f"{looked['pictures_s']:.2f} s, checked {looked['verified_s']:.2f} s ({with_start_s:.2f} s with the "
-            f"process)\n"
+            f"{looked['pictures_s']:.2f} s, checked {looked['verified_s']:.2f} s, told to be complete "
+            f"{looked['verdict_s']:.2f} s ({with_start_s:.2f} s with the process)\n"
             f"author: restored and posted {back['restored_s']:.2f} s, read by everybody {heard_s:.2f} s\n"
         )
     assert looked["verified_s"] <= STRANGER_READS_S

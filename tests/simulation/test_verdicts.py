@@ -15,6 +15,9 @@ from unhush.gossip.proto.verdicts import Verdict, Word
 ALWAYS = range(20)
 LONG = range(20, 100)
 STEP = 10
+MISFORTUNES = {
+    "older disk", "lost body", "lost entry", "stops keeping", "revoke", "delete", "hoard", "branch", "hole",
+}  # fmt: skip
 
 
 def seeds(usual: range) -> range:
@@ -56,10 +59,18 @@ def run(seed: int) -> World:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("first", seeds(ALWAYS)[::STEP])
-def test_three_lying_keepers_get_three_verdicts_and_no_honest_one_is_accused(first: int) -> None:
-    for seed in range(first, min(first + STEP, seeds(ALWAYS).stop)):
-        run(seed)
+def test_three_lying_keepers_get_three_verdicts_and_no_honest_one_is_accused() -> None:
+    """By their times alone honest keepers would be named in the same worlds, and every misfortune happens in some."""
+    happened: Counter[str] = Counter()
+    framed = 0
+    asked = seeds(ALWAYS)
+    for seed in asked:
+        world = run(seed)
+        happened.update(world.happened)
+        framed += len(frame_by_times(world) - {world.dropper.person.account})
+    if asked == ALWAYS:
+        assert framed >= 5
+        assert set(happened) >= MISFORTUNES
 
 
 @pytest.mark.long
@@ -69,18 +80,6 @@ def test_three_lying_keepers_get_three_verdicts_and_no_honest_one_is_accused(fir
 def test_three_lying_keepers_get_three_verdicts_and_no_honest_one_is_accused_many_times(first: int) -> None:
     for seed in range(first, first + STEP):
         run(seed)
-
-
-def test_there_is_something_to_be_wrong_about() -> None:
-    """By their times alone honest keepers would be named in the same worlds, and every misfortune happens in some."""
-    happened: Counter[str] = Counter()
-    framed = 0
-    for seed in range(12):
-        world = run(seed)
-        happened.update(world.happened)
-        framed += len(frame_by_times(world) - {world.dropper.person.account})
-    assert framed >= 5
-    assert set(happened) >= {"older disk", "lost body", "stops keeping", "revoke", "delete", "hoard", "branch", "hole"}
 
 
 def test_a_seed_gives_the_same_again() -> None:

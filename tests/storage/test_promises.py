@@ -168,13 +168,30 @@ def test_a_larger_budget_asks_again_for_what_was_refused(home: Home, bob: Person
     log = long_posts(bob, 40)
     keep(home.store, bob, 10 * KIB)
     ingest(home.store, bob.incept, *arrivals_of(log))
-    assert wanted_runs(home.store, bob) == ((0, 39),)
+    assert wanted_runs(home.store, bob) == ((0, 2**63 - 1),)  # while it is full nothing is asked for
     held = len(posts_of(home.store, bob))
     assert 5 < held < 40
     keep(home.store, bob, 60 * KIB)
-    assert wanted_runs(home.store, bob) == ((40 - held, 39),)
+    assert wanted_runs(home.store, bob) == ((0, held - 1),)  # the oldest were taken: so far a receipt may reach
     ingest(home.store, *arrivals_of(log))
     assert len(posts_of(home.store, bob)) == 40
+    assert not home.store.describe_room().kept[0].is_full
+
+
+def test_when_much_of_a_full_account_went_more_is_asked_for_again(home: Home, bob: Person, clock: Clock) -> None:
+    log = long_posts(bob, 40)
+    phone, added = bob.add_device()
+    keep(home.store, bob, 30 * KIB)
+    ingest(home.store, bob.incept, added, *arrivals_of(log[:20]))
+    deletes = [bob.write(Delete(each.cid), by=phone) for each in log[:12]]
+    ingest(home.store, *arrivals_of(deletes))
+    ingest(home.store, *arrivals_of(log))
+    assert home.store.describe_room().kept[0].is_full
+    home.store.collect()
+    clock.advance(31 * DAY_MS)
+    assert home.store.collect().erased == len(deletes)
+    assert 20 <= wanted_runs(home.store, bob)[-1][1] < 39
+    assert not home.store.describe_room().kept[0].is_full
 
 
 def test_a_promise_never_makes_the_share_smaller_of_somebody_who_is_followed(home: Home, bob: Person) -> None:

@@ -228,6 +228,38 @@ def test_only_what_is_new_is_hashed(
     assert len(looked_at) == 3
 
 
+def test_a_large_account_is_hashed_in_parts_and_then_claimed_at_once(
+    home: Home, known_bob: Person, written: list[Written], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "MOST_AT_ONCE", 4)
+    looked_at: list[int] = []
+    find = receipts.serving.find_records
+    monkeypatch.setattr(
+        receipts.serving,
+        "find_records",
+        lambda txn, aids: looked_at.extend(aids) or find(txn, aids),  # type: ignore[func-returns-value]
+    )
+
+    def hash_all(*, is_anew: bool = False) -> list[int]:
+        parts, is_done = [], False
+        while not is_done:
+            with home.store.snapshot() as snapshot:
+                is_done = snapshot.hash_some(known_bob.account, is_anew=is_anew and not parts)
+            parts.append(len(looked_at))
+            looked_at.clear()
+        return parts
+
+    assert hash_all() == [4, 4, 2]
+    assert reach(claim(home.store, known_bob.account), known_bob) == 10
+    assert looked_at == []
+    assert hash_all() == [0]
+    spoil(home.store, written[6].cid)
+    assert hash_all(is_anew=True) == [4, 4]
+    assert reach(claim(home.store, known_bob.account), known_bob) == 6
+    with home.store.snapshot() as snapshot:
+        assert snapshot.hash_some(cid_of(b"nobody"))
+
+
 def test_damaged_operations_leave_nothing_to_claim(home: Home, known_bob: Person, written: list[Written]) -> None:
     spoil(home.store, known_bob.account)
     assert claim(home.store, known_bob.account).heads == ()

@@ -8,7 +8,8 @@ asked, ``{"do": VERB, …}``, and one answered:
 * ``pictures``: how many of the ``blobs`` each has whole
 * ``newest``: the text of the newest post of ``account`` at each
 * ``connected``: with how many machines each is
-* ``keep``: node ``at`` promises to carry ``account``
+* ``keep``: node ``at`` promises to carry ``account``, pictures too
+* ``keepers``: how many keepers of ``account`` each knows that say they have all of it
 * ``look``: node ``at`` follows ``account`` as a stranger would, and waits for ``posts`` and ``blobs``
 * ``restore``: into the home ``at`` by ``words``, then ``post`` a text
 * ``end``
@@ -51,14 +52,22 @@ class Crowd:
                 return [node.status().peers_connected for node in self._nodes]
             case "keep":
                 assert account is not None
-                self._nodes[asked["at"]].keep(account)
+                self._nodes[asked["at"]].keep(account, media="all")
                 return True
+            case "keepers":
+                assert account is not None
+                return [count_receipts(node, account) for node in self._nodes]
             case "look":
                 assert account is not None
                 return look(self._nodes[asked["at"]], account, asked["posts"], blobs)
             case "restore":
                 return restore(self._nodes[asked["at"]], asked["words"], asked["post"])
         raise ValueError(verb)
+
+
+def count_receipts(node: Node, account: Cid) -> int:
+    """Keepers that say that they hold every record that is here."""
+    return sum(keeper.receipt_ms is not None and keeper.covers == keeper.records for keeper in node.keepers(account))
 
 
 def newest(node: Node, account: Cid) -> str:
@@ -82,11 +91,15 @@ def look(node: Node, account: Cid, posts: int, blobs: list[Cid]) -> dict[str, An
         state = snapshot.account(account)
         assert state is not None
         is_whole = snapshot.is_whole(state)
+    verified_s = time.monotonic() - began
+    audit = node.audit(account, timeout_s=10.0)
     return {
         "first_s": first_s,
         "complete_s": complete_s,
         "pictures_s": pictures_s,
-        "verified_s": time.monotonic() - began,
+        "verified_s": verified_s,
+        "verdict": audit.verdict.word.value,
+        "verdict_s": time.monotonic() - began,
         "posts": node.person(account).posts,
         "is_clean": report.is_clean and report.forks == 0,
         "is_whole": is_whole,

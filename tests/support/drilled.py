@@ -66,10 +66,10 @@ HEADER: Final = (
 )
 
 
-def drill_network(seed: int) -> Drilled:
-    """Make it, let it live, predict, destroy, look."""
+def drill_network(seed: int, *, has_exchange: bool = True) -> Drilled:
+    """Make it, let it live, predict, destroy, look. Without exchange machines know whom their people named alone."""
     dice = Random(f"a drill/{seed}")
-    network = VirtualNetwork(seed=seed)
+    network = VirtualNetwork(seed=seed, has_exchange=has_exchange)
     # Most machines of people stand behind a router; who is followed by few may be known to hardly anybody.
     dialable_share, carrier_share = dice.choice((0.1, 0.2, 0.3, 0.5, 0.7)), dice.uniform(0.3, 0.9)
     # Some have been there for long, some came just before it happens: then hardly anybody has told them of others.
@@ -98,7 +98,9 @@ def drill_network(seed: int) -> Drilled:
 
     losses = Losses(home=True, peers=dice.randrange(5), keepers=dice.randrange(2))
     keeping = [nodes[number] for number in keepers]
-    report = rehearse(seen_by_all(author, nodes, carriers, keeping), losses, seed=seed, advise=False)
+    report = rehearse(
+        replace(seen_by_all(author, nodes, carriers, keeping), exchanges=has_exchange), losses, seed=seed, advise=False
+    )
     by_home = rehearse(seen_from(author, keeping, network), losses, seed=seed, advise=False)
 
     names = {node.peer_id: node for node in nodes}

@@ -16,10 +16,12 @@ from unhush.identity.cid import Cid
 from unhush.identity.codec import decode_map, encode
 from unhush.identity.entry import parse_entry
 from unhush.identity.errors import MalformedBytes
+from unhush.identity.statement import Heads, sign_statement
 from unhush.node import Config, Node, Post, found_account
 from unhush.node.lifeboat.form import (
     BlockFrame,
     Contents,
+    ExtraFrame,
     Frame,
     Piece,
     RecordFrame,
@@ -29,6 +31,7 @@ from unhush.node.lifeboat.form import (
     unpack,
 )
 from unhush.node.lifeboat.reading import CONTENTS_TAG, END_TAG, PIECE_TAG, opened_lifeboat
+from unhush.storage.keeping.statements import SignedStatement, Took
 
 POSTS = 12
 PIECE_FRAMES = 10
@@ -84,6 +87,7 @@ def write_sample(node: Node, folder: Path | None = None) -> Sample:
         lose_a_telephone(node, folder)
     reply = node.reply(first.id, "still true")
     node.react(first.id, "🌊")
+    sign_heads(node)
     return Sample(first.id, edited.id, deleted.id, reply.id)
 
 
@@ -107,6 +111,16 @@ def lose_a_telephone(node: Node, folder: Path) -> None:
         phone.post("from a thief")
         carry(phone, node, folder)
     node.devices.revoke(node.devices.plan_cut(str(device.key), kept[-1].id), words)
+
+
+def sign_heads(node: Node) -> None:
+    """What a running node signs every now and then: what is newest of its account."""
+    now_ms, account = node.config.clock_ms(), node.account()
+    with node._store.snapshot() as snapshot:
+        claim = Heads(snapshot.heads_held(account), snapshot.identity_digest(account))
+    terms = {"time": now_ms, "expires": now_ms + 86_400_000}
+    told = sign_statement(node._keys.device(), account, claim, network=node.config.network, **terms)
+    assert node._store.statements.take([SignedStatement(told.block)], now_ms) == [Took.STORED]
 
 
 def carry(source: Node, target: Node, folder: Path) -> None:
@@ -238,6 +252,14 @@ def say_one_twice(frames: Frames) -> Frames:
     return [*frames[: at + 1], frames[at], *frames[at + 1 :]]
 
 
+def change_a_statement(frames: Frames) -> Frames:
+    at = next(at for at, frame in enumerate(frames) if isinstance(frame, ExtraFrame))
+    frame = frames[at]
+    assert isinstance(frame, ExtraFrame)
+    frames[at] = frame._replace(block=frame.block[:-1] + bytes((frame.block[-1] ^ 1,)))
+    return frames
+
+
 def change_a_picture(frames: Frames) -> Frames:
     at = next(at for at, frame in enumerate(frames) if isinstance(frame, BlockFrame))
     frame = frames[at]
@@ -269,5 +291,6 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a body dropped": (drop_a_body, "count"),
     "an entry twice": (say_one_twice, "order"),
     "a picture": (change_a_picture, "blob"),
+    "a statement": (change_a_statement, "statement"),
     "a kind": (change_the_kind, "signature"),
 }

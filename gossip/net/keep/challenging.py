@@ -64,7 +64,11 @@ class _Drawn:
 
 
 class Challenging:
-    """Carries challenges out; ``addresses_of`` gives where the cards of a keeper say that its machines are."""
+    """Carries challenges out.
+
+    ``addresses_of`` gives where cards say that the machine is which gave the receipt: a keeper may have several, and
+    each knows what it keeps itself.
+    """
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class Challenging:
         *,
         network: str,
         clock_ms: Callable[[], int],
-        addresses_of: Callable[[Cid], Iterable[str]],
+        addresses_of: Callable[[Pair], Iterable[str]],
     ) -> None:
         self._host = host
         self._store = store
@@ -134,7 +138,7 @@ class Challenging:
 
     async def ask(self, keeper: Cid, question: Prove) -> tuple[ToldStatement, ...]:
         """What the keeper's machine answers; nothing if none is reached or it says nothing."""
-        peer_id, is_ours = await self._find_way(keeper)
+        peer_id, is_ours = await self._find_way(Pair(question.of, keeper))
         if peer_id is None:
             return ()
         try:
@@ -152,10 +156,10 @@ class Challenging:
                     await self._host.disconnect(peer_id)
         return ()
 
-    async def _find_way(self, keeper: Cid) -> tuple[str | None, bool]:
+    async def _find_way(self, pair: Pair) -> tuple[str | None, bool]:
         """A connected peer that a card of the keeper names, or one dialled for this alone; and whether it was."""
         addresses = []
-        for text in self._addresses_of(keeper):
+        for text in self._addresses_of(pair):
             try:
                 addresses.append(parse_address(text))
             except MalformedAddress:

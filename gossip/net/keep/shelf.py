@@ -17,7 +17,8 @@ from unhush.gossip.proto.statements import (
 )
 from unhush.identity.cid import Cid
 from unhush.identity.errors import IdentityError
-from unhush.identity.statement import Card, Receipt, Statement, UnverifiedStatement, parse_statement
+from unhush.identity.keys import PublicKey
+from unhush.identity.statement import Receipt, Statement, UnverifiedStatement, parse_statement
 from unhush.storage.keeping.speakers import Operation as HeldOperation
 from unhush.storage.keeping.statements import USUAL_BYTES, SignedStatement, Took
 from unhush.storage.store import Store
@@ -55,8 +56,9 @@ class Known:
     """What is held about some accounts that others keep."""
 
     until_ms: dict[Pair, int] = field(default_factory=dict)  # when each keeper's receipt ends
+    keys: dict[Pair, dict[PublicKey, None]] = field(default_factory=dict)  # the devices that gave receipts
     proven_ms: dict[Pair, int] = field(default_factory=dict)
-    cards: dict[Cid, list[Card]] = field(default_factory=dict)
+    cards: dict[Cid, list[Statement]] = field(default_factory=dict)
 
 
 class Shelf:
@@ -66,16 +68,22 @@ class Shelf:
         self._store = store
         self._clock_ms = clock_ms
 
-    def since(self, asked: Since) -> Items:
-        """What was gained since, of whom the asker's filter names."""
+    def later(self, asked: Since) -> Items:
+        """No answer now: ask again in a while."""
+        epoch = self._store.statements.epoch
+        return Items((), epoch, asked.n if asked.epoch == epoch else 0, is_more=True)
+
+    def since(self, asked: Since) -> tuple[Items, int]:
+        """What was gained since, of whom the asker's filter names; and how many statements were looked at for it."""
         epoch = self._store.statements.epoch
         n = asked.n if asked.epoch == epoch else 0
         chosen: list[ToldStatement] = []
-        room = USUAL_BYTES
+        room, looked_at = USUAL_BYTES, 0
         for _ in range(MAX_LOOKS):
             found, upto = self._store.statements.since(n, MAX_ITEMS - len(chosen), max_bytes=room)
+            looked_at += len(found)
             if not found:
-                return Items(tuple(chosen), epoch, upto)
+                return Items(tuple(chosen), epoch, upto), looked_at
             wanted = [told for told in map(_told, found) if _is_wanted(told, asked.carriage)]
             if chosen and len(fitting([*chosen, *wanted])) < len(chosen) + len(wanted):
                 break  # these come with the next question
@@ -84,7 +92,7 @@ class Shelf:
             room -= sum(told.travel_bytes for told in wanted)
             if room <= 0 or len(chosen) == MAX_ITEMS:
                 break
-        return Items(tuple(chosen), epoch, n, is_more=True)
+        return Items(tuple(chosen), epoch, n, is_more=True), looked_at
 
     def about(self, accounts: Iterable[Cid]) -> Items:
         """What is held about accounts, as much as fits."""
@@ -138,12 +146,13 @@ class Shelf:
                     keepers.add(statement.account)
                     pair = Pair(account, statement.account)
                     known.until_ms[pair] = max(statement.expires, known.until_ms.get(pair, 0))
+                    known.keys.setdefault(pair, {})[statement.key] = None
                 for proof in self._store.proofs.of(account) if keepers else ():
                     pair = Pair(account, proof.keeper)
                     if proof.ok and pair in known.until_ms:
                         known.proven_ms[pair] = max(proof.at_ms, known.proven_ms.get(pair, 0))
                 for who in {account, *keepers} - known.cards.keys():
-                    known.cards[who] = [each.claim for each in snapshot.cards(who) if isinstance(each.claim, Card)]
+                    known.cards[who] = snapshot.cards(who)
         return known
 
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 HERE: Final = Path(__file__).resolve().parent
 PACKAGES: Final = HERE / "node_modules"
@@ -62,9 +62,5 @@ def _licence(package: str) -> str:
     return found.read_text().replace("\r\n", "\n").rstrip() + "\n"
 
 
-def _main(arguments: list[str]) -> Any:
-    return main(Path(arguments[0])) if arguments else main()
-
-
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else VENDOR)

@@ -23,6 +23,7 @@ class Check {
     this.blocks = new Map(); // digest → bytes
     this.blockFrames = 0;
     this.extras = 0;
+    this.statements = [];
     this.faulty = new Set(); // numbers of records with a problem
   }
 
@@ -59,9 +60,9 @@ class Check {
       }
       if (await digestOf(utf8.encode(said)) !== piece.digest) this.wrong("piece", `${name} is not as it was written`);
       const packed = base64Bytes(said);
-      const unpacked = packed ? await unpack(packed) : null;
-      if (!unpacked?.isWhole) this.wrong("piece", `${name} cannot be unpacked to its end`);
-      if (unpacked) await this.readFrames(unpacked.bytes, piece, name);
+      const unpacked = packed ? await unpack(packed) : { bytes: new Uint8Array(), isWhole: false };
+      if (!unpacked.isWhole) this.wrong("piece", `${name} cannot be unpacked to its end`);
+      await this.readFrames(unpacked.bytes, piece, name);
     }
   }
 
@@ -77,8 +78,10 @@ class Check {
       else if (frame.kind === "block") {
         this.blocks.set(await digestOf(frame.block), frame.block);
         this.blockFrames += 1;
-      } else if (frame.kind === "extra") this.extras += 1;
-      else this.addRecord(frame);
+      } else if (frame.kind === "extra") {
+        this.extras += 1;
+        if (frame.type === "statement") this.statements.push(frame.block);
+      } else this.addRecord(frame);
       await breathe();
     }
     if (this.records.length > AT_ONCE) await this.records.at(-AT_ONCE).verdict;
@@ -174,6 +177,7 @@ class Check {
     const held = this.records.length;
     if (held !== contents.records) this.wrong("count", `${contents.records} records should be here, ${held} are`);
     if (bodies !== contents.bodies) this.wrong("count", `${contents.bodies} bodies should be here, ${bodies} are`);
+    return logs;
   }
 
   place(logs, record, before) {
@@ -247,6 +251,31 @@ class Check {
     }
   }
 
+  // Statements: each is signed by its key; and what a device of the account signed to be newest is here.
+  async checkStatements(contents, state, logs) {
+    for (const block of this.statements) {
+      const fields = await readStatement(this.verifier, block, contents.network);
+      if (!fields) this.wrong("statement", "a signed statement does not hold");
+      else if (fields.get("type") === "heads" && fields.get("account").hex === contents.account && state) this.checkHeads(fields, state, logs);
+    }
+  }
+
+  checkHeads(fields, state, logs) {
+    const by = state.cuts.get(hexOf(fields.get("key")));
+    const told = fields.get("heads");
+    if (!by || !isOpen(by) || !Array.isArray(told)) return;
+    for (const head of told) {
+      const [key, seq, entry] = Array.isArray(head) && head.length === 3 ? head : [];
+      if (!(key instanceof Uint8Array) || key.length !== 32 || !isInt(seq) || !(entry instanceof Link)) continue;
+      const log = logs.get(hexOf(key));
+      const records = log ? [...log.slots.values(), ...log.besides] : [];
+      if ((state.cuts.get(hexOf(key)) ?? NOTHING)[0] < seq) continue; // the account let go of it since
+      if (!records.some((record) => record.entry.id === entry.hex)) {
+        this.wrong("head", `entry ${seq} of device k${base32Of(key).slice(0, 7)}… is missing, which a device of the account tells of`, null, entry.hex);
+      }
+    }
+  }
+
   // Every blob of the list, whole; the blocks it is made of, by its id.
   async checkBlobs(contents) {
     const whole = new Map();
@@ -276,6 +305,20 @@ class Check {
       if (problem instanceof Malformed) return null;
       throw problem;
     }
+  }
+}
+
+// The fields of a statement of any type that is signed by the key it names; null for anything else.
+async function readStatement(verifier, block, network) {
+  try {
+    const value = decode(block);
+    const [fields, signature] = Array.isArray(value) && value.length === 2 ? value : [];
+    if (!(fields instanceof Map) || typeof fields.get("type") !== "string" || !(fields.get("account") instanceof Link)) return null;
+    const key = hexOf(octets(fields.get("key"), 32));
+    return (await verifier.verify(key, signedMessage(block, network, "statement"), octets(signature, 64))) ? fields : null;
+  } catch (problem) {
+    if (problem instanceof Malformed) return null;
+    throw problem;
   }
 }
 
@@ -321,7 +364,7 @@ async function checkFile(file, tell = () => {}) {
     await check.readPieces(contents, file.pieces);
     await check.checkEach(contents);
     state = await check.checkIdentity(contents);
-    check.checkLogs(contents, state);
+    await check.checkStatements(contents, state, check.checkLogs(contents, state));
     blobs = await check.checkBlobs(contents);
   }
   const passed = check.records.filter((record) => record.isAuthentic && !record.hasWrongBody && !check.faulty.has(record.number));

@@ -57,8 +57,8 @@ function parseHeader(fields) {
 }
 
 // What a signature covers: the network and the purpose, and the bytes between head and signature.
-function signedMessage(block, network) {
-  const domain = utf8.encode(`unhush/1/${network}/entry\0`);
+function signedMessage(block, network, context = "entry") {
+  const domain = utf8.encode(`unhush/1/${network}/${context}\0`);
   const message = new Uint8Array(domain.length + block.length - 67);
   message.set(domain);
   message.set(block.subarray(1, -66), domain.length);

@@ -333,12 +333,12 @@ function proofOf(post) {
       make("dt", {}, "Signature"), make("dd", { class: "id" }, hexOf(entry.signature))));
 }
 
-function postElement(account, post, isWhole = false) {
+function postElement(account, post, isWhole = false, isFocus = false) {
   const at = `n-${post.record.number}`;
   const { now } = post;
   const isRepost = post.entry.kind === "repost";
   const tags = (now?.tags ?? []).map(cleanName).filter(Boolean);
-  return make("article", { class: `post${now?.title != null ? " titled" : ""}${isWhole ? " focus" : ""}`, id: `p-${post.record.number}`, tabindex: "0", "aria-labelledby": at },
+  return make("article", { class: `post${now?.title != null ? " titled" : ""}${isFocus ? " focus" : ""}`, id: `p-${post.record.number}`, tabindex: "0", "aria-labelledby": at },
     portraitOf(account),
     make("div", {},
       make("header", {}, make("span", { class: "name", id: at }, nameOf(account)),
@@ -349,7 +349,7 @@ function postElement(account, post, isWhole = false) {
       tags.length > 0 && make("p", { class: "tags" }, ...tags.map((tag) => make("bdi", {}, `#${tag}`))),
       now?.imported && make("p", { class: "context" }, make("span", {}, `Said to be published before at ${cleanName(now.imported.source)}`)),
       historyOf(account, post),
-      isWhole && proofOf(post)));
+      isFocus && proofOf(post)));
 }
 
 // -- pages
@@ -359,9 +359,9 @@ class Pages {
     this.account = account;
     this.words = "";
     this.shelf = "all";
-    this.drawRest = () => {};
     addEventListener("hashchange", () => this.go(true));
-    addEventListener("beforeprint", () => this.drawRest()); // paper has no button for more
+    addEventListener("beforeprint", () => this.print());
+    addEventListener("afterprint", () => this.go(false));
     this.showShelves();
     this.go(false);
   }
@@ -408,7 +408,7 @@ class Pages {
     this.showList();
   }
 
-  showList() {
+  showList(most = PAGE_POSTS) {
     const posts = this.account.onShelf(this.shelf, this.words);
     const isSearch = Boolean(this.words.trim());
     find("found").textContent = isSearch ? `${counted(posts.length, "post")} found` : "";
@@ -416,7 +416,13 @@ class Pages {
     const older = make("p", { class: "older" });
     find("list").replaceChildren(make("h2", { class: "vh" }, SHELVES.find(([id]) => id === this.shelf)[1]), box, older);
     this.heading = null;
-    this.more(posts, 0, box, older);
+    this.more(posts, 0, box, older, most);
+  }
+
+  // Paper has no button for more: everything, whole and unfolded.
+  print() {
+    if (!document.querySelector(".post.focus")) this.showList(Infinity);
+    for (const fold of document.querySelectorAll("details.cw")) fold.open = true;
   }
 
   more(posts, from, box, older, most = PAGE_POSTS) {
@@ -425,10 +431,9 @@ class Pages {
       const heading = monthText(post.time);
       if (heading !== this.heading) box.append(make("h3", { class: "dayrule" }, heading));
       this.heading = heading;
-      box.append(postElement(this.account, post));
+      box.append(postElement(this.account, post, most === Infinity));
     }
     const left = posts.length - from - some.length;
-    this.drawRest = () => left > 0 && this.more(posts, from + some.length, box, older, left);
     if (left > 0) {
       const button = make("button", { class: "btn", type: "button", on: { click: () => {
         this.more(posts, from + PAGE_POSTS, box, older);
@@ -445,7 +450,7 @@ class Pages {
     find("found").textContent = "";
     find("list").replaceChildren(
       make("p", {}, make("a", { href: `#/${this.shelf}` }, "Back to the list")),
-      make("div", { class: "thread" }, ...this.parentsOf(post).map((parent) => postElement(this.account, parent)), postElement(this.account, post, true),
+      make("div", { class: "thread" }, ...this.parentsOf(post).map((parent) => postElement(this.account, parent)), postElement(this.account, post, true, true),
         ...this.answersTo(post).map((answer) => postElement(this.account, answer))));
   }
 

@@ -8,11 +8,15 @@ const MAX_FRAME_BYTES = 270_336; // a chunk of a blob, 256 KiB, and what stands 
 const CHUNK_BYTES = 262_144;
 const STEP_BYTES = 1_024;
 const ABSENT = ["unknown", "withheld", "deleted", "malformed"];
+const CONTENTS = [
+  "version", "network", "account", "made", "maker", "media", "pieces", "operations", "logs", "records", "bodies", "blobs", "blocks", "extras",
+];
 const RECORD_FRAMES = ["operation", "record", "beside"];
 
 // The list of contents; throws Malformed.
 function parseContents(bytes) {
   const fields = map(decode(bytes, FRAME));
+  if (fields.size !== CONTENTS.length || !CONTENTS.every((name) => fields.has(name))) throw new Malformed("a list of contents with other fields");
   if (fields.get("version") !== 1) throw new Malformed("a lifeboat of another version");
   const contents = {
     network: text(fields.get("network"), 32),
@@ -29,7 +33,6 @@ function parseContents(bytes) {
     blobs: items(fields, "blobs", 20_000, anyLink),
   };
   for (const name of ["records", "bodies", "blocks", "extras"]) contents[name] = whole(fields.get(name), 0);
-  if (fields.size !== 14) throw new Malformed("a list of contents with other fields");
   if (!["none", "90d", "all"].includes(contents.media)) throw new Malformed("a choice of pictures nobody can make");
   if (!/^[a-z0-9-]{1,32}$/.test(contents.network)) throw new Malformed("a network is 1 to 32 of a-z 0-9 -");
   return contents;
@@ -123,7 +126,7 @@ function frameOf(value) {
   const [kind, first, second, reason] = value;
   const areBytes = first instanceof Uint8Array;
   if (kind === "block" && value.length === 2 && areBytes) return { kind, block: first };
-  if (kind === "extra" && value.length === 3 && typeof first === "string" && second instanceof Uint8Array) return { kind };
+  if (kind === "extra" && value.length === 3 && typeof first === "string" && second instanceof Uint8Array) return { kind, type: first, block: second };
   if (RECORD_FRAMES.includes(kind) && areBytes) {
     if (value.length === 3 && second instanceof Uint8Array) return { kind, entry: first, body: second };
     if (value.length === 4 && second === null && kind !== "operation" && ABSENT.includes(reason)) return { kind, entry: first, body: null, reason };

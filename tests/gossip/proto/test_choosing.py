@@ -549,11 +549,10 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(2, 4_500):
         host = f"{dice.randrange(11, 99)}.{dice.randrange(256)}.1.1"
         world.chooser.told(teller, [KnownPeer(at(host, number), bytes(2_047) + b"\x01")], world.now)
-    assert len(world.chooser._memories._memories) <= remembering.MAX_REMEMBERED
-    assert world.chooser._memories._carriage_bytes <= remembering.MAX_CARRIAGE_TOTAL + 2_048
-    assert world.chooser._memories._carriage_bytes == sum(
-        len(memory.carriage) for memory in world.chooser._memories._memories.values()
-    )
+    memories = world.chooser._memories
+    assert len(memories.items()) <= remembering.MAX_REMEMBERED
+    assert memories._carriage_bytes <= remembering.MAX_CARRIAGE_TOTAL + 2_048
+    assert memories._carriage_bytes == sum(len(memory.carriage) for _, memory in memories.items())
     assert len(world.chooser.remembered(world.now)) <= choosing.MAX_SAVED
 
 

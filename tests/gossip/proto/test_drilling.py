@@ -171,7 +171,7 @@ def test_one_seed_is_one_drill_and_what_is_unknown_gives_a_range() -> None:
 
 
 def test_of_very_many_a_sample_is_rehearsed_with_home_and_keepers_in_it() -> None:
-    situation = star(2 * MAX_ACTORS, dialable=9)
+    situation = replace(star(2 * MAX_ACTORS, dialable=9), is_known=True)
     machines = tuple(replace(m, is_keeper=m.name == "f77") for m in situation.machines)
     report = rehearse(replace(situation, machines=machines), Losses(home=True, keepers=1), advise=False)
 
@@ -184,7 +184,7 @@ def test_an_account_that_nobody_else_carries_is_said_to_have_nobody() -> None:
 
     assert (report.followers, report.entry) == (0, "")
     assert report.advice is not None
-    assert report.advice.step is Step.ADD_KEEPER
+    assert (report.advice.step, report.advice.share) == (Step.ADD_KEEPER, 1.0)
 
 
 def test_the_machines_around_are_those_that_are_there() -> None:

@@ -196,10 +196,12 @@ def test_covered_is_what_lies_on_an_unbroken_run_below_the_very_head_that_is_nam
 # --- what an answer is worth
 
 
-def test_the_right_digest_proves_and_a_wrong_one_contradicts(case: Case) -> None:
+def test_the_right_digest_proves_and_a_wrong_one_fails_and_is_no_evidence(case: Case) -> None:
     right = digest_possession(NONCE, BODY)
     assert case.judge(possession(right)) is Outcome.PROVEN
-    assert case.judge(possession(digest_possession(NONCE, b"something else"))) is Outcome.CONTRADICTION
+    wrong = possession(digest_possession(NONCE, b"something else"))
+    judged = judge(challenge(case.given), BODY, [wrong], receipts=(), is_on_branch=case.on_branch)
+    assert (judged.outcome, judged.evidence) == (Outcome.FAILED, ())
 
 
 def test_an_answer_to_another_question_is_worth_nothing(case: Case) -> None:

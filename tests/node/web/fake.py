@@ -325,11 +325,13 @@ class FakeNode:
     def keeping_offers(self) -> tuple[KeepingOffer, ...]:
         return tuple(self.offers)
 
-    def invite(self, *, expires_s: int, uses: int, in_list: str | None) -> GivenInvite:
+    def invite(self, *, expires_s: int, uses: int, in_list: str | None, asks_keeping: bool = False) -> GivenInvite:
         starter = tuple(person.account for person in self.lists.members(in_list)) if in_list else ()
         self.calls.append(("invite", expires_s, uses, in_list))
         until_ms = self.now_ms + 1000 * expires_s
-        said = Invite(ME, PEER, (), bytes(16), until_ms // 1000, "Edda Sol", starter)
+        if asks_keeping:
+            self.calls.append(("invite asks keeping",))
+        said = Invite(ME, PEER, (), bytes(16), until_ms // 1000, "Edda Sol", starter, asks_keeping=asks_keeping)
         given = GivenInvite(f"invite{len(self.given)}", encode_invite(said), ME, (), starter, uses, until_ms)
         self.given[given.id] = OpenInviteInfo(given.id, self.now_ms, until_ms, uses, (), len(starter))
         return given
@@ -347,13 +349,22 @@ class FakeNode:
         return ReadInvite(
             encode_invite(said), said.account, said.name, ("word",) * 8, said.addresses, starter,
             said.until_s * 1000, self._anybody(said.account), said.until_s * 1000 <= self.now_ms,
+            asks_keeping=said.asks_keeping,
         )  # fmt: skip
 
     def accept(
-        self, invite: ReadInvite, *, petname: str | None, starter: Collection[Cid], timeout_s: float
+        self,
+        invite: ReadInvite,
+        *,
+        petname: str | None,
+        starter: Collection[Cid],
+        timeout_s: float,
+        keep: bool = False,
     ) -> AcceptedInvite:
         self.calls.append(("accept", invite.account, petname, tuple(starter)))
         self.follow(invite.account, petname)
+        if keep:
+            self.keep(invite.account, "1GiB", "none")
         done = AcceptedInvite(self.people[invite.account], "waiting", "", self.now_ms, invite.until_ms)
         self.taken[invite.account] = done
         return done

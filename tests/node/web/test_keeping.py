@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from tests.node.web.client import Client
 from tests.node.web.conftest import NOON_MS
-from tests.node.web.fake import ME, FakeNode
+from tests.node.web.fake import ME, PEER, FakeNode
 
+from unhush.gossip.proto.invites import Invite, encode_invite
 from unhush.identity.cid import Cid, cid_of
 from unhush.node.views import KeeperInfo, KeepingOffer, KeptBy, KeptSummary
 from unhush.node.web.keeping import MAX_ARCS, draw_ring
@@ -164,3 +165,19 @@ def test_nothing_is_done_without_the_token_or_from_outside(client: Client, outsi
         assert client.submit(path, room).status == 403
     assert outside.get("/kept").status == 401
     assert node.calls == []
+
+
+def test_an_invite_may_ask_to_be_kept_and_who_accepts_may_say_yes(client: Client, node: FakeNode) -> None:
+    assert client.submit("/invites/new", {"days": "7", "uses": "1", "keep": "on"}).status == 303
+    assert ("invite asks keeping",) in node.calls
+    ann = cid_of(b"Ann")
+    for asks in (True, False):
+        said = Invite(ann, PEER, (), bytes(16), NOON_MS // 1000 + 3600, "Ann", asks_keeping=asks)
+        page = client.submit("/invites/read", {"invite": encode_invite(said)}).page
+        assert ("They also ask you to keep their account" in page.text) is asks
+        assert bool(page.all("input", name="keep")) is asks
+    asking = encode_invite(Invite(ann, PEER, (), bytes(16), NOON_MS // 1000 + 3600, "Ann", asks_keeping=True))
+    client.submit("/invites/accept", {"invite": asking})
+    assert ann not in node.promised, "nobody keeps anything without saying so"
+    client.submit("/invites/accept", {"invite": asking, "keep": "on"})
+    assert ann in node.promised

@@ -1,0 +1,144 @@
+"""``unhush drill`` on real homes: a node that runs, a follower and a keeper of it, and a stranger who asks."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Cli
+from tests.support.commands import ANY_PORT, await_until, command
+from tests.support.nodes import address_of
+
+from unhush.node import Config, Created, Node
+
+
+@pytest.fixture
+def started() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(autouse=True)
+def _on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Homes that only this machine reaches, however many of them; the usual network would be asked for by nobody."""
+    monkeypatch.setattr("unhush.node.config.DEFAULT_LISTEN", (ANY_PORT,))
+
+
+def config_of(home: Path, *peers: str) -> Config:
+    return Config(home, listen=(ANY_PORT,), peers=peers, lan=False, exempt_loopback=True)
+
+
+def drill(cli: Cli, *arguments: str, **environment: str) -> list[dict[str, Any]]:
+    """In a process of its own, beside the node that runs here."""
+    ended = command("--home", cli.home, "--json", "drill", *arguments, **environment)
+    assert ended.code in (0, 7), ended
+    return ended.lines()
+
+
+def test_a_drill_says_what_a_home_that_nobody_follows_would_lose(ann: Cli) -> None:
+    ann("post", "hello")
+    said = ann.json("drill")
+
+    assert said.code == 7, said
+    (report,) = said.lines()
+    assert (report["own"], report["running"], report["followers"]) == (True, False, 0)
+    assert report["records_lost"] >= 1
+    assert report["through"] is None
+    # The words of ``ann`` were made for her and still wait in her home.
+    assert not report["author_returns"]
+    assert report["advice"]["step"] == "write_words"
+    text = ann("drill").out
+    assert "If this were lost: this machine" in text
+    assert "Nobody else is known to carry this account" in text
+    assert "unhush id check" in text
+
+
+@pytest.mark.parametrize("lose", ["house", "peer", "peer:99", ""])
+def test_what_cannot_be_lost_is_refused(ann: Cli, lose: str) -> None:
+    said = ann("drill", "--lose", lose)
+    assert said.code == 2
+    assert "a drill loses home, peer:N" in said.err
+
+
+def test_a_drill_sees_who_is_there_and_changes_nothing(
+    ann: Cli, found: Callable[[str], Created], started: ExitStack
+) -> None:
+    ben = found("Ben")
+    author = started.enter_context(Node.open(config_of(ann.home)))
+    author.post("hello")
+    author.start_network()
+    follower = started.enter_context(Node.open(config_of(ann.home.parent / "ben", address_of(author))))
+    follower.follow(author.account())
+    follower.start_network()
+    await_until(lambda: follower.person(author.account()).posts == 1, "the follower has it")
+    before = author.last_aid()
+
+    (report,) = drill(ann)
+
+    assert ben.account != author.account()
+    assert report["running"]
+    assert report["lost"][0]["machine"] == author.status().peer
+    assert report["followers"] == 1
+    assert report["share"] == 1.0
+    assert report["through"] == address_of(follower)
+    assert author.last_aid() == before
+    (of_ben,) = drill(ann, "--account", str(ben.account), "--lose", "handle,peer:1")
+    assert not of_ben["own"]
+
+
+def test_a_live_drill_reads_the_account_from_who_is_left_and_leaves_nothing_behind(
+    ann: Cli, found: Callable[[str], Created], started: ExitStack, tmp_path: Path
+) -> None:
+    found("Ben")
+    author = started.enter_context(Node.open(config_of(ann.home)))
+    for number in range(5):
+        author.post(f"post {number}")
+    author.start_network()
+    follower = started.enter_context(Node.open(config_of(ann.home.parent / "ben", address_of(author))))
+    follower.follow(author.account())
+    follower.start_network()
+    await_until(lambda: follower.person(author.account()).posts == 5, "the follower has everything")
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+
+    report, came = drill(ann, "--live", TMPDIR=str(folder))
+
+    assert report["through"] == address_of(follower)
+    assert came["asked"] == address_of(follower)
+    assert (came["records"], came["clean"]) == (came["expected"], True)
+    assert came["verified"] >= 5
+    assert came["complete_s"] >= came["first_post_s"] >= 0
+    assert list(folder.iterdir()) == []
+
+
+def test_a_live_drill_that_is_interrupted_leaves_nothing_behind(
+    ann: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    seen = threading.Event()
+
+    def interrupted(*_: object, **__: object) -> None:
+        assert any(folder.iterdir())
+        seen.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unhush.node.keeping.livedrill._ask", interrupted)
+    dead = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"
+    began = time.monotonic()
+
+    assert ann("drill", "--live", "--peer", dead).code == 1
+    assert seen.is_set()
+    assert list(folder.iterdir()) == []
+    assert time.monotonic() - began < 60
+
+
+def test_a_live_drill_with_nobody_to_ask_says_so(ann: Cli) -> None:
+    said = ann("drill", "--live")
+    assert said.code == 5
+    assert "there is no address of a carrier that would be left" in said.err
