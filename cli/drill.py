@@ -95,6 +95,7 @@ def _json_of(drilled: "Drilled") -> dict[str, Any]:
         "sample": report.is_sample,
         "undialled": report.undialled,
         "unplaced": report.unplaced,
+        "unheard": report.unheard,
         "samples": report.samples,
         "advice": _json_of_advice(drilled, report.advice),
     }
@@ -205,9 +206,11 @@ def _unknown_lines(drilled: "Drilled") -> list[str]:
         unknown.append(f"whether {_some(report.undialled, 'carrier', 'carriers')} can be dialled")
     if report.unplaced:
         unknown.append(f"where {_some(report.unplaced, 'follower is', 'followers are')}")
+    if report.unheard:
+        unknown.append(f"whom {_some(report.unheard, 'machine', 'machines')} of the last minute know")
     if not unknown:
         return []
-    return [f"A sample of {report.samples}: it is not known {' and '.join(unknown)}."]
+    return [f"A sample of {report.samples}: it is not known {', '.join(unknown)}."]
 
 
 def _advice_text(drilled: "Drilled") -> str:

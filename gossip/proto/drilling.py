@@ -39,6 +39,9 @@ QUIET_S: Final = 90.0
 MAX_ACTORS: Final = 50
 # A follower of whom no machine is known is connected with so many carriers, at most.
 MAX_DRAWN_LINKS: Final = 3
+# Peers say once a minute whom they know. Of who came since, nobody said anything: somebody brought them, the home or
+# another. How many have a link more than is known, nobody can say: none in the first sample, all in the last.
+UNHEARD_S: Final = 60.0
 MAX_LOST: Final = 64
 # Addresses that fit a card (1,000 bytes).
 CARD_ADDRESSES: Final = 8
@@ -187,13 +190,14 @@ class Report:
     handle_leads: bool  # invites and pages that name the home still lead somewhere
     undialled: int  # machines of which nobody knows whether they can be dialled
     unplaced: int
+    unheard: int  # machines that came so lately that nobody told of them yet
     samples: int
     advice: Advice | None = None
 
     @property
     def is_sample(self) -> bool:
         """Whether something had to be drawn."""
-        return bool(self.undialled or self.unplaced)
+        return bool(self.undialled or self.unplaced or self.unheard)
 
 
 def rehearse(situation: Situation, losses: Losses, *, seed: int = 0, advise: bool = True) -> Report:
@@ -219,7 +223,10 @@ def _predict(situation: Situation, losses: Losses, seed: int, samples: int) -> R
     situation = _bounded(situation, seed)
     lost = _choose_lost(situation, losses, seed)
     entry = _find_entry(situation, lost) if losses.home else ""
-    drawn = [_run_sample(situation, lost, losses, Dice(f"{seed}/{number}"), entry) for number in range(samples)]
+    drawn = [
+        _run_sample(situation, lost, losses, Dice(f"{seed}/{number}"), entry=entry, luck=number / (samples - 1))
+        for number in range(samples)
+    ]
     shares = [sample.share for sample in drawn]
     found = [each for sample in drawn for each in sample.found]
     times = sorted(seconds for seconds, _ in found)
@@ -243,6 +250,7 @@ def _predict(situation: Situation, losses: Losses, seed: int, samples: int) -> R
         handle_leads=not losses.handle and situation.home not in lost,
         undialled=sum(machine.is_carrier and machine.is_dialable is None for machine in situation.machines),
         unplaced=situation.unplaced,
+        unheard=0 if situation.is_known else sum(machine.there_s < UNHEARD_S for machine in situation.machines),
         samples=samples,
     )
 
@@ -300,8 +308,10 @@ def _with_address(situation: Situation) -> list[Machine]:
     return [machine for machine in situation.machines if machine.is_carrier and machine.name in known]
 
 
-def _run_sample(situation: Situation, lost: tuple[str, ...], losses: Losses, dice: Dice, entry: str) -> _Sample:
-    actors = _draw_actors(situation, dice)
+def _run_sample(
+    situation: Situation, lost: tuple[str, ...], losses: Losses, dice: Dice, *, entry: str, luck: float
+) -> _Sample:
+    actors = _draw_actors(situation, dice, luck)
     carriers = [actor.name for actor in actors if actor.is_carrier and actor.name not in {*lost, situation.home}]
     dialable = {actor.name for actor in actors if actor.is_dialable}
     world = _let_live(situation, actors, str(dice.below(1 << 60)))
@@ -361,14 +371,16 @@ def _let_live(situation: Situation, actors: list[Actor], seed: str) -> World:
     return world
 
 
-def _draw_actors(situation: Situation, dice: Dice) -> list[Actor]:
-    """Make of what is known a world in which everything is."""
+def _draw_actors(situation: Situation, dice: Dice, luck: float) -> list[Actor]:
+    """Make of what is known a world where everything is; ``luck``, 0 to 1: how well linked those are who just came."""
     tried = [machine.is_dialable for machine in situation.machines if machine.is_dialable is not None]
     usual = (sum(tried) + 1) / (len(tried) + 2)
     machines = [
         machine if machine.is_dialable is not None else replace(machine, is_dialable=dice.is_so(usual))
         for machine in situation.machines
     ]
+    if not situation.is_known:
+        machines = _with_unheard_links(situation, machines, dice, luck)
     known = [machine.name for machine in machines if machine.is_carrier and machine.is_dialable]
     for number in range(situation.unplaced):
         met = dice.shuffled(known)[: 1 + dice.below(MAX_DRAWN_LINKS)]
@@ -403,6 +415,20 @@ def _draw_actors(situation: Situation, dice: Dice) -> list[Actor]:
         )
         for machine in machines
     ]
+
+
+def _with_unheard_links(situation: Situation, machines: list[Machine], dice: Dice, luck: float) -> list[Machine]:
+    """Links of machines that came too lately for anybody to have told of them."""
+    there = [machine.name for machine in machines if machine.is_dialable and machine.name != situation.home]
+    drawn = []
+    for machine in machines:
+        others = [name for name in there if name != machine.name]
+        if machine.there_s < UNHEARD_S and others and dice.is_so(luck):
+            other = others[dice.below(len(others))]
+            drawn.append(replace(machine, links=machine.links | {other}))
+        else:
+            drawn.append(machine)
+    return drawn
 
 
 def _bounded(situation: Situation, seed: int) -> Situation:

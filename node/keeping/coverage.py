@@ -4,7 +4,7 @@ A receipt covers every record of a log up to the head it names, but for those it
 counted one by one: a log is runs of numbers, a receipt a number.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +19,16 @@ class Cover:
 
     heads: Mapping[PublicKey, int]
     holes: frozenset[tuple[PublicKey, int]] = frozenset()
+
+
+def unite(parts: Sequence[Cover]) -> Cover:
+    """What any of several receipts covers, as those of the devices of one keeper."""
+    heads: dict[PublicKey, int] = {}
+    for part in parts:
+        for key, seq in part.heads.items():
+            heads[key] = max(seq, heads.get(key, -1))
+    holes = frozenset[tuple[PublicKey, int]]().union(*(part.holes for part in parts))
+    return Cover(heads, frozenset((key, seq) for key, seq in holes if not _covering(parts, key, seq)))
 
 
 def count(logs: Mapping[PublicKey, Runs]) -> int:

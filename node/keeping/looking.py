@@ -6,8 +6,8 @@ from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-from unhush.identity.statement import Receipt, Statement
-from unhush.node.keeping.coverage import Cover, Runs, count, count_by, count_covered, least
+from unhush.identity.statement import Claim, Receipt, Statement
+from unhush.node.keeping.coverage import Cover, Runs, count, count_by, count_covered, least, unite
 from unhush.node.keeping.sizes import size_text
 from unhush.node.views import (
     KeeperInfo,
@@ -99,7 +99,7 @@ class Ledger:
                 is_followed=me is not None and self._snapshot.does_follow(me, view.keeper),
                 receipt_ms=view.receipt.time if view.receipt is not None else None,
                 until_ms=view.receipt.expires if view.receipt is not None else None,
-                covers=count_covered(held, self._cover(account, view.receipt)) if view.receipt is not None else 0,
+                covers=count_covered(held, self._cover(account, view)),
                 records=total,
                 is_proven=view.is_proven,
                 proven_ms=view.proof.at_ms if view.proof is not None and view.proof.ok else None,
@@ -124,9 +124,9 @@ class Ledger:
         """Of all records of an account held here, how many proven keepers have them."""
         held = self._held(account)
         covers = [
-            self._cover(account, view.receipt)
+            self._cover(account, view)
             for view in self._snapshot.keepers_of(account, self._now_ms)
-            if view.receipt is not None and view.is_trusted and view.is_proven
+            if view.is_trusted and view.is_proven
         ]
         return KeptSummary(
             records=count(held),
@@ -165,9 +165,12 @@ class Ledger:
     def _held(self, account: Cid) -> Mapping[PublicKey, Runs]:
         return self._snapshot.summary(account).logs
 
-    def _cover(self, account: Cid, receipt: Statement) -> Cover:
+    def _cover(self, account: Cid, view: KeeperView) -> Cover:
+        """What any device of a keeper says it holds."""
+        return unite([self._part(account, receipt.claim) for receipt in view.receipts])
+
+    def _part(self, account: Cid, claim: Claim) -> Cover:
         """A head on another branch than ours covers nothing of what is here; one above all we have covers it."""
-        claim = receipt.claim
         assert isinstance(claim, Receipt)
         heads = {}
         for head in claim.heads:

@@ -161,7 +161,7 @@ class Receipting:
         self._aged_at = now
         for of in self._kept:
             last = self._voice.last(Receipt.type, of.digest)
-            if last is not None and self._is_old(last):
+            if last is None or self._is_old(last):  # none: nothing was here yet, or this device has a new key
                 self._touch(of, now)
 
     def _is_old(self, receipt: Statement) -> bool:

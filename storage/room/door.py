@@ -5,6 +5,7 @@ The rest is refused by name and is nobody's fault. Own records always pass; when
 do.
 """
 
+import logging
 from typing import Final
 
 from unhush.identity.cid import Cid
@@ -20,6 +21,8 @@ from unhush.storage.room import floors, usage
 from unhush.storage.room.pools import Pools
 from unhush.storage.room.tiers import Limits, Tier, most_of, tier_of
 from unhush.storage.transaction import Txn
+
+_logger = logging.getLogger(__name__)  # a log is something else in this file
 
 # The reserve is never more than this part of what there is: a small disk has to take in something too.
 _RESERVE_PART: Final = 8
@@ -88,6 +91,8 @@ class Doorkeeper:
             taken = _first_that_fit(group, room)
             refused = group[len(taken) :]
             self._note_too_old(txn, refused[-1], has_taken=False)
+            if not promises.is_full(txn, account):
+                _logger.warning("budget full, nothing more is taken in account=%s", account)
             promises.mark_full(txn, account)  # else peers would be asked for the rest again and again
             _refuse(refused, why, outcomes)
             return taken

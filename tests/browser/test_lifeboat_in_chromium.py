@@ -20,9 +20,10 @@ from unhush.identity.cid import cid_of
 from unhush.identity.words import fingerprint
 from unhush.node import Config, Node, Post, found_account
 from unhush.node.errors import MalformedLifeboat
-from unhush.node.lifeboat.checking import LifeboatReport, check_lifeboat
+from unhush.node.lifeboat.checking import check_lifeboat
 from unhush.node.lifeboat.form import decode_base64, parse_contents
 from unhush.node.lifeboat.reading import PIECE_TAG
+from unhush.node.lifeboat.report import LifeboatReport
 from unhush.node.lifeboat.shell import CORE, modules_source
 from unhush.node.web.sigil import draw_banner, draw_sigil
 
@@ -111,7 +112,7 @@ def core_seen(
 ) -> Any:
     folder = tmp_path_factory.mktemp("core")
     accounts = [cid_of(bytes((number,))).bytes.hex() for number in range(40)]
-    files = {name: str(path) for name, path in changed.items()} | {"clean": str(boat)}
+    files = {name: str(path) for name, path in changed.items()} | {"clean": str(boat), "bare": str(boat)}
     task: dict[str, Any] = {
         "core": str(as_module(folder)),
         "vectors": str(VECTORS),
@@ -185,6 +186,13 @@ def test_the_script_and_the_program_say_the_same_of_every_file(
         for field in ("ok", "account", "words", "checked", "records", "operations", "blobs", "generation", "alarms"):
             assert theirs[field] == ours.to_json()[field], (name, field)
         assert theirs["asOf"] == ours.as_of, name
+
+
+def test_without_the_cryptography_of_the_browser_the_library_checks(core_seen: dict[str, Any]) -> None:
+    bare, clean = core_seen["files"]["bare"], core_seen["files"]["clean"]
+    assert (clean.pop("verifier"), bare.pop("verifier")) == ("this browser", "the library in this file")
+    assert bare["ok"]
+    assert bare == clean
 
 
 # -- the page

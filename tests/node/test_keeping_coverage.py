@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unhush.identity.keys import PublicKey
-from unhush.node.keeping.coverage import Cover, Runs, count, count_by, count_covered, least
+from unhush.node.keeping.coverage import Cover, Runs, count, count_by, count_covered, least, unite
 
 KEYS = [PublicKey(bytes([number]) * 32) for number in range(3)]
 
@@ -47,6 +47,11 @@ def test_counting_runs_comes_to_the_same_as_counting_records(
     assert least(logs, covers) == min(each, default=0)
     for cover in covers:
         assert count_covered(logs, cover) == sum(one_by_one(logs, [cover]))
+
+
+@given(LOGS, COVERS)
+def test_what_several_devices_hold_is_what_any_of_them_does(logs: dict[PublicKey, Runs], covers: list[Cover]) -> None:
+    assert count_covered(logs, unite(covers)) == count_by(logs, covers, 1)
 
 
 def test_a_withheld_record_is_not_covered() -> None:

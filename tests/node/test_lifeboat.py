@@ -33,10 +33,11 @@ from unhush.identity.entry import parse_entry
 from unhush.node import Config, Node, Post
 from unhush.node.errors import LifeboatTooLarge, MalformedLifeboat, NotFound, UnknownFile
 from unhush.node.lifeboat import form, making
-from unhush.node.lifeboat.checking import LifeboatReport, check_lifeboat
+from unhush.node.lifeboat.checking import check_lifeboat
 from unhush.node.lifeboat.form import BlockFrame, Contents, ExtraFrame, Frame, RecordFrame
 from unhush.node.lifeboat.making import export_lifeboat
 from unhush.node.lifeboat.reading import END_TAG, PIECE_TAG
+from unhush.node.lifeboat.report import LifeboatReport
 from unhush.storage.kinds import Media
 
 DAY_MS = 86_400_000

@@ -340,8 +340,11 @@ def test_a_keeper_is_seen_and_proven_within_seconds(opened: Callable[..., Node])
     assert author._running.view().silent == ""
 
 
-def test_a_follower_that_lost_its_peer_finds_the_author_by_the_card(opened: Callable[..., Node]) -> None:
-    author, keeper, reader = opened("author"), opened("keeper"), opened("reader")
+def test_a_follower_that_lost_its_peer_finds_the_author_by_the_card(
+    opened: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.proto.choosing.Chooser.tell", lambda *_: ())  # by nothing else
+    author, keeper, reader = (opened(name, exchange=True) for name in ("author", "keeper", "reader"))
     of = author.account()
     author.post("first")
     for node in (author, keeper, reader):

@@ -31,7 +31,7 @@ DEAD: Final = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBY
 SETTLES_S: Final = 120.0
 ANSWERS_S: Final = 110.0
 
-# What has to hold (in seconds).
+# What has to hold (in seconds), on a machine of which the test has its two cores. The small form runs among all tests.
 STRANGER_READS_S: Final = 10.0
 FOLLOWERS_HEAR_S: Final = 30.0
 
@@ -62,6 +62,7 @@ class Size(NamedTuple):
     pictures: int
     keepers: int
     followers: int
+    slack: int  # times as long as has to hold
 
 
 @dataclass
@@ -125,14 +126,14 @@ def running() -> Iterator[ExitStack]:
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(Size(200, 3, 2, 4), marks=pytest.mark.timeout(240), id="small"),
-        pytest.param(Size(1_000, 20, 3, 10), marks=[pytest.mark.long, pytest.mark.timeout(900)], id="whole"),
+        pytest.param(Size(200, 3, 2, 4, slack=4), marks=pytest.mark.timeout(240), id="small"),
+        pytest.param(Size(1_000, 20, 3, 10, slack=1), marks=[pytest.mark.long, pytest.mark.timeout(900)], id="whole"),
     ],
 )
 def test_an_account_outlives_its_machine_and_its_best_keeper(
     size: Size, tmp_path: Path, running: ExitStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    posts, pictures, keepers, followers = size
+    posts, pictures, keepers, followers, slack = size
     account, blobs = write_account(tmp_path, posts, pictures)
     keeping = [f"keeper{number}" for number in range(keepers)]
     following = [f"follower{number}" for number in range(followers)]
@@ -190,9 +191,10 @@ def test_an_account_outlives_its_machine_and_its_best_keeper(
             f"\n{posts} posts, {pictures} pictures, {keepers} keepers, {followers} followers: "
             f"settled after {settled_s:.1f} s; {began - lost_at:.1f} s from the loss to the restore.\n"
             f"stranger: first post {looked['first_s']:.2f} s, all {looked['complete_s']:.2f} s, with pictures "
-            f"{looked['pictures_s']:.2f} s, checked {looked['verified_s']:.2f} s, told to be complete "
+            f"{looked['pictures_s']:.2f} s, checked {looked['verified_s']:.2f} s (processor "
+            f"{looked['cpu_s']:.2f} s), told to be complete "
             f"{looked['verdict_s']:.2f} s ({with_start_s:.2f} s with the process)\n"
             f"author: restored and posted {back['restored_s']:.2f} s, read by everybody {heard_s:.2f} s\n"
         )
-    assert looked["verified_s"] <= STRANGER_READS_S
-    assert heard_s <= FOLLOWERS_HEAR_S
+    assert looked["verified_s"] <= slack * STRANGER_READS_S
+    assert heard_s <= slack * FOLLOWERS_HEAR_S

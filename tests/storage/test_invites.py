@@ -1,6 +1,7 @@
 """Invites in the store: what a token is worth to whom, how often, how long; and acceptances that wait."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from threading import Barrier, Thread
@@ -24,6 +25,7 @@ from unhush.storage.invites import (
 from unhush.storage.schema import Table
 
 TOKEN = bytes(32)
+_OTHER_TOKEN = b"other to" * 4
 BEN, CARL, DORA = (cid_of(name) for name in (b"Ben", b"Carl", b"Dora"))
 
 
@@ -146,3 +148,10 @@ def test_damage_is_said_to_be(tmp_path: Path) -> None:
             store.invites.open(0)
         with pytest.raises(StoreUnreadable):
             store.invites.accepted()
+
+
+def test_what_an_invite_asks_for_is_remembered(invites: Invites) -> None:
+    invites.put(replace(given(), asks_keeping=True), 0)
+    invites.put(given(_OTHER_TOKEN), 0)
+    assert [invites.asks_keeping(each) for each in (TOKEN, _OTHER_TOKEN, b"none" * 8)] == [True, False, False]
+    assert {each.token_hash: each.asks_keeping for each in invites.open(0)} == {TOKEN: True, _OTHER_TOKEN: False}

@@ -36,6 +36,7 @@ from unhush.storage.transaction import Txn
 from unhush.storage.verify import verify_store
 
 HOMES = Path(__file__).parent / "homes"
+OLD_HOME = HOMES / "version-1.mdb.gz"
 
 
 def unpack(name: str, home: Path) -> Path:

@@ -94,6 +94,10 @@ def drill_network(seed: int, *, has_exchange: bool = True) -> Drilled:
             met.append(node)
         if dice.random() < 0.2:
             author.post("before")
+    if not has_exchange:  # else nobody could tell the author where anybody is
+        named = [node for node in carriers if node.is_dialable]
+        for node in dice.sample(named, min(3, len(named))):
+            network.connect(author, node)
     network.run(OLDEST_S - network.clock.now)
 
     losses = Losses(home=True, peers=dice.randrange(5), keepers=dice.randrange(2))

@@ -89,7 +89,10 @@ class Check {
   }
 
   addRecord(frame) {
-    const record = { ...frame, number: this.records.length + 1, entry: null, bytes: frame.entry, isAuthentic: false };
+    const record = {
+      number: this.records.length + 1, kind: frame.kind, body: frame.body, reason: frame.reason ?? null, entry: null,
+      verdict: null, isAuthentic: false, isSignedWrongly: false, hasWrongBody: false, standing: null,
+    };
     this.records.push(record);
     try {
       record.entry = parseEntry(frame.entry);

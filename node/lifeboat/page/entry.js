@@ -20,9 +20,12 @@ function parseEntry(block) {
   if (!isPair || !(pair[1] instanceof Uint8Array) || pair[1].length !== 64) {
     throw new Malformed("an entry is a pair of a header and a 64-byte signature");
   }
-  const header = parseHeader(pair[0]);
-  const id = idOf(block);
-  return { ...header, named: header.account, account: header.account ?? id, id, block, signature: pair[1] };
+  const entry = parseHeader(pair[0]);
+  entry.id = idOf(block);
+  entry.account ??= entry.id; // an inception is its own account
+  entry.block = block;
+  entry.signature = pair[1];
+  return entry;
 }
 
 function parseHeader(fields) {
@@ -52,7 +55,7 @@ function parseHeader(fields) {
   }
   return {
     account: account?.hex ?? null, key: hexOf(key), seq, prev: prev?.hex ?? null, time, kind,
-    body: body.hex, size, identity: hint?.hex ?? null, isIdentity,
+    body: body.hex, size, isIdentity, id: null, block: null, signature: null,
   };
 }
 

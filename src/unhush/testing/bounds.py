@@ -6,7 +6,7 @@ private to the machines, and is the only place that does.
 
 from typing import TYPE_CHECKING, Final
 
-from unhush.gossip.proto import addresses, choosing, limits, remembering
+from unhush.gossip.proto import addresses, choosing, limits, proving, remembering, telling
 from unhush.gossip.proto.receiving import Receiving
 from unhush.gossip.proto.sending import Sending
 from unhush.testing.errors import LimitExceeded
@@ -14,6 +14,7 @@ from unhush.testing.errors import LimitExceeded
 if TYPE_CHECKING:
     from unhush.testing.end import SessionEnd
     from unhush.testing.node import SimNode
+    from unhush.testing.statements import Keeping
 
 # Of the state a session offers, what the peer may claim to carry; the rest is for what it wants.
 _CARRIED_BYTES: Final = limits.MAX_STATE_BYTES // limits.CARRIES_SHARE
@@ -36,6 +37,15 @@ def check_node(node: "SimNode") -> None:
     _check(node, "sessions", len(node.sessions), _MAX_SESSIONS)
     for session in node.sessions.values():
         _check_session(node, session)
+    if node._keeping is not None:
+        _check_keeping(node, node._keeping)
+
+
+def _check_keeping(node: "SimNode", keeping: "Keeping") -> None:
+    _check(node, "keepers to challenge", len(keeping._proving._turns), proving.MAX_PAIRS)
+    _check(node, "accounts to ask about", len(keeping._telling._wanted), telling.MAX_WANTED)
+    for peer in keeping._telling._peers.values():
+        _check(node, "statements that wait for a peer", len(peer.queue), telling.MAX_QUEUED)
 
 
 def _check_session(node: "SimNode", session: "SessionEnd") -> None:

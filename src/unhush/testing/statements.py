@@ -126,6 +126,7 @@ class Shelf:
         self._network = network
         self._n = 0
         self._rows: dict[_Kind, tuple[int, ToldStatement, Statement]] = {}
+        self._about: dict[Cid, dict[_Kind, None]] = {}
 
     def take(self, items: Iterable[ToldStatement], now_ms: int, wanted: Callable[[Cid], bool]) -> TakenIn:
         """Keep what is new; ``wanted``: whether statements about an account are of interest here."""
@@ -150,6 +151,7 @@ class Shelf:
             self._n += 1
             self._rows.pop(kind, None)
             self._rows[kind] = self._n, told, statement
+            self._about.setdefault(_about(statement), {})[kind] = None
             taken.gained.append((told, statement))
         return taken
 
@@ -162,7 +164,7 @@ class Shelf:
         return Items(chosen, self.epoch, wanted[len(chosen) - 1][0] if is_more else self._n, is_more)
 
     def about(self, account: Cid) -> list[ToldStatement]:
-        return [told for _, told, statement in self._rows.values() if _about(statement) == account]
+        return [self._rows[kind][1] for kind in self._about.get(account, ())]
 
     def find(self, digest: bytes) -> ToldStatement | None:
         return next((told for _, told, statement in self._rows.values() if statement.digest == digest), None)
@@ -188,8 +190,8 @@ class Shelf:
         return self._all(account, Absent)
 
     def _all(self, account: Cid, type_: type[Claim]) -> list[Statement]:
-        rows = [row[2] for row in self._rows.values() if _about(row[2]) == account and isinstance(row[2].claim, type_)]
-        return sorted(rows, key=lambda each: (-each.time, each.digest))
+        held = [self._rows[kind][2] for kind in self._about.get(account, ()) if kind[0] == type_.type]
+        return sorted(held, key=lambda each: (-each.time, each.digest))
 
 
 class Keeping:

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 import trio
 from tests.gossip.proto.test_hostile import mutate
-from tests.support.people import NETWORK, START_MS, Clock, Home, Person, ingest, open_home
+from tests.support.people import NETWORK, START_MS, Clock, Device, Home, Person, ingest, open_home
 
 from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net.host import Host
@@ -19,7 +19,7 @@ from unhush.gossip.net.keep.service import KeepConfig, StatementService
 from unhush.gossip.proto.carriage import pack_carriage
 from unhush.gossip.proto.frames import Operation
 from unhush.gossip.proto.framing import frame
-from unhush.gossip.proto.proving import ANSWERED_PER_PEER
+from unhush.gossip.proto.proving import ANSWERED_PER_PEER, Pair
 from unhush.gossip.proto.statements import (
     MAX_ITEMS,
     MAX_QUESTIONS,
@@ -38,6 +38,7 @@ from unhush.gossip.proto.statements import (
 )
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid, cid_of
+from unhush.identity.keys import SigningKey
 from unhush.identity.statement import (
     Card,
     Claim,
@@ -117,13 +118,11 @@ class Side:
         return {each.block for each in self.home.store.statements.about(of.account)}
 
 
-def signed(person: Person, claim: Claim, at_ms: int = START_MS) -> ToldStatement:
-    statement = sign_statement(
-        person.device.key, person.account, claim, time=at_ms, expires=at_ms + 86_400_000, network=NETWORK
-    )
-    founding = person.incept
-    assert founding.body is not None
-    return ToldStatement(statement.block, (Operation(founding.entry, founding.body),))
+def signed(person: Person, claim: Claim, at_ms: int = START_MS, by: Device | None = None) -> ToldStatement:
+    key = (by or person.device).key
+    statement = sign_statement(key, person.account, claim, time=at_ms, expires=at_ms + 86_400_000, network=NETWORK)
+    founding = [person.incept, *([person.add(by)] if by is not None else [])]
+    return ToldStatement(statement.block, tuple(Operation(each.entry, each.body or b"") for each in founding))
 
 
 def card(host: Host) -> Card:
@@ -250,6 +249,35 @@ def test_anybody_is_told_about_an_account_and_a_keeper_is_asked_about_as_soon_as
             await until(lambda: where.block in ben.blocks(keeper.person))
             await until(lambda: any(keeper.person.account in accounts for _, accounts, _ in ben.learned))
             nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_a_keeper_with_two_machines_is_asked_at_the_one_that_gave_the_receipt(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side]
+) -> None:
+    async def main() -> None:
+        async with our_host() as b:
+            ben, ann, kim = sides(b, "Ben"), Person("Ann", seed=60), Person("Kim", seed=61)
+            ben.follow(ann)
+            second = Device(SigningKey(bytes(range(32))))
+            pair = Pair(ann.account, kim.account)
+            kept = Receipt(ann.account, (Head(ann.key, 0, cid_of(b"x")),), (), bytes(32), MediaPolicy.NONE)
+            here, there = (f"/ip4/203.0.113.{number}/tcp/1/p2p/{'1' * 46}" for number in (1, 2))
+            await ben.service._take(None, [signed(kim, kept, by=second)])
+            await until(lambda: pair.keeper in ben.service._keepers())
+            ben.service._mind()
+            await ben.service._take(None, [signed(kim, Card((here,), ()))])
+            assert ben.service._addresses_of(pair) == (here,)  # better than none
+            await ben.service._take(None, [signed(kim, Card((there,), ()), by=second)])
+            assert ben.service._addresses_of(pair) == (there,)
+            await ben.service._take(None, [signed(kim, kept, START_MS + 1)])
+            assert ben.service._addresses_of(pair) == (here, there)
+            ended = Receipt(ann.account, (), (), bytes(32), MediaPolicy.NONE)
+            await ben.service._take(None, [signed(kim, ended, START_MS + 2)])
+            assert ben.service._addresses_of(pair) == (there,)
+            await ben.service._take(None, [signed(kim, ended, START_MS + 2, by=second)])
+            assert not ben.service._keepers()
 
     run(main)
 

@@ -54,6 +54,15 @@ def acceptance_of(person: Person, *, inviter: Cid = ANN.account, token: bytes = 
     )
 
 
+def keeping(person: Person) -> Acceptance:
+    """One that also says yes to keeping."""
+    acceptance = acceptance_of(person)
+    signature = sign_acceptance(
+        person.device.key, token=TOKEN, account=person.account, inviter=ANN.account, network=person.network, keeps=True
+    )
+    return replace(acceptance, signature=signature, keeps=True)
+
+
 @pytest.fixture
 def ben() -> Person:
     return Person("Ben", seed=2)
@@ -243,3 +252,12 @@ def test_many_peers_at_once_are_told_to_come_later_and_are_not_at_fault() -> Non
     assert sum(heard) == 60
     assert len(knocks._by_peer) <= 1_024
     assert knocks.check("somebody", 120.0)
+
+
+def test_that_somebody_keeps_is_signed_so_nobody_on_the_way_says_it_for_them(ben: Person) -> None:
+    said = keeping(ben)
+    check(said)
+    assert parse_acceptance(encode_acceptance(said)) == said
+    for changed in (replace(acceptance_of(ben), keeps=True), replace(said, keeps=False)):
+        with pytest.raises(Unproven):
+            check(changed)

@@ -247,3 +247,9 @@ def test_one_that_claims_to_be_longer_than_any_is_refused_before_it_is_read() ->
 def test_no_invite_is_made_that_nobody_would_read(changed: dict[str, Any]) -> None:
     with pytest.raises(MalformedInvite):
         replace(WHOLE, **changed)
+
+
+def test_an_invite_may_ask_to_be_kept() -> None:
+    asking = replace(WHOLE, asks_keeping=True, starter=())
+    assert parse_invite(encode_invite(asking)) == asking
+    assert len(encode_invite(asking)) < len(encode_invite(replace(asking, asks_keeping=False))) + 16
