@@ -31,6 +31,7 @@ from unhush.storage.snapshot import Snapshot
 # Addresses tried before a drill, so many at a time; a dial to nowhere takes four seconds.
 MAX_TRIED: Final = 48
 TRIED_AT_ONCE: Final = 8
+TRIES: Final = 2  # a busy machine may be late once
 # Followers looked at by name; a world of more is a sample anyhow.
 MAX_FOLLOWERS: Final = 2_000
 # Records looked through for pictures.
@@ -180,11 +181,13 @@ def _try_addresses(known: Iterable[Acquaintance]) -> dict[str, bool]:
     untried.sort(key=lambda each: (not each.carries, not each.is_connected))
 
     def answers(address: str) -> bool:
-        try:
-            ping_address(address)
-        except NobodyAnswered:
-            return False
-        return True
+        for _ in range(TRIES):
+            try:
+                ping_address(address)
+            except NobodyAnswered:
+                continue
+            return True
+        return False
 
     with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
         tried = untried[:MAX_TRIED]

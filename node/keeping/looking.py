@@ -143,12 +143,9 @@ class Ledger:
         used = [self._snapshot.usage(account).size_bytes for account in kept]
         ages = [self._now_ms - receipt.time for receipt in receipts if receipt is not None]
         asked = [*kept, *([self._own] if self._own is not None else [])]
-        proofs = [
-            view.proof
-            for account in asked
-            for view in self._snapshot.keepers_of(account, self._now_ms)
-            if view.proof is not None
-        ]
+        # Of each keeper the newest: those that follow it in the list are passed over.
+        newest = [{proof.keeper: proof for proof in reversed(self._snapshot.proofs(account))} for account in asked]
+        proofs = [proof for of_account in newest for proof in of_account.values()]
         return KeepingFigures(
             accounts=len(kept),
             used_bytes=sum(used),

@@ -4,6 +4,7 @@ A receipt is read from the disk and not from an index, so giving one takes as
 long as reading the account; what that costs bounds how soon the next is given.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,11 @@ from unhush.gossip.proto.pacing import Allowance
 from unhush.identity.cid import Cid
 from unhush.identity.statement import MediaPolicy, Receipt, Statement
 from unhush.node.keeping.voice import Voice
+from unhush.storage.errors import StorageError
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 RENEW_MS: Final = 24 * 60 * 60 * 1000
 # What comes in is waited for until it has been quiet for so long, or this long in all.
@@ -82,13 +86,21 @@ class Receipting:
                 return now
             at = max(min(due.grew_at + QUIET_S, due.since + GROWING_S), due.not_before, self._claim_at)
             if at <= now:
-                if self._kept[of].receipts.spend(1, now):
+                if self._kept[of].receipts.spend(1, now) and self._try_to_give(of):
                     del self._due[of]
-                    self.give(of)
                     continue
                 at = due.not_before = now + INTERVAL_S / RECEIPTS
             next_at = min(next_at, at)
         return next_at
+
+    def _try_to_give(self, of: Cid) -> bool:
+        """An account that cannot be read now keeps no other from its receipt."""
+        try:
+            self.give(of)
+        except StorageError as exc:
+            log.warning("no receipt now of=%s reason=%s", of, exc)
+            return False
+        return True
 
     def give(self, of: Cid, *, is_forced: bool = False, missing: Cid | None = None) -> Statement | None:
         """Look at all that is on the disk of an account, and say it, if it was not said before or that was long ago.

@@ -16,6 +16,7 @@ from unhush.storage.keeping import keptby, promises, receipts, speakers, stateme
 from unhush.storage.keeping.holdings import Holding, list_holdings
 from unhush.storage.keeping.keptby import Coverage, KeeperView, KeptBy
 from unhush.storage.keeping.promises import Promise
+from unhush.storage.keeping.proofs import Proof, find_proofs
 from unhush.storage.keeping.receipts import Checks
 from unhush.storage.keeping.speakers import Operation
 from unhush.storage.keeping.statements import Type
@@ -144,6 +145,10 @@ class KeepingView:
     def is_full(self, account: Cid) -> bool:
         """Whether nothing more of an account is taken in, for its promised room is used up."""
         return promises.is_full(self._txn, account)
+
+    def proofs(self, account: Cid) -> list[Proof]:
+        """What came of challenges about an account, the newest first."""
+        return find_proofs(self._txn, account)
 
     def count_promises(self) -> int:
         return self._txn.count(Table.PROMISES)

@@ -24,6 +24,8 @@ for (const file of task.files) {
   page.on("console", (line) => { if (line.type() === "error") saw.errors.push(line.text()); });
   page.on("pageerror", (error) => saw.errors.push(String(error)));
   page.on("request", (request) => { if (!/^(file|data|blob):/.test(request.url())) saw.outside.push(request.url()); });
+  const debug = await context.newCDPSession(page);
+  await debug.send("Performance.enable", { timeDomain: "threadTicks" });
   const began = Date.now();
   await page.goto(pathToFileURL(file.path).href, { waitUntil: "commit" });
   await page.waitForLoadState("load");
@@ -31,6 +33,8 @@ for (const file of task.files) {
     await page.waitForFunction(() => document.documentElement.dataset.checked, null, { timeout: file.patience ?? 20_000 }).catch(() => {});
   }
   saw.wall = Date.now() - began;
+  const { metrics } = await debug.send("Performance.getMetrics");
+  saw.cpu = Object.fromEntries(metrics.filter(({ name }) => /^(ProcessTime|ThreadTime|TaskDuration|ScriptDuration)$/.test(name)).map(({ name, value }) => [name, value]));
   Object.assign(saw, await page.evaluate(() => ({
     checked: document.documentElement.dataset.checked ?? null,
     milliseconds: Number(document.documentElement.dataset.milliseconds ?? NaN),

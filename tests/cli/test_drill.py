@@ -15,6 +15,8 @@ from tests.support.nodes import address_of
 
 from unhush.node import Config, Created, Node
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def started() -> Iterator[ExitStack]:
@@ -26,6 +28,9 @@ def started() -> Iterator[ExitStack]:
 def _on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Homes that only this machine reaches, however many of them; the usual network would be asked for by nobody."""
     monkeypatch.setattr("unhush.node.config.DEFAULT_LISTEN", (ANY_PORT,))
+    monkeypatch.setattr(
+        "tests.support.commands.PATIENCE_S", 180.0
+    )  # worlds are computed, on whatever is left of two cores
 
 
 def config_of(home: Path, *peers: str) -> Config:

@@ -186,6 +186,9 @@ def test_a_sealed_key_whose_passphrase_is_not_there_says_why_it_is_silent(
         assert "sealed" in spoken.problem
         time.sleep(0.5)
         assert ears.told == []
+    with Node.open(config_of(tmp_path / "sealed")) as node:
+        node.start_network()
+        await_until(lambda: "sealed" in node.status().silent, "the same in its status")
 
 
 # --- keeping

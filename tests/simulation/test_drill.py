@@ -12,7 +12,7 @@ import pytest
 from tests.support.drilled import HEADER, Drilled, drill_network
 
 WITHIN_POINTS: Final = 5.0
-ALWAYS: Final = (2, 3)
+ALWAYS: Final = (3, 5)
 LONG: Final = range(20)
 PARTED: Final = (2000, 2003, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(3000, 3010)))
 
