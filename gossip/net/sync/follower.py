@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from unhush.gossip.net.sync.concerning import find_concerns
+from unhush.gossip.net.sync.travelling import grew
 from unhush.gossip.proto.config import Own
 from unhush.gossip.proto.events import Concerns, Forked, Grew
 from unhush.identity.cid import Cid
@@ -102,7 +103,7 @@ class JournalFollower:
         written_here = entries.get(own, []) if own is not None else []
         self._tell(
             News(
-                grown=tuple(_grew(record) for record in records),
+                grown=tuple(map(grew, records)),
                 holes=holes,
                 refolded=refolded,
                 concerning=concerning,
@@ -169,11 +170,6 @@ def _may_choose(own: Own, entries: dict[Own, list[Record]]) -> bool:
         if log.account == own.account
         for record in part
     )
-
-
-def _grew(record: Record) -> Grew:
-    header = record.entry.header
-    return Grew(record.account, None if header.is_identity else header.key, header.seq, record.cid)
 
 
 def _wake(token: trio.lowlevel.TrioToken, wake: Callable[[], None]) -> None:

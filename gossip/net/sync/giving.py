@@ -13,10 +13,11 @@ from heapq import merge
 from itertools import islice
 from typing import Final
 
+from unhush.gossip.net.sync.travelling import item_of, operation_of
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import ReadAsked
 from unhush.gossip.proto.events import AskedRead, Bundle
-from unhush.gossip.proto.frames import Concerning, Item, Need, Operation, Reason, ThreadFrame
+from unhush.gossip.proto.frames import Concerning, Item, Need, Operation, ThreadFrame
 from unhush.identity.cid import Cid
 from unhush.identity.entry import is_signed
 from unhush.identity.keys import PublicKey
@@ -141,7 +142,7 @@ def _profile(snapshot: Snapshot, account: Cid, network: str) -> Item | None:
     record = snapshot.profile_record(account)
     if record is None or record.body is None or len(record.block) + len(record.body) > limits.GIVEN_PROFILE_BYTES:
         return None
-    return _item(record) if is_signed(record.block, record.entry.header.key, network) else None
+    return item_of(record) if is_signed(record.block, record.entry.header.key, network) else None
 
 
 def _bundles(snapshot: Snapshot, records: Iterable[Record], network: str) -> Iterator[Bundle]:
@@ -151,7 +152,7 @@ def _bundles(snapshot: Snapshot, records: Iterable[Record], network: str) -> Ite
     for account, theirs in by_account.items():
         keys = frozenset(record.entry.header.key for record in theirs)
         ops = find_operations(snapshot, account, keys, limits.MAX_GIVEN_OPS, limits.GIVEN_OPS_BYTES)
-        items = tuple(_item(snapshot.withheld(record)) for record in theirs)
+        items = tuple(item_of(snapshot.withheld(record)) for record in theirs)
         yield Bundle(account, tuple(ops), items, _profile(snapshot, account, network))
 
 
@@ -166,7 +167,7 @@ def find_operations(
         max_bytes -= len(record.block) + len(record.body or b"") + 32
         if max_bytes < 0:
             break
-        found.append(Operation(record.block, record.body or b""))
+        found.append(operation_of(record))
     return found
 
 
@@ -176,8 +177,3 @@ def _rank(operation: object, keys: frozenset[PublicKey]) -> int:
         return 0
     device = operation.device
     return 1 if device in keys else 2
-
-
-def _item(record: Record) -> Item:
-    reason = None if record.body is not None else Reason(record.body_state.name.lower())
-    return Item(record.block, record.body, reason)

@@ -19,13 +19,11 @@ from typing import Final
 
 import trio
 
-from unhush.gossip.proto.events import SummaryRead
+from unhush.gossip.net.sync.answering import summarise
 from unhush.gossip.proto.fingerprints import AccountTree, state_of
-from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
-from unhush.storage.summaries import Summary
 
 log = logging.getLogger(__name__)
 
@@ -134,11 +132,6 @@ class Heads:
 
 def look_up(snapshot: Snapshot, account: Cid, *, is_own: bool) -> bytes:
     """The state of an account, as ``state_of`` has it. Of our own everything is welcome, and asked for by name."""
-    wanted = _read(snapshot.summary(account, bodies_wanted=not is_own))
-    served = _read(snapshot.summary(account)) if snapshot.lacks_bodies else None
+    wanted = summarise(snapshot, account, bodies_wanted=not is_own)
+    served = summarise(snapshot, account, bodies_wanted=False) if snapshot.lacks_bodies else None
     return state_of(wanted, served)
-
-
-def _read(held: Summary) -> SummaryRead:
-    logs = {key: Ranges(runs) for key, runs in held.logs.items()}
-    return SummaryRead(held.account, held.operations, logs, held.tips, held.forks)

@@ -7,7 +7,7 @@ time); what came is given to ingest, which reports back from its own thread.
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
@@ -15,10 +15,11 @@ import trio
 
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.intake import Submit
+from unhush.gossip.net.sync.answering import answer
 from unhush.gossip.net.sync.concerning import find_own_concerns
-from unhush.gossip.net.sync.giving import find_given, find_ours
+from unhush.gossip.net.sync.giving import find_ours
 from unhush.gossip.net.sync.slices import read_run
-from unhush.gossip.net.sync.soundness import find_sound_branches, find_sound_inceptions
+from unhush.gossip.net.sync.travelling import arrivals_of, item_of
 from unhush.gossip.net.wire.patience import Patience
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.actions import (
@@ -35,7 +36,6 @@ from unhush.gossip.proto.actions import (
     Noted,
     PeersAsked,
     PeersTold,
-    Purpose,
     ReadAsked,
     ReadBranches,
     ReadFound,
@@ -50,37 +50,30 @@ from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.early import Early
 from unhush.gossip.proto.events import (
     Ask,
-    BranchesRead,
     Closed,
     Committed,
     Event,
-    FoundRead,
     Grew,
     HoleSeen,
     InterestsChanged,
     Misframed,
     Opened,
-    OpsRead,
     OwnChecked,
-    PointsRead,
     ReadAnswer,
     Received,
     RunRead,
-    SummaryRead,
     Tick,
     Written,
 )
 from unhush.gossip.proto.faults import SyncFault
-from unhush.gossip.proto.frames import Concerning, Item, Need, Operation, Question, Reason, ThreadFrame
+from unhush.gossip.proto.frames import Concerning, Operation, Question
 from unhush.gossip.proto.framing import Deframer, frame
-from unhush.gossip.proto.ranges import Ranges
 from unhush.gossip.proto.session import Session
 from unhush.gossip.proto.tally import Met
 from unhush.gossip.proto.untold import Untold
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-from unhush.storage.arrivals import TOO_EARLY, Arrival, Batch, Outcome, Status, Welcome
-from unhush.storage.records import STATE_OF_REASON, BodyState, Record
+from unhush.storage.arrivals import TOO_EARLY, Batch, Outcome, Status
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -229,7 +222,7 @@ class SyncSession:
                 self._write.send_nowait(payload)
             case ReadRun(account, key):
                 run = await read_run(self._store, action)
-                self.tell(RunRead(account, key, tuple(map(_item, run))))
+                self.tell(RunRead(account, key, tuple(map(item_of, run))))
             case ReadAsked():
                 # Hundreds of records and their signatures: too long for the loop that everybody shares.
                 self.tell(await trio.to_thread.run_sync(self._read, action, limiter=_readers()))
@@ -388,23 +381,7 @@ class SyncSession:
 
     def _read(self, read: _ShortRead) -> ReadAnswer:
         with self._store.snapshot() as snapshot:
-            match read:
-                case ReadSummary(account, purpose):
-                    held = snapshot.summary(account, bodies_wanted=purpose is Purpose.WANT)
-                    logs = {key: Ranges(runs) for key, runs in held.logs.items()}
-                    return SummaryRead(account, held.operations, logs, held.tips, held.forks)
-                case ReadOps(account, ids):
-                    return OpsRead(account, _operations(snapshot.operations(account, frozenset(ids))))
-                case ReadBranches(account, key):
-                    return BranchesRead(account, key, tuple(map(_item, find_sound_branches(snapshot, read))))
-                case ReadPoints(account, key, seqs):
-                    return PointsRead(account, key, snapshot.points(account, key, seqs))
-                case ReadFound(root):
-                    return FoundRead(root, _operations(find_sound_inceptions(snapshot, root)))
-                case ReadAsked():
-                    return find_given(snapshot, read, self._store.network)
-                case _:
-                    assert_never(read)
+            return answer(snapshot, read, self._store.network)
 
     def _stored(self, event: Event, account: Cid, new: int) -> None:
         self.tell(event)
@@ -417,12 +394,12 @@ class SyncSession:
 
     async def _deliver(self, delivery: Deliver) -> None:
         account = delivery.account
-        operations = [Arrival(operation.entry, operation.body, account=account) for operation in delivery.ops]
         may_be_vouched = delivery.is_beside or delivery.is_continued
-        entries = [_arrival(item, account, may_be_vouched=may_be_vouched) for item in delivery.items]
-        batch = Batch((*operations, *entries), self.peer_id)
+        arrivals = arrivals_of(account, delivery.ops, delivery.items, may_be_vouched=may_be_vouched)
+        batch = Batch(arrivals, self.peer_id)
         # Of an account that is new here operations come first, by themselves: they are small, and no news.
-        is_live = len(entries) <= LIVE_RECORDS and not delivery.is_beside and (delivery.is_news or bool(entries))
+        entries = len(delivery.items)
+        is_live = entries <= LIVE_RECORDS and not delivery.is_beside and (delivery.is_news or entries > 0)
 
         def stored(event: Event, new: int) -> None:
             self._stored(event, account, new)
@@ -431,17 +408,10 @@ class SyncSession:
 
     async def _deliver_given(self, delivery: DeliverGiven) -> None:
         """What was asked for, or offered: ingest holds the reason against each record."""
-        account = delivery.account
-        welcome, about = _reason_of(delivery.reason)
-        operations = [Arrival(op.entry, op.body, account=account, welcome=welcome) for op in delivery.ops]
-        entries = [
-            _arrival(item, account, may_be_vouched=False)._replace(welcome=welcome, about=about)
-            for item in delivery.items
-        ]
-        if delivery.profile is not None:
-            profile = _arrival(delivery.profile, account, may_be_vouched=False)
-            entries.append(profile._replace(welcome=Welcome.INTRODUCING))
-        batch = Batch((*operations, *entries), self.peer_id)
+        arrivals = arrivals_of(
+            delivery.account, delivery.ops, delivery.items, reason=delivery.reason, profile=delivery.profile
+        )
+        batch = Batch(arrivals, self.peer_id)
         is_live = len(batch.items) <= LIVE_RECORDS
         await self._give_to_ingest(batch, delivery.delivery_id, lambda event, _: self.tell(event), is_live=is_live)
 
@@ -490,32 +460,3 @@ def _readers() -> trio.CapacityLimiter:
 
 def _is_early(outcome: Outcome) -> bool:
     return outcome.error == TOO_EARLY
-
-
-def _operations(records: Iterable[Record]) -> tuple[Operation, ...]:
-    return tuple(Operation(record.block, record.body or b"") for record in records)
-
-
-def _item(record: Record) -> Item:
-    reason = None if record.body is not None else Reason(record.body_state.name.lower())
-    return Item(record.block, record.body, reason)
-
-
-def _arrival(item: Item, account: Cid, *, may_be_vouched: bool) -> Arrival:
-    reason = STATE_OF_REASON[item.reason.value] if item.reason is not None else BodyState.UNKNOWN
-    return Arrival(item.entry, item.body, reason, account, may_be_vouched)
-
-
-def _reason_of(reason: Question | Cid) -> tuple[Welcome, Cid | None]:
-    """Why what came is welcome, and what that is held against."""
-    match reason:
-        case Need():
-            return Welcome.ASKED, None
-        case ThreadFrame(root=root):
-            return Welcome.ANSWERING, root
-        case Concerning(account=account):
-            return Welcome.CONCERNING, account
-        case Cid():
-            return Welcome.CONCERNING, reason
-        case _:
-            assert_never(reason)

@@ -4,46 +4,24 @@ Slower than memory by a hundred times, since every commit is synced; for a
 handful of nodes, where what the store does is the question.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Final, assert_never
+from typing import Final
 
+from unhush.gossip.net.sync.answering import answer
 from unhush.gossip.net.sync.concerning import find_concerns, find_own_concerns
-from unhush.gossip.net.sync.giving import find_given, find_ours
-from unhush.gossip.net.sync.soundness import find_sound_branches, find_sound_inceptions
-from unhush.gossip.proto.actions import (
-    Purpose,
-    Read,
-    ReadAsked,
-    ReadBranches,
-    ReadFound,
-    ReadOps,
-    ReadPoints,
-    ReadRun,
-    ReadSummary,
-)
-from unhush.gossip.proto.events import (
-    BranchesRead,
-    Concerns,
-    Forked,
-    FoundRead,
-    Grew,
-    OpsRead,
-    PointsRead,
-    ReadAnswer,
-    RunRead,
-    SummaryRead,
-)
-from unhush.gossip.proto.frames import Concerning, Item, Need, Operation, Question, Reason, ThreadFrame
-from unhush.gossip.proto.ranges import NOTHING, Ranges
+from unhush.gossip.net.sync.giving import find_ours
+from unhush.gossip.net.sync.travelling import arrivals_of, grew, item_of
+from unhush.gossip.proto.actions import Read
+from unhush.gossip.proto.events import Concerns, Forked, ReadAnswer
+from unhush.gossip.proto.ranges import NOTHING
 from unhush.identity.cid import Cid
 from unhush.identity.entry import Entry
 from unhush.identity.keys import PublicKey
-from unhush.storage.arrivals import NOT_LISTED, TOO_EARLY, Arrival, Batch, Status, Welcome
+from unhush.storage.arrivals import NOT_LISTED, TOO_EARLY, Batch, Status
 from unhush.storage.kinds import Body, Follow, Profile
 from unhush.storage.publish import Publisher
-from unhush.storage.records import STATE_OF_REASON, BodyState, Record
 from unhush.storage.store import Store
 from unhush.testing.people import Person
 from unhush.testing.store import Arrivals, Head, News, Taken
@@ -87,17 +65,15 @@ class DiskStore:
         if self._unsaved:
             self._store.put_handed_on(self.own.key, self._unsaved.pairs)
             self._unsaved = NOTHING
-        welcome, about = _reason_of(arrivals.reason)
-        account = arrivals.account
-        items = [Arrival(op.entry, op.body, account=account, welcome=welcome) for op in arrivals.ops]
-        items += [
-            _arrival(item, account, may_be_vouched=arrivals.may_be_vouched)._replace(welcome=welcome, about=about)
-            for item in arrivals.items
-        ]
-        if arrivals.profile is not None:
-            profile = _arrival(arrivals.profile, account, may_be_vouched=False)
-            items.append(profile._replace(welcome=Welcome.INTRODUCING))
-        outcomes = self._store.ingest(Batch(tuple(items), "the virtual network"))
+        items = arrivals_of(
+            arrivals.account,
+            arrivals.ops,
+            arrivals.items,
+            may_be_vouched=arrivals.may_be_vouched,
+            reason=arrivals.reason,
+            profile=arrivals.profile,
+        )
+        outcomes = self._store.ingest(Batch(items, "the virtual network"))
         assert not any(outcome.status is Status.FAILED for outcome in outcomes)
         return Taken(
             new=sum(outcome.status in _NEW for outcome in outcomes),
@@ -113,7 +89,7 @@ class DiskStore:
                 return None
             self._cursor = records[-1].aid
             entries = [record for record in records if not record.entry.header.is_identity]
-            news = News(grown=[_grew(record) for record in records])
+            news = News(grown=list(map(grew, records)))
             news.refolded = dict.fromkeys(record.account for record in records if record.entry.header.is_identity)
             news.holes = dict.fromkeys(record.account for record in entries if snapshot.has_hole_below(record))
             news.concerning = list(find_concerns(snapshot, entries))
@@ -171,7 +147,7 @@ class DiskStore:
             heads = self.heads(self.own.account)
             head = heads[self.own.key].seq if self.own.key in heads else -1
             run = snapshot.run(self.own.account, self.own.key, 0, head, 1 << 30)
-        return Arrivals(self.own.account, (), tuple(map(_item, run)))
+        return Arrivals(self.own.account, (), tuple(map(item_of, run)))
 
     def restart(self) -> None:
         """What was committed is there; who follows the journal begins behind it."""
@@ -183,57 +159,4 @@ class DiskStore:
 
     def answer(self, read: Read) -> ReadAnswer:
         with self._store.snapshot() as snapshot:
-            match read:
-                case ReadSummary(account, purpose):
-                    held = snapshot.summary(account, bodies_wanted=purpose is Purpose.WANT)
-                    logs = {key: Ranges(runs) for key, runs in held.logs.items()}
-                    return SummaryRead(account, held.operations, logs, held.tips, held.forks)
-                case ReadOps(account, ids):
-                    return OpsRead(account, _operations(snapshot.operations(account, frozenset(ids))))
-                case ReadRun(account, key, lo, hi, max_bytes):
-                    return RunRead(account, key, tuple(map(_item, snapshot.run(account, key, lo, hi, max_bytes))))
-                case ReadBranches(account, key):
-                    return BranchesRead(account, key, tuple(map(_item, find_sound_branches(snapshot, read))))
-                case ReadPoints(account, key, seqs):
-                    return PointsRead(account, key, snapshot.points(account, key, seqs))
-                case ReadFound(root):
-                    return FoundRead(root, _operations(find_sound_inceptions(snapshot, root)))
-                case ReadAsked():
-                    return find_given(snapshot, read, self._network)
-                case _:
-                    assert_never(read)
-
-
-def _reason_of(reason: Question | Cid | None) -> tuple[Welcome, Cid | None]:
-    match reason:
-        case None:
-            return Welcome.CARRIED, None
-        case Need():
-            return Welcome.ASKED, None
-        case ThreadFrame(root=root):
-            return Welcome.ANSWERING, root
-        case Concerning(account=account):
-            return Welcome.CONCERNING, account
-        case Cid():
-            return Welcome.CONCERNING, reason
-        case _:
-            assert_never(reason)
-
-
-def _grew(record: Record) -> Grew:
-    header = record.entry.header
-    return Grew(record.account, None if header.is_identity else header.key, header.seq, record.cid)
-
-
-def _operations(records: Iterable[Record]) -> tuple[Operation, ...]:
-    return tuple(Operation(record.block, record.body or b"") for record in records)
-
-
-def _item(record: Record) -> Item:
-    reason = None if record.body is not None else Reason(record.body_state.name.lower())
-    return Item(record.block, record.body, reason)
-
-
-def _arrival(item: Item, account: Cid, *, may_be_vouched: bool) -> Arrival:
-    reason = STATE_OF_REASON[item.reason.value] if item.reason is not None else BodyState.UNKNOWN
-    return Arrival(item.entry, item.body, reason, account, may_be_vouched)
+            return answer(snapshot, read, self._network)
