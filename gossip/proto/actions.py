@@ -130,8 +130,8 @@ class Deliver:
     """Give this to ingest, deliveries of one account in order, operations first; then report ``Committed``.
 
     What stands ``is_beside`` a branch goes after whatever was delivered before, or it might be taken for the branch
-    seen first. Of a run that ``is_continued`` the peer gave before what names its last entry. Each entry of ``items``
-    bears ``key`` and the next sequence number; that it belongs to ``account``, and everything else, is for ingest to
+    seen first. Of what ``is_continued`` the peer gave before what names its last entry. The entries of ``items`` bear
+    ``key`` and ascending sequence numbers; that it belongs to ``account``, and everything else, is for ingest to
     check.
     """
 

@@ -36,6 +36,7 @@ class SessionConfig:
     # Whoever keeps the tree spoils or renews an account in it no later than the session hears that it ``Grew``.
     tree: AccountTree | None = None
     nonce: bytes = b""
+    takes_runs: bool = True  # several runs in one frame; without it as versions before
 
     def __post_init__(self) -> None:
         if not limits.MIN_WINDOW_BYTES <= self.window_bytes <= limits.MAX_WINDOW_BYTES:

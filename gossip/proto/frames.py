@@ -46,6 +46,7 @@ class Hello:
     listen: tuple[str, ...] = ()
     nonce: bytes = b""  # if it can reconcile
     accounts: int = 0  # that it could reconcile
+    takes_runs: bool = False  # it reads ``RunsFrame``
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,16 @@ class Entries:
     key: PublicKey | None = None
     items: tuple[Item, ...] = ()
     is_beside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunsFrame:
+    """Several ``Entries`` at once, of any accounts, in the order they are to be taken in.
+
+    The records of one of them ascend, and may leave numbers out. Only for a peer that said it takes them.
+    """
+
+    rows: tuple[Entries, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +293,7 @@ Frame: TypeAlias = (
     | Want
     | RangesFrame
     | Entries
+    | RunsFrame
     | FindFrame
     | FoundFrame
     | PeersFrame
@@ -303,6 +315,8 @@ def encode_frame(frame: Frame) -> bytes:  # noqa: PLR0912  # one branch a frame
             offered: dict[str, Value] = {"frame": frame.frame_bytes, "state": frame.state_bytes}
             if frame.nonce:
                 offered["ranges"] = (frame.nonce, frame.accounts)
+            if frame.takes_runs:
+                offered["runs"] = True
             hello: dict[str, Value] = {
                 "type": "hello",
                 "version": limits.PROTOCOL_VERSION,
@@ -323,7 +337,9 @@ def encode_frame(frame: Frame) -> bytes:  # noqa: PLR0912  # one branch a frame
             said: dict[str, Value] = {name: list(each) for name, each in rows.items() if each}
             return encode({"type": "ranges", "answered": frame.answered, **said})
         case Entries():
-            return encode(_entries_value(frame))
+            return encode({"type": "entries", **_entries_value(frame)})
+        case RunsFrame():
+            return encode({"type": "runs", "runs": [_entries_value(row) for row in frame.rows]})
         case FindFrame():
             return encode({"type": "find", "root": frame.root.bytes})
         case FoundFrame():
@@ -384,8 +400,8 @@ def _wanted_value(wanted: WantedAccount) -> Value:
     return fields
 
 
-def _entries_value(frame: Entries) -> Value:
-    fields: dict[str, Value] = {"type": "entries", "account": frame.account}
+def _entries_value(frame: Entries) -> dict[str, Value]:
+    fields: dict[str, Value] = {"account": frame.account}
     if frame.ops:
         fields["ops"] = _operation_values(frame.ops)
     if frame.key is not None:
@@ -441,7 +457,9 @@ def _parse_hello(fields: Mapping[str, Value]) -> Hello:
         raise MalformedFrame(f"hello: not at most {limits.MAX_LISTEN} addresses")
     agent = _text(fields, "agent", limits.MAX_AGENT_BYTES)
     nonce, accounts = _reconciles(offered["ranges"]) if "ranges" in offered else (b"", 0)
-    return Hello(network, agent, frame_bytes, _int(offered, "state"), tuple(map(str, listen)), nonce, accounts)
+    takes_runs = offered.get("runs") is True
+    listening = tuple(map(str, listen))
+    return Hello(network, agent, frame_bytes, _int(offered, "state"), listening, nonce, accounts, takes_runs)
 
 
 def _reconciles(value: Value) -> tuple[bytes, int]:
@@ -591,6 +609,20 @@ def _parse_entries(fields: Mapping[str, Value]) -> Entries:
     return Entries(_account(fields), ops, PublicKey(key), items, is_beside)
 
 
+def _parse_runs(fields: Mapping[str, Value]) -> RunsFrame:
+    rows = _list(fields, "runs")
+    if not 1 <= len(rows) <= limits.MAX_RUNS:
+        raise MalformedFrame(f"runs: not 1 to {limits.MAX_RUNS} of them")
+    runs: list[Entries] = []
+    for row in rows:
+        if not isinstance(row, dict):
+            raise MalformedFrame("runs: one is no map")
+        runs.append(_parse_entries(row))
+        if runs[-1].is_beside:
+            raise MalformedFrame("runs: one shows a fork")
+    return RunsFrame(tuple(runs))
+
+
 def _parse_operation(row: Value) -> Operation:
     match row:
         case [bytes() as entry, bytes() as body] if _is_record(entry, body):
@@ -735,6 +767,7 @@ _PARSERS: Final[dict[str, Callable[[Mapping[str, Value]], Frame]]] = {
     "want": _parse_want,
     "ranges": _parse_ranges,
     "entries": _parse_entries,
+    "runs": _parse_runs,
     "find": _parse_find,
     "found": _parse_found,
     "peers": lambda _: PeersFrame(),

@@ -56,7 +56,8 @@ HELLO_DEADLINE_S: Final = 15.0
 DEFAULT_WINDOW_BYTES: Final = 4_194_304
 # Nobody needs more, and a peer that grants without end must not make counters its own.
 MAX_WINDOW_BYTES: Final = 67_108_864
-# An `entries` frame costs at least this much credit, so a window also bounds how many there can be (4,096).
+# An `entries` frame, and each run of a `runs` frame, costs at least this much credit, so a window also bounds how many
+# there can be (4,096).
 MIN_ENTRIES_COST: Final = 1_024
 # Nothing is read for sending with less credit: the largest record (66,560 bytes) must fit, and a frame of
 # a few crumbs is not worth its overhead. So no window may be smaller than twice this.
@@ -69,6 +70,15 @@ CREDIT_SHARE: Final = 8
 RUN_BYTES: Final = 262_144
 # Four data items an entry; 65,536 make a frame.
 MAX_RUN_ITEMS: Final = 4_096
+# Runs of several logs in one frame: with the smallest of records it is as full as one of a single log.
+MAX_RUNS: Final = 256
+# Summaries looked up at once: a few milliseconds, between which others get their turn.
+SUMMARIES_AT_ONCE: Final = 32
+# What a record is taken to need until it is read. Most are half as large; of longer ones the rest is read again. It
+# also bounds how many runs are asked for at once.
+RECORD_BYTES: Final = 1_024
+# Of a log that lies in pieces so many records go in one turn, as they would of one that is whole.
+TURN_RECORDS: Final = 64
 # Ops are read few at a time: eight of the largest size still fit in one frame.
 OPERATIONS_PER_READ: Final = 8
 

@@ -12,9 +12,9 @@ from unhush.gossip.proto.frames import Item, Operation
 from unhush.gossip.proto.position import find_seqs
 from unhush.identity.keys import PublicKey
 
-# More than what an item and its frame take beside entry and body, whatever their heads.
+# More than what an item and its frame, or its run in one, take beside entry and body, whatever their heads.
 _ITEM_OVERHEAD: Final = 24
-_FRAME_OVERHEAD: Final = 192
+FRAME_OVERHEAD: Final = 192
 
 # A record of a log and its number.
 Placed = tuple[int, Item]
@@ -27,6 +27,16 @@ def place(key: PublicKey, items: Iterable[Item]) -> list[Placed] | None:
     if seqs is None or seqs != sorted(seqs):
         return None
     return list(zip(seqs, records, strict=True))
+
+
+def size_of_items(items: Iterable[Item]) -> int:
+    """No less than what the records of a run take in a frame."""
+    return sum(len(item.entry) + len(item.body or b"") + _ITEM_OVERHEAD for item in items)
+
+
+def size_of_ops(ops: Iterable[Operation]) -> int:
+    """No less than what operations take in a frame."""
+    return sum(len(op.entry) + len(op.body) + _ITEM_OVERHEAD for op in ops)
 
 
 def count_fitting(ops: Sequence[Operation], room: int) -> int:
@@ -63,4 +73,4 @@ def cut_newest_whole(run: Sequence[Placed], room: int, *, may_cut: bool) -> Sequ
 
 
 def _payload_room(room: int) -> int:
-    return room - _FRAME_OVERHEAD if room >= limits.MIN_ENTRIES_COST else 0
+    return room - FRAME_OVERHEAD if room >= limits.MIN_ENTRIES_COST else 0

@@ -30,10 +30,9 @@ and cannot remember it tells us to ask by name.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import pairwise
 from typing import Final
 
 from unhush.gossip.errors import LocalProtocolError
@@ -50,10 +49,11 @@ from unhush.gossip.proto.faults import (
     UnwantedAccount,
 )
 from unhush.gossip.proto.fingerprints import Marks
-from unhush.gossip.proto.frames import Carries, Credit, Entries, Want, WantedAccount
+from unhush.gossip.proto.frames import Carries, Credit, Entries, RunsFrame, Want, WantedAccount
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.queue import OnceQueue
+from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 
@@ -77,14 +77,22 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Delivery:
+    """What ingest has and has not reported."""
+
+    account: Cid
+    cost: int
+    is_news: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Arrived:
     """What the peer thereby showed to hold."""
 
     account: Cid
     ops: tuple[bytes, ...]
     key: PublicKey | None
-    lo: int
-    hi: int
+    seqs: Ranges
 
 
 class Receiving:
@@ -116,7 +124,7 @@ class Receiving:
         self._batch: dict[Cid, WantedAccount] = {}
         self._batch_bytes = 0
         self._batch_items = 0
-        self._is_reading = False
+        self._reading = 0  # summaries asked for and not answered
         self._to_drop: dict[Cid, _Asked] = {}
         self._dropped: dict[Cid, int] = {}
 
@@ -127,7 +135,8 @@ class Receiving:
 
         self._credit_given = config.window_bytes
         self._credit_due = 0
-        self._deliveries: dict[int, tuple[Cid, int]] = {}
+        self._deliveries: dict[int, _Delivery] = {}
+        self._history: dict[Cid, int] = {}  # how many of those are of what the peer had before
         self._last_delivery = 0
         self._reached: dict[tuple[Cid, PublicKey], int] = {}  # how far down the newest run of a log went
         self.asks_for_own_again = False
@@ -159,7 +168,7 @@ class Receiving:
         """Whether something of what we want here is still to be asked for, to come, or to be committed."""
         if self._reconciles and self._shared is None:
             return True
-        asking = self._to_ask or self._differing or self._batch or self._is_reading
+        asking = self._to_ask or self._differing or self._batch or self._reading
         return bool(asking or self._unanswered or self._deliveries or self._uncommitted)
 
     # --- what we want ------------------------------------------------------------------------------------
@@ -271,7 +280,7 @@ class Receiving:
         """Ask again what is due, once nothing more is on its way that our summary would not tell of."""
         if not (self._holes or self._refolded):
             return
-        arriving = {account for account, _ in self._deliveries.values()}
+        arriving = {delivery.account for delivery in self._deliveries.values()}
         for account in [account for account in self._refolded if account not in arriving]:
             asked = self._wanted[account]
             # While the answer is on its way most of it is not in our summary, and would come twice.
@@ -290,16 +299,23 @@ class Receiving:
 
     # --- asking ------------------------------------------------------------------------------------------
 
-    def find_read(self) -> ReadSummary | None:
-        """The next summary to read for a want, if one is due and the batch takes it."""
-        if not self._to_ask or self._batch_is_full or not self._outbox.has_room:
-            return None
-        self._is_reading = True
-        return ReadSummary(self._to_ask.pop(), Purpose.WANT)
+    def find_reads(self) -> list[ReadSummary]:
+        """The next summaries to read for a want, if some are due and the batch takes them."""
+        reads: list[ReadSummary] = []
+        if self._batch_is_full or not self._outbox.has_room:
+            return reads
+        most = min(limits.SUMMARIES_AT_ONCE, limits.ACCOUNTS_PER_WANT - len(self._batch))
+        while self._to_ask and len(reads) < most:
+            account = self._to_ask.pop()
+            reads.append(ReadSummary(account, Purpose.WANT))
+            if self._is_own(account):
+                break  # it goes in a frame of its own
+        self._reading = len(reads)
+        return reads
 
     def summary_read(self, summary: SummaryRead, now: float) -> None:
         """Put the account into the batch, as held by us."""
-        self._is_reading = False
+        self._reading -= 1
         account = summary.account
         if account not in self._wanted or account in self._to_ask:
             return  # dropped while it was read; if it came back since, it is read again
@@ -328,7 +344,7 @@ class Receiving:
         self._ask_for_more()
         if self._to_drop:
             self._flush_drops(now)
-        if self._batch and (self._batch_is_full or not (self._to_ask or self._is_reading)):
+        if self._batch and (self._batch_is_full or not (self._to_ask or self._reading)):
             self._flush_batch(now)
 
     @property
@@ -378,34 +394,53 @@ class Receiving:
 
     # --- what comes --------------------------------------------------------------------------------------
 
-    def entries(self, frame: Entries, payload_bytes: int) -> Arrived | None:
-        """Make a delivery of a frame; raises what the peer did wrong."""
-        cost = self.charge(payload_bytes)
-        asked = self._wanted.get(frame.account)
-        if (asked is None or not asked.want) and not self._is_pushed(frame.account):
-            if frame.account not in self._dropped and frame.account not in self._to_drop:
-                raise UnwantedAccount(f"entries of {frame.account}, which was not asked for")
-            self.refund(cost)
+    def entries(self, frame: Entries | RunsFrame, payload_bytes: int) -> list[Arrived]:
+        """Make deliveries of a frame; raises what the peer did wrong."""
+        rows = frame.rows if isinstance(frame, RunsFrame) else (frame,)
+        left = self.charge(payload_bytes, len(rows))
+        found: list[Arrived] = []
+        for number, row in enumerate(rows):
+            cost = left // (len(rows) - number)  # all of it has gone back when the last of them is committed
+            left -= cost
+            arrived = self._take_row(row, cost, may_leave_out=isinstance(frame, RunsFrame))
+            if arrived is None:
+                self.refund(cost)
+            else:
+                found.append(arrived)
+        return found
+
+    def _take_row(self, row: Entries, cost: int, *, may_leave_out: bool) -> Arrived | None:
+        """Deliver operations and records of one log, unless they were wanted once and are no more."""
+        account, key = row.account, row.key
+        asked = self._wanted.get(account)
+        if (asked is None or not asked.want) and not self._is_pushed(account):
+            if account not in self._dropped and account not in self._to_drop:
+                raise UnwantedAccount(f"entries of {account}, which was not asked for")
             return None
-        lo, hi = _check_run(frame)
+        is_news = (asked is None or asked.is_caught_up) and account not in self._history
+        runs = _find_runs(row, may_leave_out=may_leave_out)
+        is_continued = key is not None and self._continues(account, key, runs)
+        self._deliver(row, cost, is_continued=is_continued, is_news=is_news)
+        return Arrived(account, tuple(op.entry for op in row.ops), key, Ranges(tuple(runs)))
+
+    def _deliver(self, row: Entries, cost: int, *, is_continued: bool, is_news: bool) -> None:
         self._outbox.put(
             Deliver(
-                delivery_id=self.accept(frame.account, cost),
-                account=frame.account,
-                ops=frame.ops,
-                key=frame.key,
-                items=frame.items,
+                delivery_id=self.accept(row.account, cost, is_news=is_news),
+                account=row.account,
+                ops=row.ops,
+                key=row.key,
+                items=row.items,
                 wire_bytes=cost,
-                is_beside=frame.is_beside,
-                is_continued=frame.key is not None and self._continues(frame.account, frame.key, lo, hi),
-                is_news=asked is None or asked.is_caught_up,
+                is_beside=row.is_beside,
+                is_continued=is_continued,
+                is_news=is_news,
             )
         )
-        return Arrived(frame.account, tuple(op.entry for op in frame.ops), frame.key, lo, hi)
 
-    def charge(self, payload_bytes: int) -> int:
+    def charge(self, payload_bytes: int, rows: int = 1) -> int:
         """Take a frame that costs credit off what we granted; the cost. Raises ``CreditExceeded``."""
-        cost = max(payload_bytes, limits.MIN_ENTRIES_COST)
+        cost = max(payload_bytes, rows * limits.MIN_ENTRIES_COST)
         if cost > self._credit_given:
             raise CreditExceeded(f"{cost} bytes of records where {self._credit_given} were welcome")
         self._credit_given -= cost
@@ -415,16 +450,18 @@ class Receiving:
         """Grant again what a frame cost that is passed over."""
         self._credit_due += cost
 
-    def accept(self, account: Cid, cost: int) -> int:
+    def accept(self, account: Cid, cost: int, *, is_news: bool = True) -> int:
         """The number of a new delivery; its cost is granted again once it is committed."""
         self._last_delivery += 1
-        self._deliveries[self._last_delivery] = (account, cost)
+        self._deliveries[self._last_delivery] = _Delivery(account, cost, is_news)
+        if not is_news:
+            self._history[account] = self._history.get(account, 0) + 1
         return self._last_delivery
 
-    def _continues(self, account: Cid, key: PublicKey, lo: int, hi: int) -> bool:
-        """Whether the run ends where the last one of its log began; remembers where this one begins."""
-        is_continued = self._reached.pop((account, key), None) == hi + 1
-        self._reached[account, key] = lo
+    def _continues(self, account: Cid, key: PublicKey, runs: Sequence[tuple[int, int]]) -> bool:
+        """Whether the newest run ends where the last one of its log began; remembers where the oldest begins."""
+        is_continued = self._reached.pop((account, key), None) == runs[-1][1] + 1
+        self._reached[account, key] = runs[0][0]
         if len(self._reached) > limits.MAX_STRAY_LOGS:
             del self._reached[next(iter(self._reached))]
         return is_continued
@@ -475,10 +512,14 @@ class Receiving:
         delivery = self._deliveries.pop(delivery_id, None)
         if delivery is None:
             raise LocalProtocolError(f"delivery {delivery_id} is not outstanding")
-        account, cost = delivery
+        account = delivery.account
         if is_faulty:
             raise RecordsRejected(f"records of {account} did not verify")
-        self._credit_due += cost
+        self._credit_due += delivery.cost
+        if not delivery.is_news:
+            left = self._history.pop(account) - 1
+            if left:
+                self._history[account] = left
         self._report_caught_up()
 
     def _report_caught_up(self) -> None:
@@ -490,17 +531,24 @@ class Receiving:
                 self._outbox.put(CaughtUp(accounts))
 
 
-def _check_run(frame: Entries) -> tuple[int, int]:
-    """The first and last sequence number of a run; the branches of a fork may stand at one number."""
-    if frame.key is None:
-        return 0, -1
-    seqs = find_seqs(frame.key, (item.entry for item in frame.items))
+def _find_runs(row: Entries, *, may_leave_out: bool) -> list[tuple[int, int]]:
+    """The numbers of what was sent of a log, ascending; the branches of a fork may stand at one number."""
+    if row.key is None:
+        return []
+    seqs = find_seqs(row.key, (item.entry for item in row.items))
     if seqs is None:
         raise MalformedFrame("entries: an item is no entry of the key named")
-    for before, seq in pairwise(seqs):
-        if seq not in (before, before + 1):
-            raise MalformedFrame(f"entries: {seq} does not follow {before}")
-    return seqs[0], seqs[-1]
+    runs: list[tuple[int, int]] = []
+    lo = before = seqs[0]
+    for seq in seqs:
+        if seq - before not in (0, 1):
+            if seq < before or not may_leave_out:
+                raise MalformedFrame(f"entries: {seq} does not follow {before}")
+            runs.append((lo, before))
+            lo = seq
+        before = seq
+    runs.append((lo, before))
+    return runs
 
 
 def _describe(summary: SummaryRead, config: SessionConfig) -> WantedAccount:

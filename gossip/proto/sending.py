@@ -37,10 +37,11 @@ Numbers cannot tell branches apart, so what shows a fork goes beside all this
 (``branches``, ``forks``): whatever is ``held``, and without changing it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from unhush.gossip.errors import LocalProtocolError
@@ -65,14 +66,26 @@ from unhush.gossip.proto.frames import (
     CaughtUp,
     Entries,
     Hello,
+    Item,
+    Operation,
+    RunsFrame,
     Want,
     WantedAccount,
     encode_frame,
 )
 from unhush.gossip.proto.outbox import Outbox
-from unhush.gossip.proto.pieces import Placed, count_fitting, cut_newest, cut_newest_whole, place
+from unhush.gossip.proto.pieces import (
+    FRAME_OVERHEAD,
+    Placed,
+    count_fitting,
+    cut_newest,
+    cut_newest_whole,
+    place,
+    size_of_items,
+    size_of_ops,
+)
 from unhush.gossip.proto.queue import OnceQueue
-from unhush.gossip.proto.ranges import MAX_SEQ, NOTHING, Ranges
+from unhush.gossip.proto.ranges import MAX_SEQ, NOTHING, Pair, Ranges
 from unhush.gossip.proto.receiving import Arrived
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.keys import PublicKey
@@ -114,6 +127,7 @@ class _Served:
     ops_todo: dict[Cid, None] = field(default_factory=dict)
     suspects: list[PublicKey] = field(default_factory=list)  # logs whose tip may be of another branch than ours
     is_summarised: bool = False
+    reading: int = 0  # reads for it that are asked for and not answered
 
     def log(self, key: PublicKey) -> _Log:
         log = self.logs.get(key)
@@ -124,12 +138,27 @@ class _Served:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the outstanding read is for."""
+    """What an outstanding read is for."""
 
     served: _Served
     phase: Phase
     read: Read
     is_proof: bool = False
+
+
+@dataclass(slots=True)
+class _Row:
+    """Something of an account that is to go with others in one frame."""
+
+    account: Cid
+    ops: tuple[Operation, ...] = ()
+    key: PublicKey | None = None
+    parts: list[tuple[Item, ...]] = field(default_factory=list)  # newest first
+    lo: int = 0
+
+    def entries(self) -> Entries:
+        items = self.parts[0] if len(self.parts) == 1 else tuple(chain.from_iterable(reversed(self.parts)))
+        return Entries(self.account, self.ops, self.key, items)
 
 
 class Sending:
@@ -170,7 +199,11 @@ class Sending:
         self._suspected: OnceQueue[Cid] = OnceQueue()
         self._proofs: OnceQueue[tuple[Cid, PublicKey, int]] = OnceQueue()
         self._branches: Final = Branches()
-        self._asked: _Asked | None = None
+        self._asked: Final[deque[_Asked]] = deque()
+        self._takes_runs: Final = peer.takes_runs and config.takes_runs
+        self._rows: list[_Row] = []  # not in a frame yet
+        self._rows_bytes = 0
+        self._rows_left: list[HandedOn] = []
         self._is_own_clean: bool | None = None
         self._own_due: float | None = None  # when nothing waits any more for what is held back
         self._is_own_late = False
@@ -226,6 +259,8 @@ class Sending:
                 self._intake.push(account)
 
     def _flush_changes(self, now: float) -> None:
+        if not (self._more or self._less or self._again):
+            return
         while self._outbox.has_room:
             drop = tuple(islice(self._less, limits.LINKS_PER_FRAME)) if self._is_reconciled else ()
             # What we dropped before, the peer must hear of first.
@@ -332,7 +367,7 @@ class Sending:
         self._park(served)
 
     def _is_idle(self, served: _Served) -> bool:
-        is_read = self._asked is not None and self._asked.served is served
+        is_read = served.reading > 0
         is_waiting = bool(served.want or served.ops_todo or served.suspects)
         return not (is_read or is_waiting or any(any(log.todo) for log in served.logs.values()))
 
@@ -443,7 +478,7 @@ class Sending:
             if not self._may_remember(served):
                 return
             log = served.log(key)
-        log.held = log.held.add(arrived.lo, arrived.hi).shrink_to(limits.MAX_RANGES)
+        log.held = log.held.union(arrived.seqs).shrink_to(limits.MAX_RANGES)
 
     def _may_remember(self, served: _Served) -> bool:
         """Whether one more log is remembered that the peer did not name."""
@@ -547,23 +582,34 @@ class Sending:
 
     # --- reading -----------------------------------------------------------------------------------------
 
-    def find_read(self) -> Read | None:
-        """The read that brings what goes next."""
-        can_send = self._credit >= limits.MIN_SENDING_CREDIT and self._outbox.has_room
-        asked: _Asked | None = None
-        if can_send:
-            asked = self._next_ops() or self._next_run(Phase.LIVE) or self._next_run(Phase.SCREEN)
-        asked = asked or self._next_summary() or self._next_tip()
-        if asked is None and can_send:
-            asked = self._next_proof() or self._next_branches() or self._next_run(Phase.HISTORY)
-        self._asked = asked
-        return None if asked is None else asked.read
+    def find_reads(self) -> list[Read]:
+        """The reads that bring what goes next, all of one kind."""
+        asked = self._find_asked()
+        for each in asked:
+            each.served.reading += 1
+        self._asked.extend(asked)
+        return [each.read for each in asked]
 
-    def _next_summary(self) -> _Asked | None:
-        if not self._intake:
-            return None
-        served = self._served[self._intake.pop()]
-        return _Asked(served, Phase.LIVE, ReadSummary(served.account, Purpose.SERVE))
+    def _find_asked(self) -> list[_Asked]:
+        can_send = self._credit >= limits.MIN_SENDING_CREDIT and self._outbox.has_room
+        asked: list[_Asked] = []
+        if can_send:
+            asked = self._next_ops() or self._next_runs(Phase.LIVE) or self._next_runs(Phase.SCREEN)
+        if asked := asked or self._next_summaries():
+            return asked
+        single = self._next_tip()
+        if single is None and can_send:
+            single = self._next_proof() or self._next_branches()
+        if single is not None:
+            return [single]
+        return self._next_runs(Phase.HISTORY) if can_send else []
+
+    def _next_summaries(self) -> list[_Asked]:
+        asked: list[_Asked] = []
+        while self._intake and len(asked) < limits.SUMMARIES_AT_ONCE:
+            served = self._served[self._intake.pop()]
+            asked.append(_Asked(served, Phase.LIVE, ReadSummary(served.account, Purpose.SERVE)))
+        return asked
 
     def _next_tip(self) -> _Asked | None:
         while self._suspected:
@@ -598,37 +644,69 @@ class Sending:
             return _Asked(served, Phase.LIVE, ReadBranches(account, key))
         return None
 
-    def _next_ops(self) -> _Asked | None:
-        while self._ops:
+    def _next_ops(self) -> list[_Asked]:
+        """As many operations as one frame can take whatever their size, but of one account at least."""
+        asked: list[_Asked] = []
+        left = limits.OPERATIONS_PER_READ if self._takes_runs else 1
+        while self._ops and left > 0:
             served = self._served[self._ops.pop()]
             ids = tuple(served.ops_todo)[: limits.OPERATIONS_PER_READ]
             for cid in ids:
                 del served.ops_todo[cid]
             if ids:
-                return _Asked(served, Phase.LIVE, ReadOps(served.account, ids))
-        return None
+                left -= len(ids)
+                asked.append(_Asked(served, Phase.LIVE, ReadOps(served.account, ids)))
+        return asked
 
-    def _next_run(self, phase: Phase) -> _Asked | None:
+    def _next_runs(self, phase: Phase) -> list[_Asked]:
+        """What fills a frame, or a single run."""
+        # An eighth for what frames add to records.
+        left = min(limits.RUN_BYTES, self._credit, self._frame_bytes) * 7 // 8
+        found: list[tuple[_Served, PublicKey, Pair, int]] = []
+        while left > 0 and (self._takes_runs or not found) and (turn := self._next_log(phase)) is not None:
+            served, key, log = turn
+            for pair in self._take_turn(log, phase):
+                # What its records need is not known yet; what the answer leaves out is read again.
+                needs = min(left, (pair[1] - pair[0] + 1) * limits.RECORD_BYTES)
+                found.append((served, key, pair, needs))
+                left -= needs
+                if left <= 0:
+                    break
+        spare = left // max(1, len(found))
+        return [
+            _Asked(served, phase, ReadRun(served.account, key, *pair, needs + spare))
+            for served, key, pair, needs in found
+        ]
+
+    def _next_log(self, phase: Phase) -> tuple[_Served, PublicKey, _Log] | None:
         queue = self._runs[phase]
         while queue:
             served = self._served[queue.pop()]
             for key, log in served.logs.items():
                 if not log.todo[phase] or self._holds_back(served.account, key):
                     continue
-                lo, hi = log.todo[phase].pairs[-1]
-                log.todo[phase] = Ranges(log.todo[phase].pairs[:-1])
                 # To the back of the queue, and the log to the back of its account: everybody gets a turn.
                 queue.push(served.account)
                 served.logs[key] = served.logs.pop(key)
-                # An eighth for what frames add to records.
-                max_bytes = min(limits.RUN_BYTES, self._credit, self._frame_bytes) * 7 // 8
-                return _Asked(served, phase, ReadRun(served.account, key, lo, hi, max_bytes))
+                return served, key, log
         return None
+
+    def _take_turn(self, log: _Log, phase: Phase) -> Iterator[Pair]:
+        """The newest stretches of a log: one, or of a log in pieces some."""
+        left = limits.TURN_RECORDS if self._takes_runs else 1
+        while left > 0 and log.todo[phase]:
+            pair = log.todo[phase].pairs[-1]
+            log.todo[phase] = Ranges(log.todo[phase].pairs[:-1])
+            left -= pair[1] - pair[0] + 1
+            yield pair
 
     def _answered(self) -> _Asked | None:
         """The read just answered, unless what it was for is gone or was asked anew."""
-        asked, self._asked = self._asked, None
-        if asked is None or self._served.get(asked.served.account) is not asked.served:
+        if not self._asked:
+            return None
+        asked = self._asked.popleft()
+        asked.served.reading -= 1
+        if self._served.get(asked.served.account) is not asked.served:
             return None
         is_current = asked.served.is_summarised or isinstance(asked.read, ReadSummary)
         return asked if is_current and self._may_serve(asked.served.account) else None
@@ -668,7 +746,7 @@ class Sending:
         served = asked.served
         unsent = list(answer.ops)
         while unsent and (count := count_fitting(unsent, self._room)):
-            self._send_entries(Entries(served.account, tuple(unsent[:count])))
+            self._put_ops(served.account, tuple(unsent[:count]))
             served.ops_held.update(cid_of(op.entry) for op in unsent[:count])
             del unsent[:count]
         served.ops_todo = dict.fromkeys((*(cid_of(op.entry) for op in unsent), *served.ops_todo))
@@ -693,7 +771,7 @@ class Sending:
         if self._holds_back(answer.account, read.key):
             unread, unsent = read.hi, []  # the other home turned up while this was read
         is_first = True
-        while unsent and (piece := cut_newest_whole(unsent, self._room, may_cut=is_first)):
+        while unsent and (piece := cut_newest_whole(unsent, self._room, may_cut=is_first and not self._rows)):
             is_first = False
             self._send_piece(answer.account, read.key, piece)
             _cross_off(log, piece)
@@ -702,6 +780,7 @@ class Sending:
             unread = unsent[-1][0]
         if unread >= read.lo:
             log.todo[asked.phase] = log.todo[asked.phase].add(read.lo, unread).widen_to(limits.MAX_RANGES)
+            self._runs[asked.phase].push(answer.account)
         self._finish_if_done(asked.served)
 
     def _send_proof(self, served: _Served, key: PublicKey, run: list[Placed]) -> None:
@@ -741,23 +820,63 @@ class Sending:
 
     @property
     def _room(self) -> int:
-        """The largest frame that may go now."""
-        return min(self._credit, self._frame_bytes)
+        """The largest frame that may go now, or what still fits in the one that is being filled."""
+        if self._rows_bytes >= limits.RUN_BYTES // 2 or len(self._rows) >= limits.MAX_RUNS:
+            self._send_rows()
+        return min(self._credit, self._frame_bytes) - self._rows_bytes
 
     def _send_piece(self, account: Cid, key: PublicKey, piece: Sequence[Placed], *, is_beside: bool = False) -> None:
-        self._send_entries(Entries(account, (), key, tuple(item for _, item in piece), is_beside))
+        items = tuple(item for _, item in piece)
+        if self._takes_runs and not is_beside:
+            self._put_items(account, key, items, piece)
+        else:
+            self._send_entries(Entries(account, (), key, items, is_beside))
         if self._is_own(account, key):
             left = NOTHING
             for seq, _ in piece:  # of two branches one number may come twice
                 left = left.add(seq)
-            for lo, hi in left:
-                self._outbox.put(HandedOn(lo, hi))
+            self._rows_left.extend(HandedOn(lo, hi) for lo, hi in left)
+            if not self._rows:
+                self._tell_left()
+
+    def _put_items(self, account: Cid, key: PublicKey, items: tuple[Item, ...], piece: Sequence[Placed]) -> None:
+        last = self._rows[-1] if self._rows else None
+        if last is not None and (last.account, last.key) == (account, key) and piece[-1][0] < last.lo:
+            last.parts.append(items)
+            last.lo = piece[0][0]
+            self._rows_bytes += size_of_items(items)
+        else:
+            self._rows.append(_Row(account, (), key, [items], piece[0][0]))
+            self._rows_bytes += max(FRAME_OVERHEAD + size_of_items(items), limits.MIN_ENTRIES_COST)
+
+    def _put_ops(self, account: Cid, ops: tuple[Operation, ...]) -> None:
+        if self._takes_runs:
+            self._rows.append(_Row(account, ops, parts=[()]))
+            self._rows_bytes += max(FRAME_OVERHEAD + size_of_ops(ops), limits.MIN_ENTRIES_COST)
+        else:
+            self._send_entries(Entries(account, ops))
+
+    def _send_rows(self) -> None:
+        """Send the frame that was being filled."""
+        if not self._rows:
+            return
+        rows = tuple(row.entries() for row in self._rows)
+        is_plain = len(rows) == 1 and len(self._rows[0].parts) == 1
+        self._rows, self._rows_bytes = [], 0
+        self._send_charged(encode_frame(rows[0] if is_plain else RunsFrame(rows)), len(rows))
+        self._tell_left()
+
+    def _tell_left(self) -> None:
+        for left in self._rows_left:
+            self._outbox.put(left)
+        self._rows_left.clear()
 
     def _send_entries(self, frame: Entries) -> None:
+        self._send_rows()
         self._send_charged(encode_frame(frame))
 
-    def _send_charged(self, payload: bytes) -> None:
-        self._credit -= max(len(payload), limits.MIN_ENTRIES_COST)
+    def _send_charged(self, payload: bytes, rows: int = 1) -> None:
+        self._credit -= max(len(payload), rows * limits.MIN_ENTRIES_COST)
         assert self._credit >= 0, "a frame was cut too large for its credit"
         self._sent_bytes += len(payload)
         self._outbox.send_payload(payload)
@@ -786,6 +905,7 @@ class Sending:
 
     def send_charged(self, payload: bytes) -> None:
         """Send what costs credit; the caller has looked at ``room``."""
+        self._send_rows()
         self._send_charged(payload)
 
     def note_left(self, seq: int) -> None:
@@ -802,7 +922,7 @@ class Sending:
             self._finish(served)
 
     def _has_backlog(self, served: _Served) -> bool:
-        if not served.is_summarised or served.ops_todo:
+        if not served.is_summarised or served.ops_todo or served.reading:
             return True
         return any(
             (log.todo[Phase.SCREEN] or log.todo[Phase.HISTORY]) and self._is_waited_for(served.account, key)
@@ -810,7 +930,9 @@ class Sending:
         )
 
     def flush(self, now: float) -> None:
-        """Send what is due beside entries: what we carry, and how far we are caught up."""
+        """Send what is due: what was read, what we carry, and how far we are caught up."""
+        if not self._asked:
+            self._send_rows()
         if self._tree is None:
             self._flush_carries(now)
         else:
@@ -821,7 +943,7 @@ class Sending:
                 break
             self._wants_finished += 1
             self._open_accounts.pop(self._wants_finished, None)
-        if self._wants_told < self._wants_finished and self._outbox.has_room:
+        if self._wants_told < self._wants_finished and not self._rows and self._outbox.has_room:
             self._wants_told = self._wants_finished
             self._outbox.send(CaughtUp(self._wants_told))
             for want in [want for want in self._finished if want <= self._wants_told]:

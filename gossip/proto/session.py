@@ -17,8 +17,8 @@ the peer gets and when; beside them ``forks`` finds where two branches part
 ``exchange`` whom the peer knows (peers → known ←); ``asking`` deals in
 single records (need → given ←, offer →). This
 module joins them: it says hello, hands every frame to its part, keeps at most
-one read outstanding (the parts take turns, so neither a huge account nor a
-long list of wants holds up the other direction), and turns every misdeed of
+a handful of reads outstanding, all of one part (the parts take turns, so neither
+a huge account nor a long list of wants holds up the other direction), and turns every misdeed of
 the peer into an error frame and a close.
 
 Whoever drives it owes it this:
@@ -27,9 +27,9 @@ Whoever drives it owes it this:
 2. All actions carried out in the order given. ``Send`` may be queued, but
    every one is reported ``Written`` once the stream took it. If the deframer
    raises, ``Misframed`` with what it raised, and nothing more is read.
-3. Each read answered once by its event, before or after whatever else
-   happens. A snapshot of the store taken after the read was asked for will
-   do.
+3. Each read answered once by its event, in the order they were asked for,
+   before or after whatever else happens. A snapshot of the store taken after
+   the read was asked for will do.
 4. ``Grew`` for every record after its commit, once, in any order to the
    answers of reads, for every session: also for what came from this peer.
 5. Deliveries given to ingest in order (live ones may overtake bulk), and each
@@ -44,7 +44,7 @@ Whoever drives it owes it this:
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final, assert_never
 
@@ -129,6 +129,7 @@ from unhush.gossip.proto.frames import (
     PeersFrame,
     Points,
     RangesFrame,
+    RunsFrame,
     ThreadFrame,
     Want,
     encode_frame,
@@ -160,11 +161,11 @@ class Session:
         self._patience: Final = Allowance(limits.CONTROL_ALLOWANCE, limits.CONTROL_INTERVAL_S)
         self._interests = InterestsChanged(frozenset(), frozenset())
         self._hello_due = 0.0
-        self._read: Read | None = None
+        self._reads: Final[deque[Read]] = deque()  # asked for and not answered
         self._forks: Final = ForkSearch(self._outbox)
         self._finding: Final = Finding(self._outbox)
         self._exchange: Final = Exchange(self._outbox)
-        self._finders: Final[deque[Callable[[], Read | None]]] = deque()
+        self._finders: Final[deque[Callable[[], Sequence[Read]]]] = deque()
         self._halves: tuple[Receiving, Sending] | None = None
         self._asking: Asking | None = None  # as long as the halves
         self._accounts_said = 0
@@ -265,7 +266,14 @@ class Session:
         nonce = config.nonce if config.can_reconcile else b""
         self._accounts_said = len(config.tree) if config.tree is not None and nonce else 0
         self._outbox.send(
-            Hello(config.network, config.agent, listen=config.listen, nonce=nonce, accounts=self._accounts_said)
+            Hello(
+                config.network,
+                config.agent,
+                listen=config.listen,
+                nonce=nonce,
+                accounts=self._accounts_said,
+                takes_runs=config.takes_runs,
+            )
         )
 
     def _tick(self, now: float) -> None:
@@ -295,7 +303,7 @@ class Session:
 
     def _answered(self, event: ReadAnswer, now: float) -> None:
         receiving, sending = self._open_halves()
-        read, self._read = self._read, None
+        read = self._reads.popleft() if self._reads else None
         match event, read:
             case SummaryRead(account), ReadSummary(asked, Purpose.WANT) if account == asked:
                 receiving.summary_read(event, now)
@@ -332,7 +340,9 @@ class Session:
         if self.stage is Stage.NEW:
             raise LocalProtocolError("a frame before the session was opened")
         frame = parse_frame(payload)
-        if not isinstance(frame, Entries | Given | Offer) and not self._patience.spend(control_cost(payload), now):
+        if not isinstance(frame, Entries | RunsFrame | Given | Offer) and not self._patience.spend(
+            control_cost(payload), now
+        ):
             raise TooManyFrames("control frames faster than any use of them")
         match frame:
             case ErrorFrame(code, text):
@@ -360,8 +370,9 @@ class Session:
         sending = Sending(self._config, self._outbox, hello, reconciles=tree)
         self._halves = receiving, sending
         self._asking = asking = Asking(self._config, self._outbox, receiving, sending)
-        self._finders.append(asking.find_read)
-        self._finders.extend((receiving.find_read, sending.find_read, self._forks.find_read, self._finding.find_read))
+        self._finders.append(_single(asking.find_read))
+        self._finders.extend((receiving.find_reads, sending.find_reads))
+        self._finders.extend((_single(self._forks.find_read), _single(self._finding.find_read)))
         self._outbox.put(Greeted(hello.listen))
         self._tell_interests()
 
@@ -407,9 +418,8 @@ class Session:
                 if self._reconciling is None:
                     raise RangesUnasked("there is nothing to compare")
                 self._reconciling.received(frame)
-            case Entries():
-                arrived = receiving.entries(frame, size_bytes)
-                if arrived is not None:
+            case Entries() | RunsFrame():
+                for arrived in receiving.entries(frame, size_bytes):
                     sending.peer_sent(arrived)
             case FindFrame():
                 self._finding.peer_finds(frame)
@@ -450,21 +460,21 @@ class Session:
         self._finding.flush(now)
         self._exchange.flush(now)
         self._open_asking().flush(now)
-        if self._read is None:
-            self._read = self._find_read()
-            if self._read is not None:
-                self._outbox.put(self._read)
+        if not self._reads:
+            self._reads.extend(self._find_reads())
+            for read in self._reads:
+                self._outbox.put(read)
         self._patience.earn(sending.take_sent_bytes())
 
-    def _find_read(self) -> Read | None:
-        """The next read; whoever got theirs goes to the end of the row."""
+    def _find_reads(self) -> Sequence[Read]:
+        """The next reads, of one part; whoever got theirs goes to the end of the row."""
         for find in tuple(self._finders):
-            read = find()
-            if read is not None:
+            reads = find()
+            if reads:
                 self._finders.remove(find)
                 self._finders.append(find)
-                return read
-        return None
+                return reads
+        return ()
 
     def _open_halves(self) -> tuple[Receiving, Sending]:
         if self._halves is None:
@@ -487,4 +497,14 @@ class Session:
         self.stage = Stage.CLOSED
         self._halves = self._asking = None
         self._finders.clear()
-        self._read = None
+        self._reads.clear()
+
+
+def _single(find: Callable[[], Read | None]) -> Callable[[], Sequence[Read]]:
+    """For a part that asks for one read at a time."""
+
+    def find_reads() -> Sequence[Read]:
+        read = find()
+        return () if read is None else (read,)
+
+    return find_reads

@@ -7,8 +7,11 @@ time); what came is given to ingest, which reports back from its own thread.
 
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, TypeAlias, assert_never
 
 import trio
@@ -18,7 +21,7 @@ from unhush.gossip.net.intake import Submit
 from unhush.gossip.net.sync.answering import answer
 from unhush.gossip.net.sync.concerning import find_own_concerns
 from unhush.gossip.net.sync.giving import find_ours
-from unhush.gossip.net.sync.slices import read_run
+from unhush.gossip.net.sync.slices import SLICE_BYTES, read_run
 from unhush.gossip.net.sync.travelling import arrivals_of, item_of
 from unhush.gossip.net.wire.patience import Patience
 from unhush.gossip.net.wire.stream import Stream
@@ -53,7 +56,6 @@ from unhush.gossip.proto.events import (
     Closed,
     Committed,
     Event,
-    Grew,
     HoleSeen,
     InterestsChanged,
     Misframed,
@@ -73,7 +75,7 @@ from unhush.gossip.proto.tally import Met
 from unhush.gossip.proto.untold import Untold
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-from unhush.storage.arrivals import TOO_EARLY, Batch, Outcome, Status
+from unhush.storage.arrivals import TOO_EARLY, Arrival, Batch, Outcome, Status
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -89,15 +91,26 @@ WRITE_BYTES = 64 * 1024
 # A delivery this small is somebody writing now, not history: it goes before bulk.
 LIVE_RECORDS = 8
 
-# Records that the node gained and the machine is told of before others get their turn: some 100 µs.
-GROWTH_PER_TURN = 64
+# So long a session goes on before others on the loop get their turn. A turn has its price: the loop looks at its
+# sockets, and whichever thread waits for the interpreter has it next.
+TURN_S = 0.001
 
 # How long to wait before offering a delivery again that ingest had no room for.
 FULL_PAUSE_S = 0.05
 
 
-# All but runs, which are read in slices.
-_ShortRead: TypeAlias = ReadSummary | ReadOps | ReadBranches | ReadPoints | ReadFound | ReadAsked
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A delivery, among others that go to ingest together, and how many records it is."""
+
+    delivery_id: int
+    account: Cid | None  # who gave it is known to have given something of this account
+    count: int
+
+
+# All that are answered on the loop.
+_READS: Final = ReadSummary, ReadOps, ReadRun, ReadBranches, ReadPoints, ReadFound
+_Read: TypeAlias = ReadSummary | ReadOps | ReadRun | ReadBranches | ReadPoints | ReadFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +206,32 @@ class SyncSession:
         return self._fault
 
     async def _drive(self) -> None:
-        told = 0
+        until = 0.0
         while True:
             event = self._untold.take()
             if event is None:
                 self._was_told = trio.Event()
                 await self._was_told.wait()
+                until = time.perf_counter() + TURN_S
                 continue
-            told += 1
-            # The others get their turn after each, but for growth: most of that concerns this session in nothing.
-            if type(event) is not Grew or told % GROWTH_PER_TURN == 0:
+            if time.perf_counter() > until:
                 await trio.lowlevel.checkpoint()
+                until = time.perf_counter() + TURN_S
             if isinstance(event, Received):
                 self._ahead.release()
+            deliveries: list[Deliver] = []
+            reads: list[_Read] = []
             for action in self._machine.receive(event, trio.current_time()):
-                if not await self._act(action):
+                if isinstance(action, Deliver):
+                    deliveries.append(action)
+                elif isinstance(action, _READS):
+                    reads.append(action)
+                elif not await self._act(action):
                     return
+            if deliveries:
+                await self._deliver(deliveries)
+            if reads:
+                await self._read_all(reads)
             if self._machine.carriage_changes != self._carriage_changes:
                 self._carriage_changes = self._machine.carriage_changes
                 self._reports.carries(self, self._machine.peer_carries)
@@ -220,17 +243,13 @@ class SyncSession:
         match action:
             case Send(payload):
                 self._write.send_nowait(payload)
-            case ReadRun(account, key):
-                run = await read_run(self._store, action)
-                self.tell(RunRead(account, key, tuple(map(item_of, run))))
             case ReadAsked():
                 # Hundreds of records and their signatures: too long for the loop that everybody shares.
-                self.tell(await trio.to_thread.run_sync(self._read, action, limiter=_readers()))
-            case ReadSummary() | ReadOps() | ReadBranches() | ReadPoints() | ReadFound():
-                self.tell(self._read(action))
-            case Deliver(account=account):
-                self._has_given_own |= self._is_own(account)
-                await self._deliver(action)
+                self.tell(await trio.to_thread.run_sync(self._read_asked, action, limiter=_readers()))
+            case ReadRun() | ReadSummary() | ReadOps() | ReadBranches() | ReadPoints() | ReadFound():
+                await self._read_all([action])
+            case Deliver():
+                await self._deliver([action])
             case DeliverGiven():
                 await self._deliver_given(action)
             case Answered(tag, is_complete):
@@ -379,32 +398,65 @@ class SyncSession:
 
     # -- the store
 
-    def _read(self, read: _ShortRead) -> ReadAnswer:
+    def _read_asked(self, read: ReadAsked) -> ReadAnswer:
         with self._store.snapshot() as snapshot:
             return answer(snapshot, read, self._store.network)
 
-    def _stored(self, event: Event, account: Cid, new: int) -> None:
-        self.tell(event)
-        if new:
-            self._reports.gave(self, account, new)
+    async def _read_all(self, reads: "Sequence[_Read]") -> None:
+        """Answer reads in their order, as many of one snapshot as a turn on the loop has time for."""
+        waiting = deque(reads)
+        while waiting:
+            first = waiting[0]
+            if isinstance(first, ReadRun) and first.max_bytes > SLICE_BYTES:
+                run = await read_run(self._store, first)
+                self.tell(RunRead(first.account, first.key, tuple(map(item_of, run))))
+                waiting.popleft()
+                continue
+            until = time.perf_counter() + TURN_S
+            with self._store.snapshot() as snapshot:
+                while waiting and time.perf_counter() < until:
+                    read = waiting[0]
+                    if isinstance(read, ReadRun) and read.max_bytes > SLICE_BYTES:
+                        break
+                    self.tell(answer(snapshot, waiting.popleft(), self._store.network))
+            if waiting:
+                await trio.lowlevel.checkpoint()
 
-    def _came_early(self, account: Cid | None) -> None:
-        if account is not None:
-            self._early.came(account, trio.current_time())
+    def _stored(self, batch: Batch, parts: "Sequence[_Part]", outcomes: tuple[Outcome, ...]) -> None:
+        """Ingest is done with what was given to it together."""
+        at = 0
+        for part in parts:
+            mine = outcomes[at : at + part.count]
+            at += part.count
+            rejected = next((outcome for outcome in mine if outcome.status is Status.REJECTED), None)
+            if rejected is not None:
+                log.info("record rejected peer=%s error=%s", self.peer_id, rejected.error)
+            is_lost = any(outcome.status is Status.FAILED for outcome in mine)
+            # What we could not store the peer believes we hold; only a new session, with a new summary, asks again.
+            self.tell(Closed() if is_lost else Committed(part.delivery_id, is_faulty=rejected is not None))
+            new = sum(outcome.status in _NEW for outcome in mine)
+            if new and part.account is not None:
+                self._reports.gave(self, part.account, new)
+        early = (item.account for item, outcome in zip(batch.items, outcomes, strict=True) if _is_early(outcome))
+        for account in dict.fromkeys(early):
+            if account is not None:
+                self._early.came(account, trio.current_time())
 
-    async def _deliver(self, delivery: Deliver) -> None:
-        account = delivery.account
-        may_be_vouched = delivery.is_beside or delivery.is_continued
-        arrivals = arrivals_of(account, delivery.ops, delivery.items, may_be_vouched=may_be_vouched)
-        batch = Batch(arrivals, self.peer_id)
-        # Of an account that is new here operations come first, by themselves: they are small, and no news.
-        entries = len(delivery.items)
-        is_live = entries <= LIVE_RECORDS and not delivery.is_beside and (delivery.is_news or entries > 0)
+    async def _deliver(self, deliveries: Sequence[Deliver]) -> None:
+        """What came in one frame goes to ingest together, as far as it is as urgent as what came before it."""
+        for is_live, alike in groupby(deliveries, _is_live):
+            await self._deliver_together(list(alike), is_live=is_live)
 
-        def stored(event: Event, new: int) -> None:
-            self._stored(event, account, new)
-
-        await self._give_to_ingest(batch, delivery.delivery_id, stored, is_live=is_live)
+    async def _deliver_together(self, deliveries: Sequence[Deliver], *, is_live: bool) -> None:
+        arrivals: list[Arrival] = []
+        parts: list[_Part] = []
+        for each in deliveries:
+            self._has_given_own |= self._is_own(each.account)
+            may_be_vouched = each.is_beside or each.is_continued
+            some = arrivals_of(each.account, each.ops, each.items, may_be_vouched=may_be_vouched)
+            arrivals += some
+            parts.append(_Part(each.delivery_id, each.account, len(some)))
+        await self._give_to_ingest(Batch(tuple(arrivals), self.peer_id), parts, is_live=is_live)
 
     async def _deliver_given(self, delivery: DeliverGiven) -> None:
         """What was asked for, or offered: ingest holds the reason against each record."""
@@ -413,27 +465,14 @@ class SyncSession:
         )
         batch = Batch(arrivals, self.peer_id)
         is_live = len(batch.items) <= LIVE_RECORDS
-        await self._give_to_ingest(batch, delivery.delivery_id, lambda event, _: self.tell(event), is_live=is_live)
+        await self._give_to_ingest(batch, [_Part(delivery.delivery_id, None, len(arrivals))], is_live=is_live)
 
-    async def _give_to_ingest(
-        self, batch: Batch, delivery_id: int, stored: Callable[[Event, int], None], *, is_live: bool
-    ) -> None:
-        """``stored`` hears what to tell the machine, and how many records were new."""
+    async def _give_to_ingest(self, batch: Batch, parts: "Sequence[_Part]", *, is_live: bool) -> None:
         token = trio.lowlevel.current_trio_token()
 
         def done(outcomes: tuple[Outcome, ...]) -> None:
-            rejected = next((outcome for outcome in outcomes if outcome.status is Status.REJECTED), None)
-            if rejected is not None:
-                log.info("record rejected peer=%s error=%s", self.peer_id, rejected.error)
-            is_lost = any(outcome.status is Status.FAILED for outcome in outcomes)
-            # What we could not store the peer believes we hold; only a new session, with a new summary, asks again.
-            event = Closed() if is_lost else Committed(delivery_id, is_faulty=rejected is not None)
-            new = sum(outcome.status in _NEW for outcome in outcomes)
-            early = (item.account for item, outcome in zip(batch.items, outcomes, strict=True) if _is_early(outcome))
             try:
-                token.run_sync_soon(stored, event, new)
-                for account in dict.fromkeys(early):
-                    token.run_sync_soon(self._came_early, account)
+                token.run_sync_soon(self._stored, batch, parts, outcomes)
             except trio.RunFinishedError:
                 log.debug("network has ended peer=%s", self.peer_id)
 
@@ -456,6 +495,12 @@ def _readers() -> trio.CapacityLimiter:
         limiter = trio.CapacityLimiter(_MAX_READERS)
         _limiter.set(limiter)
         return limiter
+
+
+def _is_live(delivery: Deliver) -> bool:
+    """Somebody is writing now. What the peer had before goes in the order it comes: records mean nothing before the
+    operations of their account."""
+    return delivery.is_news and not delivery.is_beside and len(delivery.items) <= LIVE_RECORDS
 
 
 def _is_early(outcome: Outcome) -> bool:

@@ -44,6 +44,7 @@ from unhush.gossip.proto.events import (
     HoleSeen,
     Misframed,
     OwnChecked,
+    ReadAnswer,
     Received,
     Tick,
     Written,
@@ -88,6 +89,7 @@ class SessionEnd:
         self._taken_bytes = 0
         self._deframer = Deframer()
         self._events: deque[Event] = deque()
+        self._answers: deque[ReadAnswer] = deque()
         self._is_busy = False
         self._is_misframed = False
         self._carriage_changes = 0
@@ -226,7 +228,12 @@ class SessionEnd:
         answer = self.node.store.answer(read)
         if self.node.manners is not None:
             answer = self.node.manners.answers(self, answer)
-        self.node.answer_later(self, answer)
+        self._answers.append(answer)
+        self.node.answer_later(self)
+
+    def answered(self) -> None:
+        """The disk got round to a read; they are answered in the order they were asked for."""
+        self.tell(self._answers.popleft())
 
     def _deliver(self, delivery_id: int, arrivals: Arrivals, wire_bytes: int) -> None:
         self.uncommitted[delivery_id] = wire_bytes

@@ -25,7 +25,6 @@ from unhush.gossip.proto.events import (
     InterestsChanged,
     Opened,
     OwnChecked,
-    ReadAnswer,
     Refolded,
     TellPeers,
 )
@@ -375,13 +374,13 @@ class SimNode:
         for session in list(self.sessions.values()):
             session.tell(event)
 
-    def answer_later(self, session: SessionEnd, answer: ReadAnswer) -> None:
-        """Give a session what its read found: at once, or when the disk got round to it."""
+    def answer_later(self, session: SessionEnd) -> None:
+        """Give a session what a read found: at once, or when the disk got round to it."""
         disk_s = self.network.disk_s
         if disk_s:
-            self._clock.after(disk_s * self.network.dice.random(), lambda: session.tell(answer))
+            self._clock.after(disk_s * self.network.dice.random(), session.answered)
         else:
-            session.tell(answer)
+            session.answered()
 
     def _tick(self, life: int) -> None:
         if not self.is_up or self.starts != life:

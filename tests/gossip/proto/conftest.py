@@ -65,6 +65,7 @@ from unhush.gossip.proto.frames import (
     Item,
     Need,
     Operation,
+    RunsFrame,
     ThreadFrame,
     parse_frame,
 )
@@ -345,7 +346,6 @@ class End:
                     self.sent.append(sent)
                 self.unwritten.append(payload)
             case ReadSummary() | ReadOps() | ReadRun() | ReadBranches() | ReadPoints() | ReadFound() | ReadAsked():
-                assert not self.answers, "two reads outstanding"
                 self.answers.append(self.store.answer(action))
             case Deliver() | DeliverGiven():
                 self.ingest.append(action)
@@ -430,7 +430,9 @@ class End:
         return [act for waiting, act in due if waiting]
 
     def sent_entries(self) -> list[Entries]:
-        return [sent for sent in self.sent if isinstance(sent, Entries)]
+        """Runs that went together one by one."""
+        frames = (sent.rows if isinstance(sent, RunsFrame) else (sent,) for sent in self.sent)
+        return [row for rows in frames for row in rows if isinstance(row, Entries)]
 
 
 class Pair:
