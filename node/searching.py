@@ -121,8 +121,11 @@ class Indexing:
     def _follow(self) -> None:
         while not self._is_stopping:
             self._changed.clear()
-            self._await_calm()
+            seen = 0
             while not self._is_stopping and self._store.fulltext.behind():
+                if self._store.last_aid() - seen >= _GROWS_BY:  # also if it began while a piece was worked on
+                    self._await_calm()
+                    seen = self._store.last_aid()
                 began = time.monotonic()
                 steps: list[Step] = []
                 self._store.fulltext.catch_up(_PIECE_S, on_step=steps.append)

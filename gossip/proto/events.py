@@ -144,6 +144,15 @@ class Grew:
 
 
 @dataclass(frozen=True, slots=True)
+class LogGrew:
+    """As ``Grew`` for many entries of a log at once, not all of them new perhaps."""
+
+    account: Cid
+    key: PublicKey
+    seqs: Ranges
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """Ingest is done with a delivery; ``is_faulty`` if it proved the sender at fault."""
 
@@ -236,6 +245,7 @@ Event: TypeAlias = (
     | InterestsChanged
     | ReadAnswer
     | Grew
+    | LogGrew
     | Committed
     | HoleSeen
     | Refolded

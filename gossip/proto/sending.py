@@ -58,7 +58,7 @@ from unhush.gossip.proto.actions import (
 )
 from unhush.gossip.proto.branches import Branches
 from unhush.gossip.proto.config import SessionConfig
-from unhush.gossip.proto.events import BranchesRead, Forked, Grew, OpsRead, PointsRead, RunRead, SummaryRead
+from unhush.gossip.proto.events import BranchesRead, Forked, Grew, LogGrew, OpsRead, PointsRead, RunRead, SummaryRead
 from unhush.gossip.proto.faults import CreditOverflow, TooMuchState
 from unhush.gossip.proto.fingerprints import AccountTree, Marks
 from unhush.gossip.proto.frames import (
@@ -491,24 +491,26 @@ class Sending:
 
     # --- what we gain ------------------------------------------------------------------------------------
 
-    def grew(self, event: Grew) -> bool:
-        """The journal gained a record; remember that it is to be sent, unless the peer holds it.
+    def grew(self, event: Grew | LogGrew) -> bool:
+        """The journal gained records; remember that they are to be sent, unless the peer holds them.
 
         Tells whether that changed anything.
         """
         served = self._find_served(event.account)
         if served is None or not served.is_live or not self._may_serve(event.account):
             return False
-        if event.key is None:
+        if isinstance(event, Grew) and event.key is None:
             if event.cid in served.ops_held:
                 return False
             served.ops_todo[event.cid] = None
             queue = self._ops
-        else:
+        elif event.key is not None:
             log = served.log(event.key)
-            if event.seq in log.held:
+            seqs = Ranges.span(event.seq, event.seq) if isinstance(event, Grew) else event.seqs
+            new = seqs.subtract(log.held)
+            if not new:
                 return False
-            log.todo[Phase.LIVE] = log.todo[Phase.LIVE].add(event.seq).widen_to(limits.MAX_RANGES)
+            log.todo[Phase.LIVE] = log.todo[Phase.LIVE].union(new).widen_to(limits.MAX_RANGES)
             queue = self._runs[Phase.LIVE]
         if served.is_summarised:
             queue.push(event.account)

@@ -30,7 +30,7 @@ Whoever drives it owes it this:
 3. Each read answered once by its event, in the order they were asked for,
    before or after whatever else happens. A snapshot of the store taken after
    the read was asked for will do.
-4. ``Grew`` for every record after its commit, once, in any order to the
+4. ``Grew`` or ``LogGrew`` for every record after its commit, in any order to the
    answers of reads, for every session: also for what came from this peer.
 5. Deliveries given to ingest in order (live ones may overtake bulk), and each
    reported ``Committed`` after the commit (or the refusal) of its last record.
@@ -84,6 +84,7 @@ from unhush.gossip.proto.events import (
     Grew,
     HoleSeen,
     InterestsChanged,
+    LogGrew,
     Misframed,
     Opened,
     OpsRead,
@@ -195,7 +196,7 @@ class Session:
         if self.stage is Stage.CLOSED:
             return []  # answers that were under way
         # Every session hears of every record, and most hear of most in vain.
-        if type(event) is Grew and (self._halves is None or not self._halves[1].grew(event)):
+        if isinstance(event, Grew | LogGrew) and (self._halves is None or not self._halves[1].grew(event)):
             return []
         try:
             self._handle(event, now)
@@ -222,7 +223,7 @@ class Session:
                 self._tell_interests()
             case SummaryRead() | OpsRead() | RunRead() | BranchesRead() | PointsRead() | FoundRead() | AskedRead():
                 self._answered(event, now)
-            case Grew():
+            case Grew() | LogGrew():
                 pass  # noted; what follows goes on from there
             case Committed(delivery_id, is_faulty):
                 self._open_halves()[0].committed(delivery_id, is_faulty=is_faulty)

@@ -8,7 +8,6 @@ order; they are bounded where they come from. The two take turns at the way
 out, so neither waits for the other.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from unhush.gossip.proto.events import (
@@ -17,6 +16,7 @@ from unhush.gossip.proto.events import (
     Grew,
     HoleSeen,
     InterestsChanged,
+    LogGrew,
     Refolded,
     Tick,
 )
@@ -37,10 +37,9 @@ class Untold:
     def __init__(self) -> None:
         self._events: dict[object, Event] = {}
         self._last = 0
-        self._grown: dict[_Log, tuple[Ranges, Cid]] = {}
+        self._grown: dict[_Log, Ranges] = {}
         self._pieces = 0
         self._operations: dict[Cid, Grew] = {}
-        self._growing: Iterator[Grew] = iter(())
         self._is_growth_next = False
 
     def __len__(self) -> int:
@@ -56,11 +55,10 @@ class Untold:
         match event:
             case Grew(account, None, _, cid):
                 self._operations[cid] = event
-            case Grew(account, key, seq, cid) if key is not None:
-                held, _ = self._grown.get((account, key), (NOTHING, cid))
-                more = held.add(seq)
-                self._pieces += len(more.pairs) - len(held.pairs)
-                self._grown[account, key] = more, cid
+            case Grew(account, key, seq) if key is not None:
+                self._gained((account, key), Ranges.span(seq, seq))
+            case LogGrew(account, key, seqs):
+                self._gained((account, key), seqs)
             case Tick() | InterestsChanged():
                 self._events[type(event)] = event
             case HoleSeen() | Refolded():
@@ -73,8 +71,14 @@ class Untold:
                 self._last += 1
                 self._events[self._last] = event
 
+    def _gained(self, log: _Log, seqs: Ranges) -> None:
+        held = self._grown.get(log, NOTHING)
+        more = held.union(seqs)
+        self._pieces += len(more.pairs) - len(held.pairs)
+        self._grown[log] = more
+
     def take(self) -> Event | None:
-        """What comes next; None if there is nothing. Of entries that a log gained only the last has its own id."""
+        """What comes next; None if there is nothing. What a log gained comes at once."""
         self._is_growth_next = not self._is_growth_next
         if self._is_growth_next:
             return self._next_growth() or self._next_event()
@@ -85,14 +89,12 @@ class Untold:
             return None
         return self._events.pop(next(iter(self._events)))
 
-    def _next_growth(self) -> Grew | None:
-        grew = next(self._growing, None)
-        if grew is None and self._operations:
+    def _next_growth(self) -> Grew | LogGrew | None:
+        if self._operations:
             return self._operations.pop(next(iter(self._operations)))
-        if grew is None and self._grown:
-            log = next(iter(self._grown))
-            held, cid = self._grown.pop(log)
-            self._pieces -= len(held.pairs)
-            self._growing = (Grew(*log, seq, cid) for low, high in held for seq in range(low, high + 1))
-            grew = next(self._growing, None)
-        return grew
+        if not self._grown:
+            return None
+        log = next(iter(self._grown))
+        seqs = self._grown.pop(log)
+        self._pieces -= len(seqs.pairs)
+        return LogGrew(*log, seqs)

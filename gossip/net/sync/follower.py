@@ -15,7 +15,8 @@ import trio
 from unhush.gossip.net.sync.concerning import find_concerns
 from unhush.gossip.net.sync.travelling import grew
 from unhush.gossip.proto.config import Own
-from unhush.gossip.proto.events import Concerns, Forked, Grew
+from unhush.gossip.proto.events import Concerns, Forked, Grew, LogGrew
+from unhush.gossip.proto.ranges import NOTHING, Ranges
 from unhush.identity.cid import Cid
 from unhush.storage.kinds import DELETE, FOLLOW
 from unhush.storage.records import BodyState, Record
@@ -40,7 +41,7 @@ _LACKING: Final = (BodyState.UNKNOWN, BodyState.WITHHELD)
 class News:
     """What one step of the journal holds for the network."""
 
-    grown: tuple[Grew, ...]
+    grown: tuple[Grew | LogGrew, ...]
     holes: frozenset[Cid]  # accounts in whose logs an entry before a new one is missing
     refolded: frozenset[Cid]  # accounts whose operations changed
     concerning: tuple[Concerns, ...]  # fresh records that concern others than their authors
@@ -103,7 +104,7 @@ class JournalFollower:
         written_here = entries.get(own, []) if own is not None else []
         self._tell(
             News(
-                grown=tuple(map(grew, records)),
+                grown=_find_growth(records, entries),
                 holes=holes,
                 refolded=refolded,
                 concerning=concerning,
@@ -144,6 +145,27 @@ def _part(records: list[Record]) -> tuple[frozenset[Cid], dict[Own, list[Record]
         else:
             entries.setdefault(Own(record.account, header.key), []).append(record)
     return frozenset(refolded), entries
+
+
+def _find_growth(records: list[Record], entries: dict[Own, list[Record]]) -> tuple[Grew | LogGrew, ...]:
+    """Operations one by one, entries by their logs."""
+    operations = (grew(record) for record in records if record.entry.header.is_identity)
+    logs = (LogGrew(log.account, log.key, _seqs_of(part)) for log, part in entries.items())
+    return (*operations, *logs)
+
+
+def _seqs_of(part: list[Record]) -> Ranges:
+    """Mostly one run, oldest first."""
+    found = NOTHING
+    low = high = part[0].entry.header.seq
+    for record in part[1:]:
+        seq = record.entry.header.seq
+        if seq == high + 1:
+            high = seq
+        else:
+            found = found.add(low, high)
+            low = high = seq
+    return found.add(low, high)
 
 
 def _find_starts(part: list[Record]) -> list[Record]:

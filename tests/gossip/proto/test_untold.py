@@ -9,13 +9,16 @@ from unhush.gossip.proto.events import (
     Grew,
     HoleSeen,
     InterestsChanged,
+    LogGrew,
     Received,
     Refolded,
     Tick,
     Written,
 )
+from unhush.gossip.proto.ranges import Ranges
 from unhush.gossip.proto.untold import MAX_UNTOLD, Untold
 from unhush.identity.cid import cid_of
+from unhush.identity.keys import PublicKey
 
 ANN, BEN = Person("Ann", seed=1), Person("Ben", seed=2)
 
@@ -37,9 +40,10 @@ def test_a_bulk_of_100000_records_takes_the_room_of_its_logs() -> None:
         untold.put(grew(ANN, seq))
         untold.put(grew(BEN, 50_000 - seq))
     assert len(untold) == 2
-    told = [event for event in take_all(untold) if isinstance(event, Grew)]
-    assert sorted(event.seq for event in told if event.account == ANN.account) == list(range(50_000))
-    assert sorted(event.seq for event in told if event.account == BEN.account) == list(range(1, 50_001))
+    assert take_all(untold) == [
+        LogGrew(ANN.account, ANN.key, Ranges.span(0, 49_999)),
+        LogGrew(BEN.account, BEN.key, Ranges.span(1, 50_000)),
+    ]
 
 
 def test_what_grows_while_it_is_being_told_is_told_too() -> None:
@@ -47,8 +51,10 @@ def test_what_grows_while_it_is_being_told_is_told_too() -> None:
     for seq in range(10):
         untold.put(grew(ANN, seq))
     first = untold.take()
-    untold.put(grew(ANN, 10))
-    assert [event.seq for event in [first, *take_all(untold)] if isinstance(event, Grew)] == list(range(11))
+    untold.put(grew(ANN, 12))
+    untold.put(LogGrew(ANN.account, ANN.key, Ranges.of([(9, 11), (20, 21)])))
+    assert first == LogGrew(ANN.account, ANN.key, Ranges.span(0, 9))
+    assert take_all(untold) == [LogGrew(ANN.account, ANN.key, Ranges.of([(9, 12), (20, 21)]))]
 
 
 def test_operations_are_told_each_by_its_id() -> None:
@@ -81,9 +87,9 @@ def test_frames_and_answers_are_told_one_by_one_in_order() -> None:
 def test_neither_growth_nor_frames_wait_for_all_of_the_other() -> None:
     untold = Untold()
     for seq in range(1_000):
-        untold.put(grew(ANN, seq))
+        untold.put(Grew(ANN.account, PublicKey(seq.to_bytes(32)), 0, ANN.account))
         untold.put(Received(b"frame"))
-    told = [isinstance(event, Grew) for event in take_all(untold)[:100]]
+    told = [isinstance(event, LogGrew) for event in take_all(untold)[:100]]
     assert sum(told) == 50
 
 
