@@ -25,6 +25,7 @@ from unhush.gossip.proto.frames import (
     Operation,
     Points,
     Reason,
+    RunsFrame,
     Want,
     WantedAccount,
     encode_frame,
@@ -79,13 +80,22 @@ def _apart(first: list[Cid], second: list[Cid]) -> tuple[tuple[Cid, ...], tuple[
 
 OPERATION = st.builds(Operation, ENTRY, st.binary(max_size=80))
 LINKS = st.lists(CID, max_size=5, unique=True)
+RUN = st.builds(
+    Entries,
+    account=CID,
+    ops=st.lists(OPERATION, max_size=2).map(tuple),
+    key=KEY,
+    items=st.lists(ITEM, min_size=1, max_size=4).map(tuple),
+)
 FRAMES: st.SearchStrategy[Frame] = st.one_of(
+    st.builds(RunsFrame, st.lists(RUN, min_size=1, max_size=4).map(tuple)),
     st.builds(
         Hello,
         network=st.from_regex(r"[a-z0-9-]{1,32}", fullmatch=True),
         agent=st.text(max_size=30),
         frame_bytes=st.integers(limits.MIN_FRAME_LIMIT_BYTES, 2**40),
         state_bytes=INT,
+        takes_runs=st.booleans(),
     ),
     st.builds(lambda pair: Carries(*pair), st.builds(_apart, LINKS, LINKS)),
     st.builds(
@@ -297,3 +307,23 @@ def test_the_largest_wanted_account_fits_in_the_smallest_frame() -> None:
     payload = encode_frame(Want((wanted,)))
     assert len(payload) <= min(limits.MIN_FRAME_LIMIT_BYTES, limits.WANT_BYTES + 64)
     assert parse_frame(payload) == Want((wanted,))
+
+
+_RUN = {"account": account("x"), "key": key("k").bytes, "items": [(item(key("k"), 0).entry, b"body")]}
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [],
+        [_RUN] * (limits.MAX_RUNS + 1),
+        [b"no map"],
+        [_RUN | {"beside": True}],
+        [_RUN | {"items": []}],
+        [_RUN, {"account": account("x")}],
+        None,
+    ],
+)
+def test_runs_that_break_a_rule_are_refused(runs: Any) -> None:
+    with pytest.raises(MalformedFrame):
+        parse_frame(encode({"type": "runs", "runs": runs}))
