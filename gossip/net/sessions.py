@@ -37,6 +37,9 @@ OPENED_S = 60.0
 # Peers of which that is remembered, whether they are connected or not.
 MAX_OPENERS = 1_024
 
+# What a peer was offered in a session of this length it is not offered again in the next: it had the time to take it.
+OFFERED_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class SessionHooks:
@@ -60,6 +63,7 @@ class Sessions:
         self._hooks = hooks
         self._openers: dict[str, trio.CancelScope] = {}
         self._opened: dict[str, Allowance] = {}
+        self._offered: dict[str, frozenset[Cid]] = {}  # own records, by peer
         self._nursery: trio.Nursery | None = None
         self.open: dict[str, SyncSession] = {}
         """Those that run now, by the peer's id."""
@@ -129,7 +133,9 @@ class Sessions:
 
     async def _sync(self, stream: Stream) -> None:
         config = await self._hooks.configure()
-        session = SyncSession(stream, self._store, self._submit, config=config, reports=self._reports)
+        offered = self._offered.get(stream.peer_id, frozenset())
+        session = SyncSession(stream, self._store, self._submit, config=config, reports=self._reports, offered=offered)
+        started_at = trio.current_time()
         before = self.open.get(session.peer_id)
         if before is not None:
             before.end()  # of a connection that is gone, or of a peer that opened twice
@@ -145,8 +151,16 @@ class Sessions:
             await stream.reset()
         finally:
             self._hooks.closed(session)
+            if trio.current_time() - started_at >= OFFERED_S:
+                self._remember_offered(session)
             if self.open.get(session.peer_id) is session:
                 del self.open[session.peer_id]
                 self._hooks.left(session.peer_id)
         if fault is not None:
             self._host.report_fault(session.peer_id, fault)
+
+    def _remember_offered(self, session: SyncSession) -> None:
+        self._offered.pop(session.peer_id, None)
+        self._offered[session.peer_id] = session.offered
+        if len(self._offered) > MAX_OPENERS:
+            del self._offered[next(iter(self._offered))]

@@ -22,6 +22,7 @@ shown what it holds of it, as in ``sending``.
 """
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -110,6 +111,11 @@ class Asking:
         self._offers_taken: Final = Allowance(limits.OFFERS_AT_ONCE, limits.OFFERS_INTERVAL_S)
         self._patience: Final = Allowance(limits.OFFERS_PATIENCE, limits.OFFERS_INTERVAL_S)
         self._offers_sent: Final = Allowance(limits.OFFERS_SENT_AT_ONCE, limits.OFFERS_INTERVAL_S)
+
+    @property
+    def at_peer(self) -> Collection[Cid]:
+        """Records that went to the peer by offer or answer, or came from it so, as far as remembered."""
+        return self._at_peer.keys()
 
     # --- what we ask -------------------------------------------------------------------------------------
 

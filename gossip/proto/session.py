@@ -44,7 +44,7 @@ Whoever drives it owes it this:
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum, auto
 from typing import Final, assert_never
 
@@ -174,6 +174,7 @@ class Session:
         self._is_reconciled = False
         self.stage = Stage.NEW
         self.peer: Hello | None = None
+        self.at_peer: Collection[Cid] = ()  # records offered or given on either side, also once the session is over
         self.carriage_changes = 0  # how often what the peer says it carries may have changed
 
     @property
@@ -371,6 +372,7 @@ class Session:
         sending = Sending(self._config, self._outbox, hello, reconciles=tree)
         self._halves = receiving, sending
         self._asking = asking = Asking(self._config, self._outbox, receiving, sending)
+        self.at_peer = asking.at_peer
         self._finders.append(_single(asking.find_read))
         self._finders.extend((receiving.find_reads, sending.find_reads))
         self._finders.extend((_single(self._forks.find_read), _single(self._finding.find_read)))

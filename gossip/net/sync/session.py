@@ -130,14 +130,24 @@ class SyncSession:
     """Runs until the stream ends; ``tell`` may be called on the network's loop at any time."""
 
     def __init__(
-        self, stream: Stream, store: Store, submit: Submit, *, config: SessionConfig, reports: Reports
+        self,
+        stream: Stream,
+        store: Store,
+        submit: Submit,
+        *,
+        config: SessionConfig,
+        reports: Reports,
+        offered: frozenset[Cid] = frozenset(),
     ) -> None:
+        """``offered``: own records that the peer was offered in a session before."""
         self.peer_id = stream.peer_id
         self._stream = stream
         self._store = store
         self._submit = submit
         self._own = config.own
         self._has_given_own = False
+        self._offered = offered
+        self._own_concerns: set[Cid] = set()
         self._asked: dict[int, Callable[[bool], None]] = {}
         self._last_tag = 0
         self._reports = reports
@@ -297,6 +307,11 @@ class SyncSession:
         return self._machine.is_waiting
 
     @property
+    def offered(self) -> frozenset[Cid]:
+        """Of the newest own records that concern others those that the peer was offered, now or before."""
+        return frozenset(cid for cid in self._own_concerns if cid in self._offered or cid in self._machine.at_peer)
+
+    @property
     def credit_bytes(self) -> int:
         """What may still be sent to the peer before it has taken in some of it."""
         return self._machine.credit_bytes
@@ -309,8 +324,10 @@ class SyncSession:
         if self._own is not None:
             with self._store.snapshot() as snapshot:
                 concerns = find_own_concerns(snapshot, self._own)
+            self._own_concerns = {each.cid for each in concerns}
             for each in concerns:
-                self.tell(each)
+                if each.cid not in self._offered:
+                    self.tell(each)
 
     def _ask_for_ours(self) -> None:
         assert self._own is not None, "somebody carries the account of a home that has none"
@@ -412,15 +429,19 @@ class SyncSession:
                 self.tell(RunRead(first.account, first.key, tuple(map(item_of, run))))
                 waiting.popleft()
                 continue
-            until = time.perf_counter() + TURN_S
-            with self._store.snapshot() as snapshot:
-                while waiting and time.perf_counter() < until:
-                    read = waiting[0]
-                    if isinstance(read, ReadRun) and read.max_bytes > SLICE_BYTES:
-                        break
-                    self.tell(answer(snapshot, waiting.popleft(), self._store.network))
+            self._read(waiting)
             if waiting:
                 await trio.lowlevel.checkpoint()
+
+    def _read(self, waiting: "deque[_Read]") -> None:
+        """One turn of it; long runs are not read here."""
+        until = time.perf_counter() + TURN_S
+        with self._store.snapshot() as snapshot:
+            while waiting and time.perf_counter() < until:
+                read = waiting[0]
+                if isinstance(read, ReadRun) and read.max_bytes > SLICE_BYTES:
+                    return
+                self.tell(answer(snapshot, waiting.popleft(), self._store.network))
 
     def _stored(self, batch: Batch, parts: "Sequence[_Part]", outcomes: tuple[Outcome, ...]) -> None:
         """Ingest is done with what was given to it together."""

@@ -13,7 +13,7 @@ from tests.gossip.proto.test_hostile import Victim
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Answered, DeliverGiven, Noted, ReadAsked
 from unhush.gossip.proto.config import Own, SessionConfig
-from unhush.gossip.proto.events import Ask, AskedRead, Concerns, OwnChecked, Tick
+from unhush.gossip.proto.events import Ask, AskedRead, Closed, Concerns, OwnChecked, Tick
 from unhush.gossip.proto.faults import MalformedFrame
 from unhush.gossip.proto.frames import (
     Carries,
@@ -384,6 +384,8 @@ def test_what_concerns_an_account_that_the_peer_carries_is_offered_once() -> Non
     pair.run()
     assert offers_of(pair.a) == [Offer(ANN, CLEO, (), (record,))]
     assert set(pair.b.store.singles) == {cid}
+    pair.a.feed(Closed())
+    assert set(pair.a.session.at_peer) == {cid}, "what need not be offered again in the next session"
 
 
 def test_it_is_offered_with_whoever_of_those_it_concerns_the_peer_carries() -> None:
