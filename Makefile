@@ -2,8 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# Files of tests side by side: most of them wait for sockets and disks.
-SHARED := -n auto --maxprocesses 4 --dist loadfile
+# Files of tests side by side, on small machines one more than there are cores: many wait for sockets and disks.
+WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 3 ? n + 1 : 4)))
+SHARED := -n $(WORKERS) --dist loadfile
 .DEFAULT_GOAL := help
 
 help: ## what there is

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from unhush.cli.context import FILE, Context, OurCommand, expanded, pass_context
+from unhush.cli.context import FILE, Context, OurCommand, check_target, expanded, pass_context
 from unhush.cli.shown import display_name, time_text
 from unhush.node.names import clean_name
 
@@ -30,18 +30,23 @@ _SHOWN: Final = 10  # of a list, one by one
     metavar="SECONDS",
     help="Wait no longer than this for peers and keepers (default 30).",
 )
+@click.option("--force", is_flag=True, help="Write over FILE if it is there already.")
 @pass_context
-def audit_command(context: Context, account: str | None, evidence: Path | None, timeout_s: float) -> int:
+def audit_command(
+    context: Context, account: str | None, evidence: Path | None, timeout_s: float, *, force: bool
+) -> int:
     """Say whether all of ACCOUNT (an id, or what you call them; your own, if none is named) is here.
 
     The exit code is 0 if it is complete, 10 if newer records are known (behind), 11 if something is withheld by
     somebody who says why, 12 if something is missing and nobody says why (gap). A running node asks peers and keepers
     first.
     """
+    file = expanded(evidence) if evidence is not None else None
+    if file is not None:
+        check_target(file, force=force)
     with context.open() as node:
         progress = _Progress(context)
         audit = node.audit(account, timeout_s, progress.say)
-        file = expanded(evidence) if evidence is not None else None
         written = 0
         if file is not None:
             from unhush.node.keeping.evidence_file import write_evidence
@@ -80,14 +85,19 @@ def lines_of_audit(audit: "Audit") -> list[str]:
     lines = [_VERDICTS[verdict.word.value].format(as_of=_as_of(audit)), _sources(audit)]
     for log in verdict.logs:
         lines += _log_lines(log, audit)
+    for each in audit.elsewhere[:_SHOWN]:
+        who = display_name(audit.names.get(each.who, ""), each.who)
+        lines.append(f"  {who} withholds {each.entry}, which is here: {clean_name(each.reason)}")
+    if audit.elsewhere[_SHOWN:]:
+        lines.append(f"  {len(audit.elsewhere):,} records that are here are withheld elsewhere, in all")
     if verdict.rumours:
         top = verdict.rumours[0]
         lines.append(
             f"Keepers tell of more, up to record {top.head.seq:,}; nothing that is known here to be signed by the "
             "author shows it."
         )
-    for each in verdict.accused:
-        lines.append(accusation_text(each, audit.names.get(each.keeper, "")))
+    for named in verdict.accused:
+        lines.append(accusation_text(named, audit.names.get(named.keeper, "")))
     return lines
 
 
@@ -170,6 +180,9 @@ def json_of_audit(audit: "Audit") -> dict[str, Any]:
         "told": [
             {"device": str(each.head.key), "seq": each.head.seq, "by": each.who, "time": each.time}
             for each in verdict.rumours
+        ],
+        "elsewhere": [
+            {"entry": str(each.entry), "by": str(each.who), "reason": each.reason} for each in audit.elsewhere
         ],
         "accused": [json_of_contradiction(each) for each in verdict.accused],
     }

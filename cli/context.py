@@ -1,6 +1,7 @@
 """What every command shares: the home, how to print, and the ``--json`` switch wherever it stands."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,6 +76,16 @@ def expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as exc:
         raise WrongUse(f"{path} is in the home folder of a user who does not exist here.") from exc
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Raises ``StorageError``, before any work, for a file that is there already or could not be written."""
+    from unhush.node.errors import StorageError
+
+    if not force and (path.exists() or path.is_symlink()):
+        raise StorageError(f"{path} is there already; nothing was changed. To write over it: --force")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StorageError(f"{path} cannot be written: its folder is not there, or is not yours to write in")
 
 
 def is_terminal(stream: IO[str] | None) -> bool:

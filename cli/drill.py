@@ -1,5 +1,9 @@
 """``drill``: what a loss would mean for an account, rehearsed or for real."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -26,6 +30,8 @@ _WAYS: Final = {
     "called": "called by another carrier, or by its author's new machine",
     "return": "its author came back through it",
 }
+
+_NO_WORDS: Final = "The 24 words are not on paper yet: without this machine the account could never write again."
 
 
 @click.command(cls=OurCommand, name="drill")
@@ -62,11 +68,30 @@ def drill_command(context: Context, *, lose: str, seed: int, account: str | None
         if live:
             from unhush.node.keeping.livedrill import drill_live
 
-            came = drill_live(node, drilled, lose, peer=peer, on_progress=progress(context))
+            with _ended_as_by_hand():
+                came = drill_live(node, drilled, lose, peer=peer, on_progress=progress(context))
             context.emit(_json_of_live(came), _text_of_live(came))
             if came.complete_s is None or not came.is_clean:
                 return _ATTENTION
     return _ATTENTION if drilled.report.advice is not None and not drilled.report.advice.harder_by else 0
+
+
+@contextmanager
+def _ended_as_by_hand() -> Iterator[None]:
+    """Whatever asks the program to end does so as Ctrl-C: what lies in a throw-away home is removed first."""
+    asking = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for each in asking:
+            signal.signal(each, signal.SIG_IGN)  # once is enough: nothing is to interrupt the removal
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, end) for each in asking}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 # --- for programs ----------------------------------------------------------------------------------------------
@@ -96,6 +121,7 @@ def _json_of(drilled: "Drilled") -> dict[str, Any]:
         "undialled": report.undialled,
         "unplaced": report.unplaced,
         "unheard": report.unheard,
+        "keepers_uncounted": drilled.uncounted,
         "samples": report.samples,
         "advice": _json_of_advice(drilled, report.advice),
     }
@@ -142,6 +168,8 @@ def _text_of(drilled: "Drilled", lose: str) -> str:
     if not report.followers:
         lines.append("Nobody else is known to carry this account: what is lost here is lost.")
     else:
+        if not report.author_returns:
+            lines.append(f"{_NO_WORDS} With them it would be so:")
         spread = (
             f", {_percent(report.low)} to {_percent(report.high)} as the dice fall" if report.low < report.high else ""
         )
@@ -165,7 +193,11 @@ def _text_of(drilled: "Drilled", lose: str) -> str:
         f"Somebody new could find it at {_some(report.strangers, 'machine that lets', 'machines that let')} others in."
     )
     if not report.handle_leads:
-        lines.append("Invites and pages that name this machine lead nowhere any more.")
+        which = "this machine" if drilled.is_own else "the author's machine"
+        lines.append(f"Invites and pages that name {which} lead nowhere any more.")
+    if drilled.uncounted:
+        said = _some(drilled.uncounted, "account says it keeps it and is", "accounts say they keep it and are")
+        lines.append(f"{said} not counted: not asked for, or not proven (unhush keepers).")
     lines += _unknown_lines(drilled)
     lines.append("")
     lines.append("→ " + _advice_text(drilled))
@@ -187,14 +219,16 @@ def _lost_text(drilled: "Drilled", lose: str) -> str:
 
 def _author_lines(drilled: "Drilled") -> list[str]:
     report = drilled.report
-    if not report.author_returns:
-        return ["The 24 words are not on paper yet: without this machine the account could never write again."]
+    if not report.author_returns and not report.followers:
+        return [_NO_WORDS]
     if drilled.situation.home not in report.lost:
         return []
-    where = drilled.addresses.get(report.entry)
-    if where is None:
+    if not report.entry:
         return ["No machine is known through which its author could come back with the words."]
-    return [f"Its author comes back with the words through {drilled.names.get(report.entry, '')}:", f"  {where}"]
+    comes = "comes" if report.author_returns else "would come"
+    through = f"Its author {comes} back with the words through {drilled.names.get(report.entry, '')}"
+    where = drilled.addresses.get(report.entry)
+    return [f"{through}:", f"  {where}"] if where is not None else [f"{through}."]
 
 
 def _unknown_lines(drilled: "Drilled") -> list[str]:
@@ -221,11 +255,17 @@ def _advice_text(drilled: "Drilled") -> str:
     text = {
         "write_words": "Write the 24 words on paper, and then: unhush id check",
         "stay_online": "Let the node run until somebody has what is only here: unhush run",
-        "add_keeper": "Ask one more to keep it, on a machine that lets others in: unhush keep --offer KEEPER",
-        "open_follower": f"Ask {about} to let others in (unhush doctor there says how)",
-        "publish_card": "Let this node be reached, so that it can publish a card: unhush run; unhush doctor",
+        "add_keeper": "Ask one more to keep it, on a machine that lets others in: unhush keep --offer KEEPER"
+        if drilled.is_own
+        else f"Let one more machine keep it that lets others in; there: unhush keep {drilled.account}",
+        "open_follower": "Let this machine be reached: unhush run; unhush doctor"
+        if about == "this machine"
+        else f"Ask {about} to let others in (unhush doctor there says how)",
+        "publish_card": "Let this node be reached, so that it can publish a card: unhush run; unhush doctor"
+        if drilled.is_own
+        else "Its author can let their node be reached, so that it publishes a card: unhush doctor, there",
         "exchange": "Let machines tell each other of machines: Config(exchange=True)",
-        "keep_pictures": f"Ask {about} to keep the pictures too: unhush keep ACCOUNT --media all, there",
+        "keep_pictures": f"Ask {about} to keep the pictures too: unhush keep {drilled.account} --media all, there",
     }[advice.step.value]
     if advice.harder_by:
         more = "one machine" if advice.harder_by == 1 else f"{advice.harder_by} machines"

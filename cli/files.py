@@ -3,12 +3,20 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import click
 
-from unhush.cli.context import Context, OurGroup, expanded, is_terminal, pass_context
+from unhush.cli.context import Context, OurGroup, check_target, expanded, is_terminal, pass_context
+from unhush.cli.shown import some
 
+# Why a record is without its words.
+_ABSENT: Final = {
+    "withheld": "withheld",
+    "unknown": "not on this device",
+    "deleted": "deleted by their author",
+    "malformed": "that nobody can read",
+}
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -27,7 +35,7 @@ def export_car_command(context: Context, file: Path, account: str | None) -> Non
         contents = node.export_car(file, account)
     context.emit(
         {"file": str(file), "roots": [str(root) for root in contents.roots], "blocks": contents.blocks},
-        f"{contents.blocks} blocks of account {contents.roots[0]} are in {file}.",
+        f"{some(contents.blocks, 'block')} of account {contents.roots[0]} in {file}.",
     )
 
 
@@ -41,17 +49,20 @@ def export_car_command(context: Context, file: Path, account: str | None) -> Non
     show_default=True,
     help="Which pictures: none, those of the last 90 days, or all.",
 )
+@click.option("--force", is_flag=True, help="Write over FILE if it is there already.")
 @pass_context
 def export_lifeboat_command(
-    context: Context, file: Path, account: str | None, media: Literal["none", "90d", "all"]
+    context: Context, file: Path, account: str | None, media: Literal["none", "90d", "all"], *, force: bool
 ) -> None:
     """Write a whole account to one HTML FILE that opens in any browser, without network, and checks itself."""
     path = expanded(file)
+    check_target(path, force=force)
     with context.open() as node:
         made = node.export_lifeboat(
             path, account, media=media, on_progress=lambda what, count: _progress(context, what)(count)
         )
     contents = made.contents
+    lacking_bodies = made.absent.get("withheld", 0) + made.absent.get("unknown", 0)
     context.emit(
         {
             "file": str(made.file),
@@ -60,13 +71,21 @@ def export_lifeboat_command(
             "records": contents.records,
             "bodies": contents.bodies,
             "blobs": len(contents.blobs),
-            "lacking": made.lacking,
+            "lacking": made.lacking + lacking_bodies,
+            "lacking_bodies": lacking_bodies,
+            "lacking_blobs": made.lacking,
+            "absent": made.absent,
         },
-        f"{contents.records:,} records and {len(contents.blobs):,} pictures of account {contents.account} are in "
-        f"{file} ({made.bytes:,} bytes). Open it in a browser, or check it: unhush verify {file}",
+        f"{some(contents.records, 'record')} and {some(len(contents.blobs), 'picture')} of account {contents.account} "
+        f"are in {file} ({made.bytes:,} bytes). Open it in a browser, or check it: unhush verify {file}",
     )
+    if made.absent:
+        why = ", ".join(f"{count:,} {_ABSENT[reason]}" for reason, count in sorted(made.absent.items()))
+        records = contents.records - len(contents.operations)
+        context.say(f"unhush: {contents.bodies:,} of {records:,} are in it with their words; {why}.")
     if made.lacking:
-        context.say(f"unhush: {made.lacking:,} pictures are not on this device and so not in the file.")
+        are = some(made.lacking, "picture is", "pictures are")
+        context.say(f"unhush: {are} not on this device and so not in the file.")
 
 
 @click.group(cls=OurGroup, name="import")
@@ -87,9 +106,10 @@ def import_car_command(context: Context, file: Path) -> int:
         "known": imported.known,
         "refused": imported.refused,
     }
-    context.emit(value, f"{imported.stored} records are new here, {imported.known} were known.")
+    context.emit(value, f"{_new_text('record', imported.stored, imported.known)}.")
     if imported.refused:
-        context.say(f"unhush: {imported.refused} records were refused; the first: {imported.first_problem}")
+        were = some(imported.refused, "record was", "records were")
+        context.say(f"unhush: {were} refused; the first: {imported.first_problem}")
         return 6
     return 0
 
@@ -108,14 +128,24 @@ def import_lifeboat_command(context: Context, file: Path) -> int:
         "refused": taken.refused,
         "lacking": taken.lacking,
         "blobs": taken.blobs,
+        "known_blobs": taken.known_blobs,
+        "lost_blobs": taken.lost_blobs,
+        "unshown_blobs": taken.unshown_blobs,
+        "lost_extras": taken.lost_extras,
     }
-    context.emit(value, f"{taken.stored:,} records are new here, {taken.known:,} were known; {taken.blobs:,} pictures.")
+    pictures = _new_text("picture", taken.blobs, taken.known_blobs)
+    context.emit(value, f"{_new_text('record', taken.stored, taken.known)}; {pictures}.")
     if taken.account is not None and not context.is_json:
         context.say(f"To carry it for everybody who asks: unhush keep {taken.account}")
-    if taken.refused or taken.lacking or taken.first_problem:
+    if taken.unshown_blobs:
+        were = some(taken.unshown_blobs, "picture was", "pictures were")
+        context.say(f"unhush: {were} left aside: no record that is shown here has them.")
+    if taken.refused or taken.lacking or taken.lost_blobs or taken.lost_extras or taken.first_problem:
+        lost = [(taken.lost_blobs, "picture"), (taken.lost_extras, "card or other signed thing")]
+        also = "".join(f", lost: {some(count, what)}" for count, what in lost if count)
         context.say(
-            f"unhush: {taken.refused:,} records were refused and {taken.lacking:,} are missing; "
-            f"the first problem: {taken.first_problem or 'a record is missing'}. All of them: unhush verify {file}"
+            f"unhush: {some(taken.refused, 'record')} refused and {taken.lacking:,} missing{also}; "
+            f"the first problem: {taken.first_problem or 'something is missing'}. All of them: unhush verify {file}"
         )
         return 6
     return 0
@@ -129,6 +159,11 @@ def import_backup_command(context: Context, file: Path) -> None:
     from unhush.cli.maintenance import import_backup
 
     import_backup(context, file)
+
+
+def _new_text(what: str, new: int, known: int) -> str:
+    are = some(new, f"{what} is", f"{what}s are")
+    return f"{are} new here, {known:,} {'was' if known == 1 else 'were'} known"
 
 
 def _progress(context: Context, what: str) -> Callable[[int], None]:

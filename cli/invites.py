@@ -258,8 +258,8 @@ def _say_accepted(accepted: "AcceptedInvite", *, is_running: bool) -> str:
 
 def _say_keeping(read: "ReadInvite", *, keep: bool) -> str:
     if keep:
-        return f" You keep their account; undo: unhush unkeep {read.account}"
-    return f" They ask you to keep their account: unhush keep {read.account}" if read.asks_keeping else ""
+        return f"\nYou keep their account. To take that back: unhush unkeep {read.account}"
+    return f"\nThey ask you to keep their account: unhush keep {read.account}" if read.asks_keeping else ""
 
 
 def _print_accepted(context: Context, accepted: "tuple[AcceptedInvite, ...]") -> None:

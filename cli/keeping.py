@@ -6,32 +6,40 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from unhush.cli.asking import confirm
 from unhush.cli.context import FILE, Context, OurCommand, WrongUse, expanded, pass_context
 from unhush.cli.secrets import SigningCommand
-from unhush.cli.shown import display_name, time_text
+from unhush.cli.shown import display_name, some, time_text
 from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
     from unhush.identity.cid import Cid
     from unhush.node import Node
+    from unhush.node.keeping.sizes import Share
     from unhush.node.keeping.verbs import KeptAll
     from unhush.node.views import KeeperInfo, KeepingOffer, KeptInfo, KeptSummary, WithheldInfo
 
 _PROBLEMS: Final = 5  # told one by one in ``status``
+# Ending more than one promise in so many at once is asked about: a list that was cut short looks like that.
+_MANY_ONE_IN: Final = 10
 _MEDIA: Final = click.Choice(["none", "90d", "all"])
 
 
 @click.command(cls=SigningCommand, name="keep")
 @click.argument("account", metavar="[ACCOUNT]", required=False)
-@click.option("--budget", metavar="SIZE", help="How much room it may take, as 500MiB (default 1GiB).")
-@click.option("--media", type=_MEDIA, help="Which of its pictures: none (default), of the last 90 days, or all.")
+@click.option("--budget", metavar="SIZE", help="How much room it may take, as 500MiB; 1GiB to begin with.")
+@click.option("--media", type=_MEDIA, help="Its pictures, as much again: none (to begin with), of 90 days, or all.")
 @click.option("--offer", metavar="KEEPER", help="Ask KEEPER to keep your account, and take its word that it does.")
 @click.option("--withdraw", metavar="KEEPER", help="Take that back.")
 @click.option("--accept", metavar="ACCOUNT", help="Keep ACCOUNT, which asked for it.")
 @click.option("--list", "is_listing", is_flag=True, help="List what is kept here, and who asks for it.")
 @click.option("--from", "file", type=FILE, metavar="FILE", help="Keep every account of a list: one id a line.")
 @click.option("--share", metavar="I/N", help="With --from: of N boxes this is number I, from 0, and keeps its part.")
-@click.option("--exact", is_flag=True, help="With --from: keep nothing else any more.")
+@click.option(
+    "--exact", is_flag=True, help="With --from: keep nothing else any more, and all as --budget, --media say."
+)
+@click.option("--update", is_flag=True, help="With --from: --budget and --media are for those kept already, too.")
+@click.option("--yes", is_flag=True, help="With --exact: end many promises without being asked.")
 @pass_context
 def keep_command(
     context: Context,
@@ -46,20 +54,38 @@ def keep_command(
     file: Path | None,
     share: str | None,
     exact: bool,
+    update: bool,
+    yes: bool,
 ) -> None:
     """Promise everyone to carry ACCOUNT (an id, or what you call them).
 
     A running node fetches all of it, serves it to whoever asks, and signs what it holds, up to which record and until
-    when. It stops at the budget and says so. You need not follow the account. Undo: unhush unkeep ACCOUNT.
+    when. It stops at the budget and says so; somebody you follow may take what they may anyway, if that is more. You
+    need not follow the account. Run again it changes what is named and nothing else. Undo: unhush unkeep ACCOUNT.
     """
-    _check_one(account, offer, withdraw, accept, file, "is_listing" if is_listing else None)
-    if (share is not None or exact) and file is None:
-        raise WrongUse("--share and --exact go with --from FILE.")
+    _check_one(
+        "Keep whom?",
+        {
+            "ACCOUNT": account,
+            "--offer": offer,
+            "--withdraw": withdraw,
+            "--accept": accept,
+            "--from": file,
+            "--list": is_listing or None,
+        },
+    )
+    if file is None:
+        only = {"--share": share is not None, "--exact": exact, "--update": update}
+        if given := [name for name, is_given in only.items() if is_given]:
+            raise click.UsageError(f"{given[0]} goes with --from FILE.")
+    if yes and not exact:
+        raise click.UsageError("--yes goes with --from FILE --exact.")
     if (budget is not None or media is not None) and (offer or withdraw or is_listing):
-        raise WrongUse("--budget and --media say what this node keeps; they go with an ACCOUNT, --accept or --from.")
-    from unhush.node.keeping.sizes import USUAL_BUDGET
-
-    room, which = budget or USUAL_BUDGET, media or "none"
+        raise click.UsageError(
+            "--budget and --media say what this node keeps; they go with an ACCOUNT, --accept or --from."
+        )
+    if update and budget is None and media is None:
+        raise click.UsageError("--update changes what --budget or --media say; name one of them.")
     with context.open() as node:
         node.account()
         if is_listing:
@@ -73,13 +99,18 @@ def keep_command(
             node.withdraw_keeping(keeper)
             context.emit({"keeper": str(keeper), "asked": False}, "Taken back; what it holds stays with it.")
         elif file is not None:
-            done = node.keep_all(_read_list(file), room, which, share=share or "0/1", exact=exact)
+            from unhush.node.keeping.sizes import parse_share
+
+            accounts, part = _read_list(file), parse_share(share or "0/1")
+            if exact and not yes:
+                _ask_to_end(node, accounts, part)
+            done = node.keep_all(accounts, budget, media, share=part, exact=exact, update=update)
             context.emit(_json_of_all(done), _say_all(done))
         elif accept is not None:
-            _say_kept(context, node.accept_keeping(node.account_of(accept), room, which), node)
+            _say_kept(context, node.accept_keeping(accept, budget, media), node)
         else:
             assert account is not None
-            _say_kept(context, node.keep(node.account_of(account), room, which), node)
+            _say_kept(context, node.keep(account, budget, media), node)
 
 
 @click.command(cls=OurCommand, name="unkeep")
@@ -128,9 +159,13 @@ def withhold_command(
 
     The signed entry stays: it says that there was something, and nothing of what. Receipts of this node list it.
     """
-    _check_one(record, "is_listing" if is_listing else None, undo)
-    if (record is None) != (reason is None):
-        raise WrongUse("A record is withheld with --reason TEXT, which is told to whoever asks for it.")
+    if record is None and reason is not None and not is_listing and undo is None:
+        raise click.UsageError("Withhold which record? --reason goes with the ID of one.")
+    _check_one("Withhold which record?", {"ID": record, "--list": is_listing or None, "--undo": undo})
+    if record is None and reason is not None:
+        raise click.UsageError("--reason goes with the ID of a record to withhold.")
+    if record is not None and reason is None:
+        raise click.UsageError("A record is withheld with --reason TEXT, which is told to whoever asks for it.")
     with context.open() as node:
         if is_listing:
             held = node.withheld()
@@ -145,23 +180,37 @@ def withhold_command(
             assert record is not None
             assert reason is not None
             done = node.withhold(record, reason)
-            context.emit(_json_of_withheld(done), f"Its body is gone from here. Undo: unhush withhold --undo {done.id}")
+            context.emit(_json_of_withheld(done), _say_withheld(done))
 
 
-def _check_one(*given: object) -> None:
-    """Exactly one thing is to be done; raises ``WrongUse``."""
-    if sum(each is not None for each in given) != 1:
-        raise WrongUse("Say one thing to do; see --help.")
+def _check_one(question: str, given: "dict[str, object]") -> None:
+    """Exactly one thing is to be done; raises ``UsageError`` with ``question`` for none."""
+    named = [name for name, value in given.items() if value is not None]
+    if not named:
+        names = list(given)
+        raise click.UsageError(f"{question} Give {', '.join(names[:-1])} or {names[-1]}.")
+    if len(named) > 1:
+        raise click.UsageError(f"{named[0]} and {named[1]} do not go together; one thing at a time.")
+
+
+def _ask_to_end(node: "Node", accounts: "tuple[Cid, ...]", share: "Share") -> None:
+    """A person is asked before a list ends many promises; raises ``WrongUse`` where nobody can be."""
+    ended, kept = node.count_unlisted(accounts, share)
+    if accounts and ended > 1 and ended * _MANY_ONE_IN > kept:
+        what = f"{ended:,} of {some(kept, 'account')} kept here are not on the list"
+        confirm(f"{what}. End those promises?", otherwise=f"{what}. To end those promises: --exact --yes")
 
 
 def _read_list(file: Path) -> "tuple[Cid, ...]":
     from unhush.node.keeping.sizes import MAX_LIST_BYTES, parse_accounts
 
-    path = expanded(file)
-    if not path.is_file():
-        raise WrongUse(f"There is no file {file}.")
-    with path.open("rb") as listed:
-        data = listed.read(MAX_LIST_BYTES + 1)
+    try:
+        with expanded(file).open("rb") as listed:
+            data = listed.read(MAX_LIST_BYTES + 1)
+    except FileNotFoundError as exc:
+        raise WrongUse(f"There is no file {file}.") from exc
+    except OSError as exc:
+        raise WrongUse(f"{file} cannot be read: {exc.strerror}.") from exc
     return parse_accounts(data)
 
 
@@ -173,7 +222,10 @@ def _say_kept(context: Context, kept: "KeptInfo", node: "Node") -> None:
 
     runs = "" if node.status().network_running else " It begins when your node runs: unhush run."
     name = display_name(kept.name, kept.account)
-    text = f"You keep {name}: up to {size_text(kept.budget_bytes)}, {MEDIA_WORDS[kept.media]}.{runs}"
+    also = ""
+    if kept.room_bytes > kept.budget_bytes:
+        also = f" You follow them, so they may take {size_text(kept.room_bytes)}, as anybody you follow."
+    text = f"You keep {name}: up to {size_text(kept.budget_bytes)}, {MEDIA_WORDS[kept.media]}.{also}{runs}"
     context.emit(json_of_kept(kept), f"{text} Undo: unhush unkeep {kept.account}")
 
 
@@ -195,13 +247,30 @@ def _name_of(node: "Node", account: "Cid") -> str:
 
 def _say_all(done: "KeptAll") -> str:
     parts = [
-        f"{done.new} new",
-        f"{done.known} as before",
-        f"{done.elsewhere} of other boxes" if done.elsewhere else "",
-        f"{done.dropped} no longer" if done.dropped else "",
+        f"{done.new:,} new",
+        f"{done.known:,} as before",
+        f"{done.changed:,} changed" if done.changed else "",
+        f"{done.elsewhere:,} of other boxes" if done.elsewhere else "",
+        f"{done.dropped:,} no longer" if done.dropped else "",
     ]
-    also = f" {done.unlisted} that the list does not name stay kept (--exact ends that)." if done.unlisted else ""
-    return f"Accounts of the list kept here: {', '.join(each for each in parts if each)}.{also}"
+    said = f"Accounts of the list kept here: {', '.join(each for each in parts if each)}."
+    if done.differing:
+        have = "has" if done.differing == 1 else "have"
+        said += f" {done.differing:,} of them {have} another budget or media, which stay (--update changes that)."
+    if done.unlisted:
+        stay = "stays" if done.unlisted == 1 else "stay"
+        said += f" {done.unlisted:,} that the list does not name {stay} kept (--exact ends that)."
+    return said
+
+
+def _say_withheld(withheld: "WithheldInfo") -> str:
+    if withheld.replaced:
+        said = f"Withheld as before, with the new reason in place of: {clean_name(withheld.replaced)}."
+    elif withheld.account is None:
+        said = "Nothing of this record is here; when it comes, its body is not taken in."
+    else:
+        said = "Its body is gone from here."
+    return f"{said} Undo: unhush withhold --undo {withheld.id}"
 
 
 def _print_kept(context: Context, node: "Node") -> None:
@@ -219,9 +288,12 @@ def _line_of_kept(kept: "KeptInfo") -> str:
     from unhush.node.keeping.sizes import MEDIA_WORDS, size_text
 
     name = display_name(kept.name, kept.account)
-    room = f"{size_text(kept.used_bytes)} of {size_text(kept.budget_bytes)}, {MEDIA_WORDS[kept.media]}"
+    budget = size_text(kept.budget_bytes)
+    if kept.room_bytes > kept.budget_bytes:
+        budget = f"{size_text(kept.room_bytes)} (followed; budget {budget})"
+    room = f"{size_text(kept.used_bytes)} of {budget}, {MEDIA_WORDS[kept.media]}"
     signed = f"receipt of {time_text(kept.receipt_ms)}" if kept.receipt_ms is not None else "no receipt yet"
-    line = f"{kept.account} {name} · {room} · {kept.records:,} records · {signed}"
+    line = f"{kept.account} {name} · {room} · {some(kept.records, 'record')} · {signed}"
     return line + (f"\n  {clean_name(kept.problem)}" if kept.problem else "")
 
 
@@ -233,7 +305,7 @@ def _line_of_offer(offer: "KeepingOffer") -> str:
 def _line_of_keeper(keeper: "KeeperInfo", *, is_own: bool) -> str:
     name = display_name(keeper.name, keeper.account)
     marks = [
-        "accepted" if keeper.is_accepted else "",
+        _accepted_word(keeper),
         "followed by you" if keeper.is_followed else "",
         "" if keeper.is_accepted or keeper.is_followed else "neither asked nor followed, so not counted",
     ]
@@ -243,11 +315,25 @@ def _line_of_keeper(keeper: "KeeperInfo", *, is_own: bool) -> str:
         receipt = f"receipt of {time_text(keeper.receipt_ms)}{until}"
     proven = f"proven {time_text(keeper.proven_ms)}" if keeper.is_proven and keeper.proven_ms is not None else ""
     said = "; ".join(mark for mark in marks if mark)
-    hint = f" · accept: unhush keep --offer {keeper.account}" if is_own and not keeper.is_accepted else ""
-    return (
-        f"{keeper.account} {name} ({said})\n  {receipt} · covers {keeper.covers:,} of {keeper.records:,} records"
-        f" · {proven or 'unproven: ' + clean_name(keeper.why)}{hint}"
+    hint = (
+        f" · ask it, and take its word: unhush keep --offer {keeper.account}"
+        if is_own and not keeper.is_accepted
+        else ""
     )
+    return (
+        f"{keeper.account} {name} ({said})\n  {receipt} · covers {keeper.covers:,} of {some(keeper.records, 'record')}"
+        f" · {proven or 'unproven: ' + clean_name(keeper.why)}{hint}"
+        + "".join(
+            f"\n  withholds {each.entry}: {clean_name(each.reason) or 'no reason is given'}" for each in keeper.withheld
+        )
+    )
+
+
+def _accepted_word(keeper: "KeeperInfo") -> str:
+    """Asked by the owner of the account; accepted is who answered that with a receipt."""
+    if not keeper.is_accepted:
+        return ""
+    return "accepted" if keeper.receipt_ms is not None else "asked"
 
 
 def _line_of_withheld(withheld: "WithheldInfo") -> str:
@@ -260,14 +346,13 @@ def kept_lines(summary: "KeptSummary", promised: "Sequence[KeptInfo]") -> list[s
     if not summary.keepers:
         lines = ["kept      by nobody yet; ask somebody: unhush keep --offer KEEPER, unhush invite --keep"]
     else:
-        keepers = "1 proven keeper" if summary.keepers == 1 else f"{summary.keepers} proven keepers"
+        keepers = some(summary.keepers, "proven keeper")
         lines = [
-            f"kept      by {keepers}: {summary.by_one:,} of {summary.records:,} records by one or more, "
+            f"kept      by {keepers}: {summary.by_one:,} of {some(summary.records, 'record')} by one or more, "
             f"{summary.by_two:,} by two; the least kept by {summary.least}"
         ]
     if promised:
-        accounts = "1 account" if len(promised) == 1 else f"{len(promised):,} accounts"
-        lines.append(f"keeping   {accounts} for others")
+        lines.append(f"keeping   {some(len(promised), 'account')} for others")
     problems = [each for each in promised if each.problem]
     for each in problems[:_PROBLEMS]:
         lines.append(f"keeping   {display_name(each.name, each.account)}: {clean_name(each.problem)}")
@@ -285,6 +370,7 @@ def json_of_kept(kept: "KeptInfo") -> dict[str, Any]:
         "name": kept.name,
         "kept": True,
         "budget": kept.budget_bytes,
+        "room": kept.room_bytes,
         "used": kept.used_bytes,
         "media": kept.media,
         "since": kept.since_ms,
@@ -310,7 +396,8 @@ def _json_of_keeper(keeper: "KeeperInfo") -> dict[str, Any]:
     return {
         "keeper": str(keeper.account),
         "name": keeper.name,
-        "accepted": keeper.is_accepted,
+        "asked": keeper.is_accepted,
+        "accepted": keeper.is_accepted and keeper.receipt_ms is not None,
         "followed": keeper.is_followed,
         "receipt": keeper.receipt_ms,
         "until": keeper.until_ms,
@@ -320,6 +407,7 @@ def _json_of_keeper(keeper: "KeeperInfo") -> dict[str, Any]:
         "proven_at": keeper.proven_ms,
         "counts": keeper.counts,
         "why": keeper.why or None,
+        "withheld": [{"id": str(each.entry), "reason": each.reason} for each in keeper.withheld],
     }
 
 
@@ -330,6 +418,7 @@ def _json_of_withheld(withheld: "WithheldInfo") -> dict[str, Any]:
         "reason": withheld.reason,
         "since": withheld.since_ms,
         "withheld": True,
+        "replaced": withheld.replaced or None,
     }
 
 
@@ -337,6 +426,8 @@ def _json_of_all(done: "KeptAll") -> dict[str, Any]:
     return {
         "new": done.new,
         "known": done.known,
+        "changed": done.changed,
+        "differing": done.differing,
         "elsewhere": done.elsewhere,
         "dropped": done.dropped,
         "unlisted": done.unlisted,

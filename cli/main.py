@@ -60,6 +60,7 @@ COMMANDS: Final = {
     "list": ("lists", "Lists of people to read by themselves; they stay on this machine."),
     "media": ("media", "Save a picture of a post to a file."),
     "profile": ("profiles", "Show a profile, or set your own."),
+    "card": ("card", "Where you are reached, or somebody else: machines, and web addresses."),
     "peers": ("peers", "The machines you know: list, add, remove, ping."),
     "sync": ("syncing", "Look now for what the people you follow wrote."),
     "drill": ("drill", "Rehearse a loss: who finds the account again, and what to do about it."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unhush.cli.context import FILE, Context, OurCommand, OurGroup, WrongUse, expanded, is_terminal, pass_context
+from unhush.cli.shown import some
 
 if TYPE_CHECKING:
     from unhush.node.maintenance import Mended
@@ -23,8 +24,9 @@ _DAMAGED = 6
     "--deep", is_flag=True, help="Also every signature, every index and every blob; hashes by other code too."
 )
 @click.option("--repair", is_flag=True, help="Make anew what is damaged; stop everything that uses the home first.")
+@click.option("--strict", is_flag=True, help="Of a FILE: also fail (6) if the page around the data is another one.")
 @pass_context
-def verify_command(context: Context, file: Path | None, deep: bool, repair: bool) -> int:
+def verify_command(context: Context, file: Path | None, deep: bool, repair: bool, strict: bool) -> int:
     """Check everything kept here against hashes, signatures and chains; or a FILE, as a lifeboat.
 
     Forks, holes and bodies that others wrote wrongly or took back are counted and are no damage; only damage makes
@@ -36,7 +38,9 @@ def verify_command(context: Context, file: Path | None, deep: bool, repair: bool
     if file is not None:
         if deep or repair:
             raise WrongUse("--deep and --repair are for what is kept here, not for a FILE.")
-        return _verify_file(context, expanded(file))
+        return _verify_file(context, expanded(file), is_strict=strict)
+    if strict:
+        raise WrongUse("--strict is for a FILE.")
     if repair:
         return _show_mended(context, repair_home(context.config(), on_progress=say))
     report = verify_home(context.config(), deep=deep, on_progress=say)
@@ -49,7 +53,7 @@ def verify_command(context: Context, file: Path | None, deep: bool, repair: bool
     return 0
 
 
-def _verify_file(context: Context, file: Path) -> int:
+def _verify_file(context: Context, file: Path, *, is_strict: bool) -> int:
     """Needs no home: the file is judged by itself."""
     from unhush.node.checking_files import check_file
 
@@ -57,7 +61,7 @@ def _verify_file(context: Context, file: Path) -> int:
     context.emit(report.to_json(), report.sentence())
     for remark in report.remarks():
         context.say(f"  {remark}")
-    return 0 if report.ok else _DAMAGED
+    return 0 if report.ok and (report.is_exact or not is_strict) else _DAMAGED
 
 
 def _show_mended(context: Context, mended: "Mended") -> int:
@@ -69,8 +73,9 @@ def _show_mended(context: Context, mended: "Mended") -> int:
     }
     if repaired is not None:
         text = (
-            f"The database was made anew: {repaired.kept} records are kept, {repaired.lost} could not be read or "
-            f"proven; peers give those again. The damaged file is {repaired.aside}: delete it when you miss nothing. "
+            f"The database was made anew: {some(repaired.kept, 'record is', 'records are')} kept, "
+            f"{repaired.lost} could not be read or proven; peers give those again. "
+            f"The damaged file is {repaired.aside}: delete it when you miss nothing. "
         )
     else:
         text = "The indexes were made anew. " if mended.rebuilt else "Nothing wanted repair. "
@@ -81,16 +86,18 @@ def _show_mended(context: Context, mended: "Mended") -> int:
 
 def _summary(report: "Report") -> str:
     apart = [
-        f"{count} {what}"
-        for count, what in (
-            (report.malformed, "malformed bodies"),
-            (report.dropped, "bodies taken back"),
-            (len(report.stale), "damaged indexes"),
-            (report.bad_blobs, "damaged blobs"),
+        some(count, one, many)
+        for count, one, many in (
+            (report.malformed, "malformed body", "malformed bodies"),
+            (report.dropped - report.withheld, "body taken back", "bodies taken back"),
+            (report.withheld, "body withheld", "bodies withheld"),
+            (len(report.stale), "damaged index", "damaged indexes"),
+            (report.bad_blobs, "damaged blob", "damaged blobs"),
         )
         if count
     ]
-    first = f"{report.entries} records: {report.bad} bad, {report.missing} missing, {report.forks} forked logs"
+    forked = some(report.forks, "forked log")
+    first = f"{some(report.entries, 'record')}: {report.bad:,} bad, {report.missing:,} missing, {forked}"
     return ", ".join([first, *apart]) + "."
 
 
@@ -102,6 +109,7 @@ def _value(report: "Report") -> dict[str, object]:
         "forks": report.forks,
         "malformed": report.malformed,
         "dropped": report.dropped,
+        "withheld": report.withheld,
         "stale": list(report.stale),
         "bad_blobs": report.bad_blobs,
     }

@@ -10,7 +10,7 @@ from unhush.node.names import clean_name, clean_text, short_id
 if TYPE_CHECKING:
     from unhush.identity.cid import Cid
     from unhush.node import Person, Shown
-    from unhush.node.views import KeptBy, MediaInfo
+    from unhush.node.views import KeptBy, MediaInfo, NotGiven
 
 
 # Lines of a quoted post beneath the post that quotes it.
@@ -65,6 +65,7 @@ def json_of(shown: "Shown") -> dict[str, Any]:
         },
         "reposted_by_you": shown.tally.is_reposted,
         "shun": shown.shun,
+        "withheld": json_of_not_given(shown.withheld) if shown.withheld is not None else None,
         "kept_by": json_of_kept_by(shown.kept_by) if shown.kept_by is not None else None,
     }
 
@@ -76,6 +77,15 @@ def json_of_kept_by(kept_by: "KeptBy") -> dict[str, Any]:
         "unproven": kept_by.unproven,
         "on_this_device_only": kept_by.on_this_device_only,
         "words": kept_by.words,
+    }
+
+
+def json_of_not_given(withheld: "NotGiven") -> dict[str, Any]:
+    """``here``: by this node; otherwise ``by`` is who says so, if anybody is known to."""
+    return {
+        "here": withheld.is_here,
+        "by": str(withheld.by) if withheld.by is not None else None,
+        "reason": withheld.reason or None,
     }
 
 
@@ -139,10 +149,19 @@ def _body(shown: "Shown") -> str:
     if shown.is_deleted:
         return "(deleted by its author)"
     if not shown.has_body:
-        return "(the text has not arrived)"
+        return _not_given_text(shown.withheld) if shown.withheld is not None else "(the text has not arrived)"
     if shown.kind in ("post", "edit"):
         return clean_text(shown.text)
     return f"({act_text(shown)})"
+
+
+def _not_given_text(withheld: "NotGiven") -> str:
+    if withheld.is_here:
+        return f"(withheld here: {clean_name(withheld.reason)})"
+    if withheld.by is None:
+        return "(withheld by whoever gave it; no reason is known here)"
+    who = display_name(withheld.name, withheld.by)
+    return f"(withheld by {who}: {clean_name(withheld.reason) or 'no reason is given'})"
 
 
 def _kept_text(shown: "Shown") -> str:
@@ -196,6 +215,11 @@ def _tally_text(shown: "Shown") -> str:
 
 def _counted(count: int, one: str, more: str) -> str:
     return f"{count} {one if count == 1 else more}" if count else ""
+
+
+def some(count: int, one: str, many: str = "") -> str:
+    """So many of something, with its plural; that of most words is made with an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _media_text(item: "MediaInfo") -> str:

@@ -76,7 +76,7 @@ class MalformedLosses(GossipError):
     """Text that names nothing a drill could take away."""
 
     def __init__(self, part: str) -> None:
-        super().__init__(f"a drill loses home, peer:N, keeper:N, handle or bootstrap (N up to 64), not {part[:64]!r}")
+        super().__init__(f"a drill loses home, peer:N, keeper:N, handle or bootstrap (N is 1 to 64), not {part[:64]!r}")
 
 
 class MalformedInvite(GossipError):

@@ -38,6 +38,7 @@ NONCE_BYTES: Final = 16
 NO_SUBJECT: Final = bytes(DIGEST_BYTES)
 
 _CONTEXT: Final = b"statement"
+_POSSESSION: Final = b"unhush/1/possession\x00"
 _MAX_INT: Final = 2**63 - 1
 # What a person may be shown and a program may dial: no spaces, no letters that are not what they look like.
 _PEER: Final = re.compile(r"/[!-~]{1,511}")
@@ -186,7 +187,7 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Possession:
-    """The answer to a challenge: ``digest`` is what ``digest_possession`` makes of the nonce and the body."""
+    """The answer to a challenge: ``digest`` is what ``digest_possession`` makes of nonce, signer and body."""
 
     of: Cid
     entry: Cid
@@ -282,9 +283,13 @@ def digest_operations(ids: Iterable[Cid]) -> bytes:
     return sha256(b"".join(sorted({each.digest for each in ids}))).digest()
 
 
-def digest_possession(nonce: bytes, body: bytes) -> bytes:
-    """What only somebody who has the body can say after having seen the nonce."""
-    return sha256(nonce + body).digest()
+def digest_possession(nonce: bytes, keeper: Cid, key: PublicKey, body: bytes) -> bytes:
+    """What only somebody who has the body can say after having seen the nonce, and for one keeper and device only.
+
+    It names who answers, so that an answer of one keeper is none of another: whoever passes the question on gets a
+    digest of no use, and must fetch the body.
+    """
+    return sha256(_POSSESSION + nonce + keeper.bytes + key.bytes + body).digest()
 
 
 # -- parsing

@@ -25,6 +25,11 @@ class FileReport(Protocol):
         """Whether everything holds."""
         ...
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether what stands around the data is also what this version writes."""
+        ...
+
     def to_json(self) -> dict[str, Any]:
         """For programs; ``kind`` and ``ok`` are always there."""
         ...

@@ -360,7 +360,7 @@ def _look_at_limits(met: Mapping[str, int]) -> Iterator[Finding]:
         yield Finding("limits", Grade.FINE, "No bound was met since the node started.")
         return
     known = {each.value: each for each in Met}
-    said = (f"{count} {known[name].words if name in known else name}" for name, count in sorted(counted.items()))
+    said = (f"{count} × {known[name].words if name in known else name}" for name, count in sorted(counted.items()))
     yield Finding("limits", Grade.NOTE, f"Since the node started: {', '.join(said)}.")
 
 

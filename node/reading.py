@@ -9,6 +9,7 @@ from typing import Final, TypedDict
 from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.errors import MalformedCid
 from unhush.identity.operations import OPEN
+from unhush.identity.statement import Absent, Receipt
 from unhush.identity.trunk import Standing
 from unhush.node.conversations import grow
 from unhush.node.errors import BadConfig, NotFound, RecordDeleted
@@ -21,6 +22,7 @@ from unhush.node.views import (
     KeptBy,
     ListInfo,
     MediaInfo,
+    NotGiven,
     Page,
     People,
     Person,
@@ -54,7 +56,7 @@ from unhush.storage.kinds import (
     Repost,
 )
 from unhush.storage.kinds.acts import MAX_EMOJI_BYTES
-from unhush.storage.records import Record
+from unhush.storage.records import BodyState, Record
 from unhush.storage.shunned import Shun
 from unhush.storage.snapshot import Snapshot
 
@@ -99,6 +101,7 @@ class Reader:
         self._handed_on = snapshot.handed_on()
         self._now_ms = snapshot.now_ms()
         self._names: dict[Cid, tuple[str, str | None]] = {}
+        self._told: dict[Cid, dict[Cid, tuple[Cid, str]]] = {}
 
     # -- timelines
 
@@ -422,8 +425,36 @@ class Reader:
             tally=self._tally(record.cid, counts) if counts is not None else UNTOUCHED,
             shun=_shun_word(self._snapshot.shun(record.account)) if self._shuns else None,
             kept_by=self._kept_by(record),
+            withheld=self._not_given(record) if record.body is None and not is_hidden else None,
             **self._words(post),
         )
+
+    def _not_given(self, record: Record) -> NotGiven | None:
+        """Who says that the text is not given, and why; this node first. None if nobody does."""
+        reason = self._snapshot.why_withheld(record.cid)
+        if reason is not None:
+            return NotGiven(record.cid, reason, is_here=True)
+        told = self._told_withheld(record.account).get(record.cid)
+        if told is not None:
+            who, why = told
+            name, petname = self._name(who)
+            return NotGiven(record.cid, why, who, petname or name)
+        return NotGiven(record.cid, "") if record.body_state is BodyState.WITHHELD else None
+
+    def _told_withheld(self, account: Cid) -> dict[Cid, tuple[Cid, str]]:
+        """By entry of an account, the newest word of somebody else that they do without it; read once."""
+        known = self._told.get(account)
+        if known is None:
+            said: list[tuple[int, Cid, Cid, str]] = []
+            for each in (*self._snapshot.receipts_of(account), *self._snapshot.absents_of(account)):
+                match each.claim:
+                    case Receipt(withheld=withheld):
+                        said += [(each.time, entry, each.account, reason) for entry, reason in withheld]
+                    case Absent(entry=entry, reason=reason) if reason:
+                        said.append((each.time, entry, each.account, reason))
+            known = {entry: (who, why) for _, entry, who, why in sorted(said) if who != self._own}
+            self._told[account] = known
+        return known
 
     def _words(self, post: Post) -> _Words:
         return {

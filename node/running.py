@@ -70,6 +70,7 @@ class Running:
                 exchange=config.exchange,
                 exempt_loopback=config.exempt_loopback,
                 uses_dht=config.dht,
+                is_dht_guest=config.dht_guest,
                 meeting=MeetingConfig(desk, config.lan, bootstrap_of(config)),
                 keep=KeepConfig(speaking, config.clock_ms),
             )

@@ -73,6 +73,17 @@ UNTOUCHED: Final = Tally()
 
 
 @dataclass(frozen=True, slots=True)
+class NotGiven:
+    """Somebody's word that they do without the text of a record on purpose."""
+
+    entry: Cid
+    reason: str  # empty: none is known
+    by: Cid | None = None  # None: this node, or nobody knows
+    name: str = ""
+    is_here: bool = False  # this node does so itself
+
+
+@dataclass(frozen=True, slots=True)
 class KeptBy:
     """How many keepers hold a record, by their signed receipts.
 
@@ -133,6 +144,7 @@ class Shown:
     tally: Tally = UNTOUCHED
     shun: str | None = None  # "muted" or "blocked": what you did about its author
     kept_by: KeptBy | None = None  # None where that was not looked up, as in versions of a post
+    withheld: NotGiven | None = None  # whose word it is that the text is not given, if it is not here
 
     @property
     def is_edited(self) -> bool:
@@ -240,6 +252,7 @@ class KeptInfo:
     until_ms: int | None  # how long that is good
     is_full: bool = False  # something was refused for want of room, and no more is asked for
     problem: str = ""  # why there is no fresh receipt, or why it cannot cover what comes
+    room_bytes: int = 0  # the budget, or what anybody you follow may take, if that is more
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +270,7 @@ class KeeperInfo:
     is_proven: bool
     proven_ms: int | None  # when it last answered a challenge as it should
     why: str = ""  # it is not proven
+    withheld: tuple[NotGiven, ...] = ()  # what its receipts say that it does without
 
     @property
     def counts(self) -> bool:
@@ -275,6 +289,17 @@ class KeepingOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class CardInfo:
+    """Where an account says it is reached, by the newest card of each of its devices."""
+
+    account: Cid
+    peers: tuple[str, ...]
+    urls: tuple[str, ...]
+    said_ms: int | None  # when the newest was signed; None: no card of it is known here
+    unsaid: tuple[str, ...] = ()  # of the own: asked for here, and on no card of this device yet
+
+
+@dataclass(frozen=True, slots=True)
 class WithheldInfo:
     """A body this node does without on purpose, and says so."""
 
@@ -283,6 +308,7 @@ class WithheldInfo:
     name: str
     reason: str
     since_ms: int
+    replaced: str = ""  # the reason that this one took the place of, just now
 
 
 @dataclass(frozen=True, slots=True)

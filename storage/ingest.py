@@ -160,11 +160,13 @@ class Door:
             if of not in known:
                 known[of] = accounts.find_account(txn, of)
             owner = known[of]
-            _leave_out_withheld(txn, each)
+            left_out = _leave_out_withheld(txn, each)
             group = self._keeper.fit(txn, each, begun.outcomes, is_wanted=is_wanted)
             left = _put_runs(txn, owner, group, now, begun.outcomes) if group and owner is not None else group
             if left:
                 self._store_one_by_one(txn, owner, left, now, begun)
+            for cid, post in left_out.items():
+                withheld.note_stored(txn, cid, post)
 
     def _store_one_by_one(self, txn: Txn, account: Account | None, group: Group, now: int, begun: Begun) -> None:
         refused = self._refuse(account, group, now, begun.verification)
@@ -274,11 +276,20 @@ def _sort_out(txn: Txn, items: list[Item], batch: Batch, outcomes: dict[int, Out
     return [*fresh, *let_in(txn, guests, batch.items, outcomes)] if guests else fresh
 
 
-def _leave_out_withheld(txn: Txn, group: Group) -> None:
-    """Of what this home does without on purpose nothing is stored but the entry."""
+def _leave_out_withheld(txn: Txn, group: Group) -> dict[Cid, Cid | None]:
+    """Of what this home does without on purpose nothing is stored but the entry; and with which post that goes."""
+    left_out: dict[Cid, Cid | None] = {}
     for item in group:
-        if item.body is not None and withheld.is_withheld(txn, item.entry.cid):
+        cid = item.entry.cid
+        if withheld.is_withheld(txn, cid):
+            left_out[cid] = withheld.goes_with(txn, item.entry.account, item.value)
+        elif (post := withheld.goes_with(txn, item.entry.account, item.value)) is not None:
+            left_out[cid] = post
+        else:
+            continue
+        if item.body is not None:
             item.leave_out_body()
+    return left_out
 
 
 def _put_runs(txn: Txn, account: Account, group: Group, now: int, outcomes: dict[int, Outcome]) -> Group:

@@ -12,6 +12,7 @@ _OWN_ACCOUNT = b"own-account"
 _OWN_DEVICE = b"own-device"
 _WORDS_AT = b"words-at"
 _REQUESTED = b"device-requested"
+_CARD_URLS = b"card-urls"
 
 
 def find_own_account(txn: Txn) -> Cid | None:
@@ -54,6 +55,17 @@ def find_words_at(txn: Txn) -> Path | None:
     """The file in which the recovery words still wait."""
     value = txn.get(Table.META, _WORDS_AT)
     return Path(os.fsdecode(value)) if value is not None else None
+
+
+def list_card_urls(txn: Txn) -> tuple[str, ...]:
+    """Web addresses that the person wants on the card of this device."""
+    value = txn.get(Table.META, _CARD_URLS)
+    return tuple(value.decode("ascii").split("\n")) if value else ()
+
+
+def put_card_urls(txn: Txn, urls: tuple[str, ...]) -> None:
+    """None of them has a line break, nor anything else that may not stand on a card."""
+    txn.put(Table.META, _CARD_URLS, "\n".join(urls).encode("ascii"))
 
 
 def put_words_at(txn: Txn, path: Path | None) -> None:

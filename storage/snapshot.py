@@ -95,6 +95,9 @@ class Snapshot(Reading, KeepingView):
     def words_at(self) -> Path | None:
         return settings.find_words_at(self._txn)
 
+    def card_urls(self) -> tuple[str, ...]:
+        return settings.list_card_urls(self._txn)
+
     def account(self, account: Cid) -> Account | None:
         return accounts.find_account(self._txn, account)
 

@@ -227,6 +227,11 @@ class Store:
         with self._environment.write() as txn:
             settings.put_words_at(txn, path)
 
+    def put_card_urls(self, urls: tuple[str, ...]) -> None:
+        """The web addresses that the card of this device is to name from now on."""
+        with self._environment.write() as txn:
+            settings.put_card_urls(txn, urls)
+
     def rebuild_indexes(self, on_progress: Callable[[int], None] = lambda _: None) -> int:
         """Work everything people see out again from the journal; see ``rebuilding.py``."""
         shown = self._environment.run(lambda txn: rebuild(txn, on_progress))

@@ -42,6 +42,7 @@ class Report:
     # Only a deep check looks at these: indexes that are not what the journal gives, and blobs that are not theirs.
     stale: tuple[str, ...] = ()
     bad_blobs: int = 0
+    withheld: int = 0  # of those dropped, the ones that this node or whoever gave the record does without on purpose
 
     @property
     def is_damaged(self) -> bool:
@@ -111,7 +112,7 @@ class _Walk:
         self._check_cid = check_cid
         self._every_signature = every_signature
         self._problems: list[str] = []
-        self.entries = self._bad = self._missing = self._forks = self._malformed = self._dropped = 0
+        self.entries = self._bad = self._missing = self._forks = self._malformed = self._dropped = self._withheld = 0
 
     def report(self) -> Report:
         return Report(
@@ -122,6 +123,7 @@ class _Walk:
             tuple(self._problems),
             malformed=self._malformed,
             dropped=self._dropped,
+            withheld=self._withheld,
         )
 
     def journal(self) -> Iterator[Record]:
@@ -158,6 +160,7 @@ class _Walk:
             self._malformed += 1
         else:
             self._dropped += 1
+            self._withheld += state is BodyState.WITHHELD
         self._say(f"{cid}: the body is not here ({state.name.lower()})")
 
     def _check_names(self, entry: UnverifiedEntry, record: Record) -> None:

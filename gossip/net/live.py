@@ -120,6 +120,7 @@ class Live:
             carried=self._carried_for_others,
             lacking=self.acquaintances.chooser.uncovered,
             count=self._host.tally.count,
+            is_guest=self._config.is_dht_guest,
         )
 
     async def run(self, when_ready: Callable[[], None]) -> None:

@@ -75,7 +75,7 @@ def parse_losses(text: str) -> Losses:
         plain, many, count = match.groups()
         if plain:
             lost[plain] = True
-        elif int(count) > MAX_LOST:
+        elif not 1 <= int(count) <= MAX_LOST:
             raise MalformedLosses(part)
         else:
             lost[f"{many}s"] = int(count)

@@ -252,7 +252,7 @@ def judge(
         if isinstance(claim, Possession):
             if claim.nonce != challenge.nonce:
                 continue
-            if claim.digest == digest_possession(challenge.nonce, body):
+            if claim.digest == digest_possession(challenge.nonce, challenge.keeper, answer.key, body):
                 return Judgement(Outcome.PROVEN)
             return Judgement(Outcome.FAILED, "a wrong digest")
         receipt = known.get(claim.receipt or b"")

@@ -185,7 +185,10 @@ def parse_question(payload: bytes) -> Question | Unknown:
         case {"type": "about", "accounts": list() as accounts}:
             if not 1 <= len(accounts) <= MAX_ACCOUNTS:
                 raise MalformedFrame(f"accounts: not 1 to {MAX_ACCOUNTS} of them")
-            return About(tuple(map(_link, accounts)))
+            linked = tuple(map(_link, accounts))
+            if len(set(linked)) < len(linked):
+                raise MalformedFrame("accounts: one is asked about twice")
+            return About(linked)
         case {"type": "prove", "of": of, "entry": entry, "nonce": bytes() as nonce} if len(nonce) == NONCE_BYTES:
             return Prove(_link(of), _link(entry), nonce)
         case {"type": "since" | "about" | "tell" | "prove" as kind}:

@@ -73,6 +73,7 @@ class Audit:
     asked: Asked | None
     now_ms: int
     names: Mapping[Cid, str]  # what people are called here, of those the verdict names
+    elsewhere: tuple[Refusal, ...]  # what others say they do not give, and is here whole
     _evidence: Callable[[], Evidence]
 
     def evidence(self) -> Evidence:
@@ -112,12 +113,13 @@ def audit(
     with store.snapshot() as snapshot:
         facts = _collect(snapshot, account, network, asked.networks if asked is not None else 0)
         verdict = judge(facts.known, now_ms())
-        names = {who: _name(snapshot, who) for who in _people(verdict)}
+        elsewhere = tuple(_refused_elsewhere(snapshot, facts.known.refusals))
+        names = {who: _name(snapshot, who) for who in _people(verdict) | {each.who for each in elsewhere}}
 
     def evidence() -> Evidence:
         return gather_evidence(network, account, facts.operations, facts.statements, verdict.accused)
 
-    return Audit(account, verdict, asked, now_ms(), names, evidence)
+    return Audit(account, verdict, asked, now_ms(), names, elsewhere, evidence)
 
 
 def _wait(look: Callable[[], Asked], timeout_s: float, on_progress: Callable[[Asked], None]) -> Asked:
@@ -202,6 +204,14 @@ def _refusals(receipts: list[Statement], absents: list[Statement], holdings: lis
         later = newest.get((each.account, each.key))
         if later is None or later.time <= each.time or not _reaches(later, places.get(each.claim.entry)):
             yield Refusal(each.account, each.key, each.claim.entry, each.claim.reason, each.time)
+
+
+def _refused_elsewhere(snapshot: Snapshot, refusals: tuple[Refusal, ...]) -> Iterator[Refusal]:
+    """What somebody else withholds of that which is here; each once."""
+    for (_, entry), each in {(each.who, each.entry): each for each in refusals}.items():
+        record = snapshot.record(entry)
+        if each.reason and record is not None and record.body is not None:
+            yield each
 
 
 def _reaches(receipt: Statement, place: tuple[PublicKey, int] | None) -> bool:

@@ -1,8 +1,9 @@
 """The drill: the present state around an account, read from this home, and what a loss would make of it.
 
 What the running node knows of its network is asked of it: whom it knows, who of them carries the account, whom each
-told it of. Addresses that were never dialled from here are tried now, by a host made for that. Cards say whose machines
-those are, receipts who keeps. The rest is :mod:`unhush.gossip.proto.drilling`; nothing is changed here.
+told it of. Addresses that were never dialled from here are tried now, by a host made for that. Cards say whose
+machines those are, receipts of keepers that count who keeps. The rest is :mod:`unhush.gossip.proto.drilling`; nothing
+is changed here.
 """
 
 from collections import defaultdict
@@ -20,9 +21,9 @@ from unhush.identity.cid import Cid
 from unhush.identity.statement import Card, MediaPolicy, Receipt
 from unhush.node.config import bootstrap_of
 from unhush.node.control import Answer, ask
-from unhush.node.errors import BadConfig, NobodyAnswered, NotRunning
+from unhush.node.errors import BadConfig, NobodyAnswered, NotFound, NotRunning
 from unhush.node.ids import as_cid
-from unhush.node.names import short_id
+from unhush.node.names import clean_name, short_id
 from unhush.node.node import Node
 from unhush.node.peering import peer_of
 from unhush.storage.folds.blobrefs import blobs_of
@@ -53,6 +54,7 @@ class Drilled:
     report: Report
     names: Mapping[str, str]  # what to call a machine: whose it is, else the end of its peer id
     addresses: Mapping[str, str]  # of a machine, where it is known
+    uncounted: int = 0  # who gave a receipt and is no keeper here: not asked for, or not proven
 
 
 def drill(node: Node, lose: str = "home", *, account: Cid | str | None = None, seed: int = 0) -> Drilled:
@@ -69,7 +71,7 @@ def drill(node: Node, lose: str = "home", *, account: Cid | str | None = None, s
     addresses = {each.peer_id: each.address for each in known if each.address} | facts.addresses
     report = rehearse(situation, losses, seed=seed)
     names = {machine.name: _name(node, facts, machine.name) for machine in situation.machines}
-    return Drilled(who, who == node.account(), is_running, situation, report, names, addresses)
+    return Drilled(who, who == facts.own, is_running, situation, report, names, addresses, facts.uncounted)
 
 
 class _Facts:
@@ -83,9 +85,15 @@ class _Facts:
             if record.account != account
         ]
         self.keepers: dict[Cid, MediaPolicy] = {}
+        self.uncounted = 0
         for view in snapshot.keepers_of(account, snapshot.now_ms()):
-            if view.receipt is not None and isinstance(view.receipt.claim, Receipt):
+            if view.receipt is None or not isinstance(view.receipt.claim, Receipt):
+                continue
+            # Anybody can sign a receipt, under as many names as they like; nobody may believe to be safe by that.
+            if view.is_trusted and view.is_proven:
                 self.keepers[view.keeper] = view.receipt.claim.media
+            else:
+                self.uncounted += 1
         self.own = snapshot.own_account()
         self.addresses: dict[str, str] = {}
         self.machines_of: dict[Cid, tuple[str, ...]] = {}
@@ -175,9 +183,11 @@ def _parse_one(each: Mapping[str, Any]) -> Acquaintance:
 
 def _try_addresses(known: Iterable[Acquaintance]) -> dict[str, bool]:
     """Whether somebody answers there who is not connected because we dialled them; those connected are tried first."""
+    untried = [each for each in known if each.address and not (each.is_connected and each.has_answered)]
+    if not untried:
+        return {}
     from unhush.node.running import ping_address  # lazy: the network costs a second and 80 MB
 
-    untried = [each for each in known if each.address and not (each.is_connected and each.has_answered)]
     untried.sort(key=lambda each: (not each.carries, not each.is_connected))
 
     def answers(address: str) -> bool:
@@ -214,6 +224,10 @@ def _situation(node: Node, facts: _Facts, known: tuple[Acquaintance, ...], answe
     if home not in machines:
         machines[home] = Machine(home, is_carrier=True, links=frozenset({here}))
     machines[home] = replace(machines[home], is_carrier=True)
+    if not is_own:
+        # Whom its author can call nobody says: taken to be whoever could tell them, this machine among them.
+        reached = {each.peer_id for each in known if each.address} | facts.addresses.keys() | {here}
+        machines[home] = replace(machines[home], book=machines[home].book | (reached & machines.keys()) - {home})
 
     keeping: defaultdict[str, int] = defaultdict(int)
     for keeper, media in facts.keepers.items():
@@ -268,7 +282,10 @@ def _name(node: Node, facts: _Facts, machine: str) -> str:
         return machine[1:]
     if who is None:
         return f"…{machine[-8:]}"
-    called = node.person(who).name or short_id(who)
+    try:
+        called = clean_name(node.person(who).name) or short_id(who)
+    except NotFound:  # known by what it signed about somebody else, and nothing more
+        called = short_id(who)
     return f"{called} (…{machine[-8:]})"
 
 

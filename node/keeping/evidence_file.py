@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from unhush.gossip.proto.contradictions import Contradiction
+from unhush.identity.cid import Cid
 from unhush.identity.keys import self_test
-from unhush.identity.statement import Absent, Heads, Receipt
+from unhush.identity.statement import Absent, Heads, Receipt, Statement
 from unhush.identity.words import fingerprint
 from unhush.node.errors import BadEvidence, NotFound, StorageError
 from unhush.node.keeping.evidence import BEGINNING, MAX_FILE_BYTES, Evidence, check_evidence, is_evidence
@@ -26,6 +27,11 @@ class EvidenceReport:
 
     @property
     def ok(self) -> bool:
+        return True
+
+    @property
+    def is_exact(self) -> bool:
+        """Nothing stands around it."""
         return True
 
     def sentence(self) -> str:
@@ -57,10 +63,12 @@ class EvidenceReport:
         for each in self.evidence.statements:
             match each.claim:
                 case Heads(heads):
-                    yield f"{day_of(each.time)} the account says: {_heads_text(heads)} is newest"
+                    yield f"{day_of(each.time)} the account says it wrote {_heads_text(heads)}"
                 case Receipt(heads=heads, withheld=withheld):
                     less = f", without {len(withheld):,} of them" if withheld else ""
                     yield f"{day_of(each.time)} {each.account} says it holds {_heads_text(heads)}{less}"
+                    for entry, reason in withheld:
+                        yield f"  it does without {entry}: {clean_name(reason) or 'it gives no reason'}"
                 case Absent(entry=entry, reason=reason):
                     why = clean_name(reason) or "it gives no reason"
                     yield f"{day_of(each.time)} {each.account} says it does not give {entry}: {why}"
@@ -81,6 +89,7 @@ class EvidenceReport:
                     "time": each.time,
                     "expires": each.expires,
                     "digest": each.digest.hex(),
+                    "withheld": [{"entry": str(entry), "reason": reason} for entry, reason in _withheld(each)],
                 }
                 for each in found.statements
             ],
@@ -158,6 +167,16 @@ def json_of_contradiction(found: Contradiction) -> dict[str, Any]:
     }
 
 
+def _withheld(statement: Statement) -> tuple[tuple[Cid, str], ...]:
+    """What somebody says that they do not give, and why."""
+    match statement.claim:
+        case Receipt(withheld=withheld):
+            return withheld
+        case Absent(entry=entry, reason=reason):
+            return ((entry, reason),)
+    return ()
+
+
 def day_of(time_ms: int) -> str:
     """Of a clock that anybody may have set as he likes."""
     try:
@@ -168,4 +187,9 @@ def day_of(time_ms: int) -> str:
 
 def _heads_text(heads: tuple[Any, ...]) -> str:
     records = sum(head.seq + 1 for head in heads)
-    return f"{records:,} records of {len(heads)} devices" if heads else "nothing"
+    if not heads:
+        return "nothing"
+    return (
+        f"{records:,} {'record' if records == 1 else 'records'} "
+        f"on {len(heads):,} {'device' if len(heads) == 1 else 'devices'}"
+    )

@@ -75,6 +75,7 @@ def drill_live(
             bootstrap=bootstrap,
             lan=False,
             dht=node.config.dht,
+            dht_guest=True,  # what is gone in a minute is no carrier for a day
             exempt_loopback=node.config.exempt_loopback,
         )
         with Node.open(config) as stranger:

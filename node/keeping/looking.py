@@ -15,9 +15,11 @@ from unhush.node.views import (
     KeepingOffer,
     KeptInfo,
     KeptSummary,
+    NotGiven,
 )
 from unhush.storage.keeping.keptby import PROVEN_MS, KeeperView
 from unhush.storage.keeping.promises import Promise
+from unhush.storage.keeping.statements import MAX_RECEIPTS
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.summaries import point_of
 
@@ -36,8 +38,14 @@ class Ledger:
 
     # -- what this home keeps
 
-    def kept_info(self, account: Cid, promise: Promise, why_unsigned: str = "") -> KeptInfo:
-        """One promise; ``why_unsigned`` is why this home signs nothing at all now."""
+    def kept_info(self, account: Cid, promise: Promise, why_unsigned: str = "", followed_bytes: int = 0) -> KeptInfo:
+        """One promise; ``why_unsigned`` is why this home signs nothing at all now.
+
+        ``followed_bytes`` is what anybody may take whom its owner follows: no promise makes that smaller.
+        """
+        me = self._snapshot.account(self._own) if self._own is not None else None
+        is_followed = me is not None and self._snapshot.does_follow(me, account)
+        room_bytes = max(promise.budget_bytes, followed_bytes) if is_followed else promise.budget_bytes
         used = self._snapshot.usage(account)
         receipt = self.own_receipt(account)
         return KeptInfo(
@@ -51,7 +59,8 @@ class Ledger:
             receipt_ms=receipt.time if receipt is not None else None,
             until_ms=receipt.expires if receipt is not None else None,
             is_full=self._snapshot.is_full(account),
-            problem=self._problem(account, promise, receipt, why_unsigned),
+            problem=self._problem(account, room_bytes, receipt, why_unsigned),
+            room_bytes=room_bytes,
         )
 
     def own_receipt(self, account: Cid) -> Statement | None:
@@ -61,9 +70,9 @@ class Ledger:
                 return each if isinstance(each.claim, Receipt) and each.claim.heads else None
         return None
 
-    def _problem(self, account: Cid, promise: Promise, receipt: Statement | None, why_unsigned: str) -> str:
+    def _problem(self, account: Cid, room_bytes: int, receipt: Statement | None, why_unsigned: str) -> str:
         if self._snapshot.is_full(account):
-            room = size_text(promise.budget_bytes)
+            room = size_text(room_bytes)
             return f"its budget of {room} is full: what does not fit is not taken in, and receipts stop at what is here"
         if receipt is not None:
             return ""
@@ -71,6 +80,11 @@ class Ledger:
             return f"no fresh receipt: {why_unsigned}"
         if not self._snapshot.usage(account).records:
             return "no receipt yet: nothing of it has arrived"
+        others = len(self._snapshot.receipts_of(account))
+        if others >= MAX_RECEIPTS:
+            return (
+                f"no receipt: {others} others say that they keep it, and this home's own has lost its place among them"
+            )
         return "no receipt yet: what has arrived is being looked through"
 
     def offers(self, own: Cid) -> tuple[KeepingOffer, ...]:
@@ -104,9 +118,19 @@ class Ledger:
                 is_proven=view.is_proven,
                 proven_ms=view.proof.at_ms if view.proof is not None and view.proof.ok else None,
                 why=self._why_not(view),
+                withheld=self._withheld(view),
             )
             for view in self._snapshot.keepers_of(account, self._now_ms)
         )
+
+    def _withheld(self, view: KeeperView) -> tuple[NotGiven, ...]:
+        """What it says that it does without, by each of its devices; a receipt lists at most 256."""
+        found: dict[Cid, NotGiven] = {}
+        for receipt in view.receipts:
+            assert isinstance(receipt.claim, Receipt)
+            for entry, reason in receipt.claim.withheld:
+                found.setdefault(entry, NotGiven(entry, reason, view.keeper))
+        return tuple(found.values())
 
     def _why_not(self, view: KeeperView) -> str:
         """Why a keeper does not count; empty if it does."""
@@ -124,7 +148,7 @@ class Ledger:
         """Of all records of an account held here, how many proven keepers have them."""
         held = self._held(account)
         covers = [
-            self._cover(account, view)
+            self._cover(account, view, is_proven=True)
             for view in self._snapshot.keepers_of(account, self._now_ms)
             if view.is_trusted and view.is_proven
         ]
@@ -143,9 +167,14 @@ class Ledger:
         used = [self._snapshot.usage(account).size_bytes for account in kept]
         ages = [self._now_ms - receipt.time for receipt in receipts if receipt is not None]
         asked = [*kept, *([self._own] if self._own is not None else [])]
-        # Of each keeper the newest: those that follow it in the list are passed over.
-        newest = [{proof.keeper: proof for proof in reversed(self._snapshot.proofs(account))} for account in asked]
-        proofs = [proof for of_account in newest for proof in of_account.values()]
+        # The newest of each that is trusted: strangers who promise and cannot show it wake nobody at night.
+        proofs = [
+            view.proof
+            for account in asked
+            if self._snapshot.proofs(account)
+            for view in self._snapshot.keepers_of(account, self._now_ms)
+            if view.is_trusted and view.proof is not None
+        ]
         return KeepingFigures(
             accounts=len(kept),
             used_bytes=sum(used),
@@ -162,15 +191,17 @@ class Ledger:
     def _held(self, account: Cid) -> Mapping[PublicKey, Runs]:
         return self._snapshot.summary(account).logs
 
-    def _cover(self, account: Cid, view: KeeperView) -> Cover:
-        """What any device of a keeper says it holds."""
-        return unite([self._part(account, receipt.claim) for receipt in view.receipts])
+    def _cover(self, account: Cid, view: KeeperView, *, is_proven: bool = False) -> Cover:
+        """What any device of a keeper says it holds; ``is_proven``: by heads that prove something alone."""
+        return unite([self._part(account, view, receipt.claim, is_proven=is_proven) for receipt in view.receipts])
 
-    def _part(self, account: Cid, claim: Claim) -> Cover:
+    def _part(self, account: Cid, view: KeeperView, claim: Claim, *, is_proven: bool) -> Cover:
         """A head on another branch than ours covers nothing of what is here; one above all we have covers it."""
         assert isinstance(claim, Receipt)
         heads = {}
         for head in claim.heads:
+            if is_proven and not self._snapshot.proves(account, view, claim, head, self._now_ms):
+                continue
             ours = self._snapshot.points(account, head.key, [head.seq]).get(head.seq)
             if ours is None or ours == point_of(head.entry):
                 heads[head.key] = head.seq

@@ -32,10 +32,20 @@ INTERVAL_S: Final = 180.0
 SHARE: Final = 0.2
 # Records of the journal looked at in one go, for the accounts that grew.
 _STEP: Final = 2_000
-# Old receipts are looked for so often.
+# Old receipts are looked for so often, and those that the own store gave up.
 _AGES_EVERY_S: Final = 60.0
+# What was hashed of one account is hashed again no sooner than this because somebody asked for what is not there.
+LOOK_ANEW_S: Final = 600.0
+# A receipt that the own store gave up is given again no sooner: it may be given up again.
+AGAIN_S: Final = 600.0
+# While pictures are not here that were promised, so often it is seen whether they are.
+PICTURES_S: Final = 600.0
 
 Say = Callable[[Receipt], Statement | None]
+
+
+class ReceiptNotKept(Exception):
+    """The own store did not take a receipt in, so nobody would hear of it; to be tried again."""
 
 
 @dataclass(slots=True)
@@ -45,12 +55,16 @@ class _Due:
     since: float
     grew_at: float
     not_before: float = 0.0
+    is_anew: bool = False  # all is hashed again
 
 
 @dataclass(slots=True)
 class _Kept:
     promise: Promise
     receipts: Allowance = field(default_factory=lambda: Allowance(RECEIPTS, INTERVAL_S))
+    anew_at: float = 0.0  # when it may be looked at anew again
+    again_at: float = 0.0  # when a receipt that was given up may be given again
+    pictures_at: float = 0.0  # when it is seen again whether pictures came that were promised
 
 
 class Receipting:
@@ -68,6 +82,13 @@ class Receipting:
         self._read_at = 0.0  # when promises may be read again
         self._aged_at: float | None = None
         self._claim_at = 0.0  # when an account may be read again
+        self._not_kept: set[Cid] = set()
+
+    @property
+    def problem(self) -> str:
+        """Why receipts are given that nobody hears of; empty if there are none. Callable from any thread."""
+        few = len(self._not_kept)
+        return f"the store took in no receipt for {few} of the accounts, which is tried again" if few else ""
 
     def look(self, promises: Mapping[Cid, Promise], own: Cid, now: float, is_interrupted: Callable[[], bool]) -> float:
         """Give what is due; when to look again, at the latest."""
@@ -86,45 +107,70 @@ class Receipting:
                 return now
             at = max(min(due.grew_at + QUIET_S, due.since + GROWING_S), due.not_before, self._claim_at)
             if at <= now:
-                if self._kept[of].receipts.spend(1, now) and self._try_to_give(of):
+                if self._kept[of].receipts.spend(1, now) and self._try_to_give(of, is_anew=due.is_anew):
                     del self._due[of]
                     continue
                 at = due.not_before = now + INTERVAL_S / RECEIPTS
             next_at = min(next_at, at)
         return next_at
 
-    def _try_to_give(self, of: Cid) -> bool:
-        """An account that cannot be read now keeps no other from its receipt."""
-        try:
-            self.give(of)
-        except StorageError as exc:
-            log.warning("no receipt now of=%s reason=%s", of, exc)
+    def may_look_anew(self, of: Cid, now: float) -> bool:
+        """Whether all of an account may be hashed now because somebody asks; if so, that was the time for it."""
+        kept = self._kept.get(of)
+        if kept is None or now < max(kept.anew_at, self._claim_at):
             return False
+        kept.anew_at = now + LOOK_ANEW_S
         return True
 
-    def give(self, of: Cid, *, is_forced: bool = False, missing: Cid | None = None) -> Statement | None:
+    def look_anew(self, of: Cid, now: float) -> None:
+        """Something is not there that a receipt names: hash all of the account again, when it may be."""
+        kept = self._kept.get(of)
+        if kept is not None and now >= kept.anew_at:
+            kept.anew_at = now + LOOK_ANEW_S
+            self._touch(of, now)
+            self._due[of].is_anew = True
+
+    def _try_to_give(self, of: Cid, *, is_anew: bool = False) -> bool:
+        """An account that cannot be read now keeps no other from its receipt."""
+        try:
+            self.give(of, is_anew=is_anew)
+        except (StorageError, ReceiptNotKept) as exc:
+            log.warning("no receipt now of=%s reason=%s", of, exc)
+            if isinstance(exc, ReceiptNotKept):
+                self._not_kept.add(of)
+            return False
+        self._not_kept.discard(of)
+        return True
+
+    def give(self, of: Cid, *, is_anew: bool = False) -> Statement | None:
         """Look at all that is on the disk of an account, and say it, if it was not said before or that was long ago.
 
-        The newest receipt there is then; None if there is none, or if an entry that was ``missing`` came meanwhile.
+        The newest receipt there is then; None if there is none. ``is_anew``: also what was hashed lately. Raises
+        ``ReceiptNotKept``.
         """
         began = time.monotonic()
         # What is asked for in vain may have been hashed an hour ago, and damaged since. A large account in parts.
-        is_hashed, is_anew = False, is_forced
+        is_hashed = False
         while not is_hashed:
             with self._store.snapshot() as snapshot:
                 is_hashed, is_anew = snapshot.hash_some(of, is_anew=is_anew), False
         with self._store.snapshot() as snapshot:
             claim = snapshot.claim_receipt(of)
-            has_come = missing is not None and snapshot.record(missing) is not None
         self._claim_at = began + (time.monotonic() - began) / SHARE
-        if has_come:
-            return None  # the claim may cover it, and who asked is about to say that it is not here
         last = self._voice.last(Receipt.type, of.digest)
         if last is None and not claim.heads:
             return None  # nothing is here yet, and nothing was ever said
-        if last is not None and last.claim == claim and not (is_forced or self._is_old(last)):
+        if last is not None and last.claim == claim and not self._is_old(last) and self._is_held(last):
             return last
-        return self._say(claim)
+        said = self._say(claim)
+        if said is None:
+            raise ReceiptNotKept("the own store has no place for it")
+        return said
+
+    def _is_held(self, receipt: Statement) -> bool:
+        """Whether a receipt is still in the own store, from where peers get it."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.does_hold(receipt)
 
     # -- what there is to say
 
@@ -142,6 +188,7 @@ class Receipting:
         for of in self._kept.keys() - promises.keys():
             del self._kept[of]
             self._due.pop(of, None)
+            self._not_kept.discard(of)
 
     def _note_withheld(self, now: float) -> None:
         withheld = frozenset(self._store.withheld.all())
@@ -171,9 +218,17 @@ class Receipting:
         if self._aged_at is not None and now < self._aged_at + _AGES_EVERY_S:
             return
         self._aged_at = now
-        for of in self._kept:
+        for of, kept in self._kept.items():
             last = self._voice.last(Receipt.type, of.digest)
-            if last is None or self._is_old(last):  # none: nothing was here yet, or this device has a new key
+            # None: nothing was here yet, or this device has a new key.
+            if last is None or self._is_old(last):
+                self._touch(of, now)
+            elif now >= kept.again_at and not self._is_held(last):
+                log.warning("the own store gave up the own receipt, which is given again of=%s", of)
+                kept.again_at = now + AGAIN_S
+                self._touch(of, now)
+            elif now >= kept.pictures_at and _lacks_pictures(last, kept.promise):
+                kept.pictures_at = now + PICTURES_S  # they come after their records, and make no news
                 self._touch(of, now)
 
     def _is_old(self, receipt: Statement) -> bool:
@@ -185,3 +240,7 @@ class Receipting:
             claim = last.claim
             if isinstance(claim, Receipt) and claim.heads and claim.of not in promises:
                 self._say(Receipt(claim.of, (), (), claim.identity, MediaPolicy.NONE))
+
+
+def _lacks_pictures(receipt: Statement, promise: Promise) -> bool:
+    return isinstance(receipt.claim, Receipt) and receipt.claim.media is not promise.media

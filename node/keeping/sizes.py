@@ -29,6 +29,8 @@ _SHARE: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 
 def parse_budget(text: int | str) -> int:
     """Bytes, of a number or of a text as ``500MiB`` or ``1.5 GB`` (powers of 1,024 both); raises ``BadConfig``."""
+    if isinstance(text, bool) or not isinstance(text, int | str):
+        raise BadConfig(f"not a size: {str(text)[:40]!r}; one looks like 500MiB or 2GiB")
     size = text if isinstance(text, int) else _parse_size(text)
     if not MIN_BUDGET_BYTES <= size <= MAX_BUDGET_BYTES:
         raise BadConfig(f"a budget is from 1MiB to {MAX_BUDGET_BYTES >> 40:,}TiB, not {str(text)[:40]!r}")
@@ -51,7 +53,7 @@ def parse_media(text: str | MediaPolicy) -> MediaPolicy:
     try:
         return MediaPolicy(text)
     except ValueError:
-        raise BadConfig(f"which pictures: {', '.join(MEDIA_WORDS)}; not {text[:40]!r}") from None
+        raise BadConfig(f"which pictures: {', '.join(MEDIA_WORDS)}; not {str(text)[:40]!r}") from None
 
 
 @dataclass(frozen=True, slots=True)

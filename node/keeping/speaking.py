@@ -8,8 +8,9 @@
   is read, or an absent with its reason.
 
 Nothing is ever said that a later look at the same disk would deny: before this
-node says that it lacks what its newest receipt covers, it looks at everything
-again and signs another receipt (decision 41).
+node says under a receipt that it lacks what its newest one covers, it looks at
+everything again and signs another (decision 41). Where there is no time for
+that, or the entry was never here, what it says names no receipt.
 """
 
 import logging
@@ -38,7 +39,7 @@ from unhush.identity.statement import (
 from unhush.node.config import Config
 from unhush.node.errors import KeyFileError
 from unhush.node.invites import best_addresses
-from unhush.node.keeping.receipting import SHARE, Receipting
+from unhush.node.keeping.receipting import SHARE, Receipting, ReceiptNotKept
 from unhush.node.keeping.voice import Speaker, Voice
 from unhush.node.secrets import Keys
 from unhush.storage.errors import StorageError
@@ -68,9 +69,6 @@ CARDS: Final = 3
 CARDS_INTERVAL_S: Final = 1_800.0
 # Challenges that wait for an answer: with a body of 64 KiB at most read for each, one after the other.
 MAX_WAITING: Final = 16
-# Receipts made because an entry that is asked for is not here: each is a look at a whole account.
-RECLAIMS: Final = 6
-RECLAIMS_INTERVAL_S: Final = 60.0
 
 Done = Callable[[Sequence[ToldStatement]], None]
 
@@ -113,14 +111,13 @@ class Speaking:
         self._heads_due: float | None = None
         self._look_at = 0.0  # when to look again, without news
         self._cards = Allowance(CARDS, CARDS_INTERVAL_S)
-        self._reclaims = Allowance(RECLAIMS, RECLAIMS_INTERVAL_S)
         self._unsubscribe: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="unhush-speaking", daemon=True)
 
     @property
     def problem(self) -> str:
-        """Why this node signs nothing now; empty if it does. Callable from any thread."""
-        return self._problem
+        """Why this node signs nothing now, or nothing that is heard; empty if it does. Callable from any thread."""
+        return self._problem or self._receipting.problem
 
     def start(self, ears: Ears) -> None:
         """Begin to speak."""
@@ -241,17 +238,25 @@ class Speaking:
         assert self._ears is not None
         last = self._voice.last(Card.type, NO_SUBJECT)
         peers = best_addresses((), self._ears.listen())
-        if last is not None:
-            is_same = isinstance(last.claim, Card) and last.claim.peers == peers
-            if is_same and self._config.clock_ms() < last.time + RENEW_MS:
-                return
-        if not peers or not self._cards.spend(1, now):
+        with self._store.snapshot() as snapshot:
+            urls = snapshot.card_urls()
+        said = last.claim if last is not None and isinstance(last.claim, Card) else Card((), ())
+        if not peers and urls != said.urls:
+            peers = said.peers  # where it is reached is not known now, as at the start: what was said stays
+        elif not peers:
             return
-        while peers:
+        is_same = last is not None and (said.peers, said.urls) == (peers, urls)
+        if is_same and last is not None and self._config.clock_ms() < last.time + RENEW_MS:
+            return
+        if not self._cards.spend(1, now):
+            return
+        while True:
             try:
-                self._say(Card(peers, ()))
+                self._say(Card(peers, urls))
                 return
             except MalformedStatement:  # too long for a card
+                if not peers:
+                    raise
                 peers = peers[:-1]
 
     # -- challenges
@@ -269,9 +274,10 @@ class Speaking:
                 done(items)
 
     def _answer(self, question: Prove) -> list[ToldStatement]:
-        """A possession or an absent; nothing about what was never promised."""
+        """A possession or an absent; nothing about what was never promised, but for what is withheld of it."""
         speaker, self._problem = self._voice.find_speaker()
-        if speaker is None or self._store.promises.find(question.of) is None:
+        is_promised = self._store.promises.find(question.of) is not None
+        if speaker is None or not (is_promised or self._store.withheld.find(question.entry) is not None):
             return []
         while self._voice.scan():
             pass
@@ -279,15 +285,19 @@ class Speaking:
             held = snapshot.record(question.entry)
             if held is not None and held.account != question.of:
                 return []  # nobody promised that
+            if not is_promised and (held is None or question.of not in snapshot.carried()):
+                return []  # who asks anybody about anything learns nothing
             record = snapshot.withheld(held) if held is not None else None
             is_deleted = held is not None and snapshot.is_deleted(held)
         withheld = self._store.withheld.find(question.entry)
         if withheld is not None:
             return self._refuse(question, record, withheld.reason)
+        if not is_promised:
+            return []  # it may come again since a moment ago
         if record is None:
             return self._refuse(question, None, NOT_HERE)
         if record.body is not None and cid_of(record.body) == record.entry.header.body:
-            digest = digest_possession(question.nonce, record.body)
+            digest = digest_possession(question.nonce, speaker.account, speaker.key.public, record.body)
             claim = Possession(question.of, question.entry, question.nonce, digest)
             made = self._voice.say(claim, term_ms=POSSESSION_MS)
             return [made[1]] if made is not None else []
@@ -296,25 +306,33 @@ class Speaking:
     def _refuse(self, question: Prove, record: Record | None, reason: str) -> list[ToldStatement]:
         """Say that it is not here, under a receipt that does not say that it is (decision 41).
 
-        A receipt covers what an author took back, whose body nobody has to have: such an absent names none.
+        A receipt covers what an author took back, whose body nobody has to have: such an absent names none. Nor does
+        one for an entry that is not here at all, which anybody can make up, and one while it is not the time yet to
+        look at everything again: what names no receipt contradicts none.
         """
         if reason == DELETED:
-            made = self._voice.say(Absent(question.of, question.entry, reason))
-            return [made[1]] if made is not None else []
+            return self._say_absent_alone(question, reason)
         last = self._voice.last(Receipt.type, question.of.digest)
+        if record is None:
+            with self._store.snapshot() as snapshot:
+                was_here = snapshot.has_known(question.entry)
+            if was_here or (last is not None and _names(last, question.entry)):
+                self._receipting.look_anew(question.of, time.monotonic())
+            return self._say_absent_alone(question, reason)
         if last is not None and not _allows(last, question.entry, record):
-            if not self._reclaims.spend(1, time.monotonic()):
-                return []
-            missing = question.entry if record is None else None
-            last = self._receipting.give(question.of, is_forced=True, missing=missing)
-            if last is None:
-                return []
-            if record is not None and not _allows(last, question.entry, record):
+            if not self._receipting.may_look_anew(question.of, time.monotonic()):
+                return self._say_absent_alone(question, reason)
+            try:
+                last = self._receipting.give(question.of, is_anew=True)
+            except ReceiptNotKept:
+                return self._say_absent_alone(question, reason)
+            if last is None or not _allows(last, question.entry, record):
                 if record.body is not None:
                     # Its bytes are others, which the receipt has not seen yet: it will, within a day.
                     log.error("a body on this disk is not what it was of=%s entry=%s", question.of, question.entry)
                     return []
-                reason = DELETED  # what a receipt covers without a body and does not list was taken back
+                # What a receipt covers without a body and does not list was taken back; or it can list no more.
+                return self._say_absent_alone(question, DELETED if reason == NOT_HERE else reason)
         claim = Absent(question.of, question.entry, reason, last.digest if last is not None else None)
         made = self._voice.say(claim)
         self._tell()
@@ -322,14 +340,22 @@ class Speaking:
             return []
         return [*([self._voice.told(last)] if last is not None else []), made[1]]
 
+    def _say_absent_alone(self, question: Prove, reason: str) -> list[ToldStatement]:
+        """Under no receipt."""
+        made = self._voice.say(Absent(question.of, question.entry, reason))
+        return [made[1]] if made is not None else []
 
-def _allows(receipt: Statement, entry: Cid, record: Record | None) -> bool:
-    """Whether a receipt leaves room for an entry to be absent."""
+
+def _names(receipt: Statement, entry: Cid) -> bool:
+    """Whether a receipt names an entry as the head of a log."""
+    return isinstance(receipt.claim, Receipt) and any(head.entry == entry for head in receipt.claim.heads)
+
+
+def _allows(receipt: Statement, entry: Cid, record: Record) -> bool:
+    """Whether a receipt leaves room for the body of an entry to be absent."""
     claim = receipt.claim
     assert isinstance(claim, Receipt)
     if not claim.heads or any(withheld.entry == entry for withheld in claim.withheld):
         return True
-    if record is None:
-        return False  # it may lie on any of its logs, as far as is known here
     header = record.entry.header
     return all(head.key != header.key or head.seq < header.seq for head in claim.heads)

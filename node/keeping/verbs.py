@@ -5,24 +5,28 @@ needs the network, fetching, signing and asking for proofs, the running node
 does as soon as it sees the step.
 """
 
+import math
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.identity.statement import MAX_REASON_BYTES, MediaPolicy
+from unhush.identity.errors import MalformedStatement
+from unhush.identity.statement import MAX_REASON_BYTES, Card, MediaPolicy
 from unhush.node.circle import Circle
 from unhush.node.config import Config
 from unhush.node.errors import BadConfig, NoKey, NotFound, NotKept, WrongKind
 from unhush.node.ids import as_cid
 from unhush.node.keeping.looking import Ledger
 from unhush.node.keeping.sizes import USUAL_BUDGET, Share, parse_budget, parse_media, parse_share
+from unhush.node.looking import Looking
 from unhush.node.reading import Reader
 from unhush.node.secrets import Keys
 from unhush.node.views import (
+    CardInfo,
     KeeperInfo,
     KeepingFigures,
     KeepingOffer,
@@ -37,6 +41,8 @@ from unhush.storage.keeping.withheld import WithheldBody
 from unhush.storage.kinds import Delete, Keeper
 from unhush.storage.snapshot import Snapshot
 
+# A card has 1,000 bytes; so there is room for two addresses of machines, of which everything else lives.
+MAX_URLS_BYTES: Final = 400
 # News of a proof may be lost between processes; a look this often stands behind it.
 _LOOK_EVERY_S: Final = 1.0
 
@@ -46,13 +52,15 @@ class KeptAll:
     """What became of a list of accounts to keep."""
 
     new: int
-    known: int  # kept before, their budget and media set anew
+    known: int  # kept before, and as they were
+    changed: int  # kept before, their budget or media set anew
+    differing: int  # of the known: kept with another budget or media than was named
     elsewhere: int  # of the shares of other boxes
     dropped: int  # kept before and not on the list, with ``exact``
     unlisted: int  # the same, without: still kept
 
 
-class Keeping(Circle):
+class Keeping(Circle, Looking):
     """The part of a node that keeps, and sees who keeps it."""
 
     config: Config
@@ -64,77 +72,97 @@ class Keeping(Circle):
     # -- what this home keeps
 
     def keep(
-        self, account: Cid | str, budget: int | str = USUAL_BUDGET, media: str | MediaPolicy = MediaPolicy.NONE
+        self, account: Cid | str, budget: int | str | None = None, media: str | MediaPolicy | None = None
     ) -> KeptInfo:
-        """Promise everyone to carry an account, or change the promise.
+        """Promise everyone to carry an account (an id, or a name as ``account_of`` takes it), or change the promise.
 
-        ``budget`` is bytes, or text as "500MiB"; ``media`` "none", "90d" or "all". Raises ``BadConfig``, ``NoAccount``.
+        ``budget`` is bytes, or text as "500MiB"; ``media`` "none", "90d" or "all". None: as it was; of a new promise
+        1 GiB and no pictures. Raises ``BadConfig``, ``MalformedCid``, ``NoAccount``.
         """
-        who = self._somebody(account, "every device of yours keeps it anyway")
-        self._promise(who, parse_budget(budget), parse_media(media))
+        who = self._somebody(self.account_of(account), "every device of yours keeps it anyway")
+        self._promise(who, *_parse_terms(budget, media))
         return self.kept(who)[0]
 
     def keep_all(
         self,
         accounts: Iterable[Cid],
-        budget: int | str = USUAL_BUDGET,
-        media: str | MediaPolicy = MediaPolicy.NONE,
+        budget: int | str | None = None,
+        media: str | MediaPolicy | None = None,
         *,
         share: str | Share = "0/1",
         exact: bool = False,
+        update: bool = False,
     ) -> KeptAll:
         """Keep those of a list of accounts that are this box's share; with ``exact`` no others any more.
 
-        Our own account is passed over. Raises ``BadConfig``.
+        What is kept already stays as it is, unless ``exact`` or ``update`` is set: then it gets the budget and media
+        that are named. Our own account is passed over. Raises ``BadConfig``, also for ``exact`` with an empty list.
         """
-        own = self.account()
-        part = parse_share(share) if isinstance(share, str) else share
-        room, which = parse_budget(budget), parse_media(media)
-        listed = dict.fromkeys(who for who in accounts if who != own)
-        ours = [who for who in listed if part.holds(who)]
+        room, which = _parse_terms(budget, media)
+        part = _Part.of(accounts, share, self.account())
+        if exact and not part.listed:
+            raise BadConfig("the list names no account, and with exact it would end every promise: nothing is changed")
         before = self._store.promises.all()
-        for who in ours:
+        new = changed = differing = 0
+        for who in part.ours:
             known = before.get(who)
-            if known is None or (known.budget_bytes, known.media) != (room, which):
+            if known is None:
                 self._promise(who, room, which)
-        unlisted = before.keys() - set(ours)
+                new += 1
+            elif known != _with_terms(known, room, which):
+                differing += 1
+                if exact or update:
+                    self._promise(who, room, which)
+                    changed += 1
+        unlisted = before.keys() - part.ours
         if exact:
             for who in unlisted:
                 self._store.promises.drop(who)
-        new = sum(who not in before for who in ours)
         return KeptAll(
             new=new,
-            known=len(ours) - new,
-            elsewhere=len(listed) - len(ours),
+            known=len(part.ours) - new - changed,
+            changed=changed,
+            differing=differing - changed,
+            elsewhere=part.listed - len(part.ours),
             dropped=len(unlisted) if exact else 0,
             unlisted=0 if exact else len(unlisted),
         )
 
+    def count_unlisted(self, accounts: Iterable[Cid], share: str | Share = "0/1") -> tuple[int, int]:
+        """How many promises ``keep_all`` of this list ends with ``exact``, and of how many; raises ``BadConfig``."""
+        part = _Part.of(accounts, share, self.account())
+        kept = self._store.promises.all().keys()
+        return len(kept - part.ours), len(kept)
+
     def unkeep(self, account: Cid | str) -> None:
         """Take the promise back, which a running node tells everybody at once; raises ``NotFound``."""
-        who = as_cid(account)
+        who = self.account_of(account)
         if not self._store.promises.drop(who):
             raise NotFound(f"{who} is not kept here")
 
     def kept(self, account: Cid | str | None = None) -> tuple[KeptInfo, ...]:
         """What this home keeps for others, or of that one account; none of what it does not keep."""
-        who = as_cid(account) if account is not None else None
+        who = self.account_of(account) if account is not None else None
         why_unsigned = self._why_unsigned()
+        followed_bytes = self.config.limits.followed_bytes
         with self._store.snapshot() as snapshot:
             ledger = Ledger(snapshot)
             return tuple(
-                ledger.kept_info(each, promise, why_unsigned)
+                ledger.kept_info(each, promise, why_unsigned, followed_bytes)
                 for each, promise in snapshot.promises().items()
                 if who is None or each == who
             )
 
     def accept_keeping(
-        self, account: Cid | str, budget: int | str = USUAL_BUDGET, media: str | MediaPolicy = MediaPolicy.NONE
+        self, account: Cid | str, budget: int | str | None = None, media: str | MediaPolicy | None = None
     ) -> KeptInfo:
-        """``keep``, of an account that asked for it; raises ``NotFound`` if none of its records does."""
-        who = as_cid(account)
+        """``keep``, of an account that asked for it; raises ``NotFound`` if no record of its that is here does."""
+        who = self.account_of(account)
         if who not in {offer.account for offer in self.keeping_offers()}:
-            raise NotFound(f"{who} did not ask to be kept, as far as it is known here; to keep it anyway: keep")
+            raise NotFound(
+                f"no record that is here says that {who} asks to be kept (it may not have come, or not have fitted); "
+                f"to keep it anyway: unhush keep {who}"
+            )
         return self.keep(who, budget, media)
 
     def keeping_offers(self) -> tuple[KeepingOffer, ...]:
@@ -144,10 +172,11 @@ class Keeping(Circle):
             ledger = Ledger(snapshot)
             return ledger.offers(own)
 
-    def _promise(self, who: Cid, budget_bytes: int, media: MediaPolicy) -> None:
+    def _promise(self, who: Cid, budget_bytes: int | None, media: MediaPolicy | None) -> None:
         known = self._store.promises.find(who)
-        since_ms = known.since_ms if known is not None else self.config.clock_ms()
-        self._store.promises.keep(who, Promise(budget_bytes, media, since_ms))
+        if known is None:
+            known = Promise(parse_budget(USUAL_BUDGET), MediaPolicy.NONE, self.config.clock_ms())
+        self._store.promises.keep(who, _with_terms(known, budget_bytes, media))
 
     def _why_unsigned(self) -> str:
         """Why this home signs no receipt now; empty if it does, or only has not yet."""
@@ -160,7 +189,7 @@ class Keeping(Circle):
 
     def offer_keeping(self, keeper: Cid | str) -> None:
         """Ask an account to keep ours, before everybody, and take its word that it does; raises ``BadConfig``."""
-        who = self._somebody(keeper, "ask somebody else")
+        who = self._somebody(self.account_of(keeper), "ask somebody else")
         own = self.account()
         with self._store.snapshot() as snapshot:
             me = snapshot.account(own)
@@ -170,7 +199,7 @@ class Keeping(Circle):
 
     def withdraw_keeping(self, keeper: Cid | str) -> None:
         """Take that back by deleting every record that said so; raises ``NotFound``."""
-        who = as_cid(keeper)
+        who = self.account_of(keeper)
         own = self.account()
         with self._store.snapshot() as snapshot:
             me = snapshot.account(own)
@@ -184,16 +213,21 @@ class Keeping(Circle):
 
         Our own node is not among them: what it holds is no news to us.
         """
-        who = as_cid(account) if account is not None else self.account()
+        who = self.account_of(account) if account is not None else self.account()
         with self._store.snapshot() as snapshot:
             return Ledger(snapshot).keepers(who)
 
     def wait_kept(self, record: Cid | str, by: int = 1, timeout_s: float = 60.0) -> KeptBy:
         """Wait until so many proven keepers hold a record; raises ``NotKept`` if they do not in time, ``NotFound``.
 
-        Proofs are asked for by the running node, ours or another process's on this home.
+        Proofs are asked for by the running node, ours or another process's on this home. Raises ``BadConfig`` for
+        fewer keepers than one, or a time that is none.
         """
         cid = as_cid(record)
+        if type(by) is not int or by < 1:
+            raise BadConfig(f"one keeper or more can be waited for, not {str(by)[:40]!r}")
+        if not isinstance(timeout_s, int | float) or math.isnan(timeout_s):
+            raise BadConfig(f"no number of seconds: {str(timeout_s)[:40]!r}")
         due = time.monotonic() + timeout_s
         news = threading.Event()
         end = self._store.subscribe(news.set)
@@ -221,10 +255,10 @@ class Keeping(Circle):
     def withhold(self, record: Cid | str, reason: str) -> WithheldInfo:
         """Erase the body of a record here, now or as soon as it comes, and say so to whoever asks.
 
+        Again with another reason replaces that, which the answer tells as ``replaced``.
         Raises ``BadConfig`` for our own record or a reason that is none, ``WrongKind`` for what says who may speak.
         """
-        cid, why = as_cid(record), " ".join(reason.split())
-        _check_reason(why)
+        cid, why = as_cid(record), _parse_reason(reason)
         with self._store.snapshot() as snapshot:
             found = snapshot.record(cid)
             own = snapshot.own_account()
@@ -232,8 +266,11 @@ class Keeping(Circle):
             raise WrongKind(f"{cid} says who may speak for an account; nothing could be proven without it")
         if found is not None and found.account == own:
             raise BadConfig("this is your own record; take it back for everybody: unhush delete")
+        before = self._store.withheld.find(cid)
         self._store.withheld.add(cid, why, self.config.clock_ms())
-        return next(each for each in self.withheld() if each.id == cid)
+        done = next(each for each in self.withheld() if each.id == cid)
+        is_again = before is not None and before.of is None  # an edit that went with its post was nobody's decision
+        return replace(done, replaced=before.reason) if before is not None and is_again else done
 
     def unwithhold(self, record: Cid | str) -> None:
         """Take the record in again when somebody gives it; raises ``NotFound``."""
@@ -247,6 +284,48 @@ class Keeping(Circle):
         with self._store.snapshot() as snapshot:
             return tuple(_withheld_info(snapshot, each) for each in held)
 
+    # -- how an account is reached
+
+    def card(self, account: Cid | str | None = None) -> CardInfo:
+        """Where the cards of an account that are known here say it is, or of the own."""
+        who = as_cid(account) if account is not None else self.account()
+        with self._store.snapshot() as snapshot:
+            own, device = snapshot.own_account(), snapshot.own_device()
+            cards = snapshot.cards(who)
+            wanted = snapshot.card_urls() if who == own else ()
+        claims = [each.claim for each in cards if isinstance(each.claim, Card)]
+        mine = {url for each in cards if each.key == device and isinstance(each.claim, Card) for url in each.claim.urls}
+        return CardInfo(
+            account=who,
+            peers=tuple(dict.fromkeys(peer for claim in claims for peer in claim.peers)),
+            urls=tuple(dict.fromkeys(url for claim in claims for url in claim.urls)),
+            said_ms=max((each.time for each in cards), default=None),
+            unsaid=tuple(url for url in wanted if url not in mine),
+        )
+
+    def change_card(self, add: Iterable[str] = (), drop: Iterable[str] = ()) -> CardInfo:
+        """Name web addresses where the account can be found on the card of this device, or name them no more.
+
+        A running node signs the card and tells it, within half an hour at most. Raises ``BadConfig``, ``NotFound``.
+        """
+        self.account()
+        gone, new = set(drop), tuple(add)
+        with self._store.snapshot() as snapshot:
+            before = snapshot.card_urls()
+        if unknown := gone - set(before):
+            raise NotFound(f"the card of this device does not name {min(unknown)[:80]}")
+        urls = tuple(dict.fromkeys((*(url for url in before if url not in gone), *new)))
+        try:
+            Card((), urls)
+        except MalformedStatement as exc:
+            raise BadConfig(f"{exc}; one looks like https://example.org/me") from exc
+        if sum(map(len, urls)) > MAX_URLS_BYTES:
+            raise BadConfig(
+                f"web addresses on a card have {MAX_URLS_BYTES} letters together, not {sum(map(len, urls))}"
+            )
+        self._store.put_card_urls(urls)
+        return self.card()
+
     # -- counted
 
     def keeping_figures(self) -> KeepingFigures:
@@ -259,13 +338,46 @@ class Keeping(Circle):
         return Ledger(snapshot).summary(own) if own is not None else KeptSummary()
 
 
-def _check_reason(why: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What of a list is this box's."""
+
+    listed: int
+    ours: frozenset[Cid]
+
+    @classmethod
+    def of(cls, accounts: Iterable[Cid], share: str | Share, own: Cid) -> "_Part":
+        """Raises ``BadConfig``."""
+        part = parse_share(share) if isinstance(share, str) else share
+        listed = {who for who in accounts if who != own}
+        return cls(len(listed), frozenset(who for who in listed if part.holds(who)))
+
+
+def _parse_terms(budget: int | str | None, media: str | MediaPolicy | None) -> tuple[int | None, MediaPolicy | None]:
+    """What was named of a promise; raises ``BadConfig``."""
+    return parse_budget(budget) if budget is not None else None, parse_media(media) if media is not None else None
+
+
+def _with_terms(promise: Promise, budget_bytes: int | None, media: MediaPolicy | None) -> Promise:
+    """What is not named stays."""
+    return Promise(
+        budget_bytes if budget_bytes is not None else promise.budget_bytes,
+        media if media is not None else promise.media,
+        promise.since_ms,
+    )
+
+
+def _parse_reason(reason: str) -> str:
+    if not isinstance(reason, str):
+        raise BadConfig("a reason is text")
+    why = " ".join(reason.split())
     try:
         size = len(why.encode())
     except UnicodeEncodeError as exc:
         raise BadConfig("a reason is Unicode text") from exc
     if not 0 < size <= MAX_REASON_BYTES:
         raise BadConfig(f"a reason has 1 to {MAX_REASON_BYTES} bytes")
+    return why
 
 
 def _withheld_info(snapshot: Snapshot, withheld: WithheldBody) -> WithheldInfo:

@@ -7,7 +7,7 @@ it need not trust the page: it also says whether the page around the data is the
 one that this version writes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -38,6 +38,7 @@ from unhush.node.lifeboat.form import (
     EndOfFrames,
     ExtraFrame,
     LogContents,
+    Place,
     RecordFrame,
     iter_frames,
     unpack,
@@ -67,7 +68,9 @@ class _Record:
     """Something signed in the file, and what was found of it so far."""
 
     number: int
-    frame: RecordFrame
+    place: Place
+    has_body: bool
+    body: bytes | None  # of an operation; any other is judged when it is read and let go
     entry: UnverifiedEntry | None
     is_authentic: bool = False
     is_signed_wrongly: bool = False
@@ -82,6 +85,14 @@ class _Log:
     due: LogContents
     slots: dict[int, _Record] = field(default_factory=dict)
     beside: list[_Record] = field(default_factory=list)
+    ids: set[Cid] = field(default_factory=set)  # of all of them
+
+    def add(self, record: _Record, entry: UnverifiedEntry) -> None:
+        if record.place == "beside":
+            self.beside.append(record)
+        else:
+            self.slots[entry.header.seq] = record
+        self.ids.add(entry.cid)
 
     def __str__(self) -> str:
         return f"the log of device {str(self.due.key)[:8]}…"
@@ -97,7 +108,8 @@ class _Check:
         self._count = 0
         self._faulty: set[int] = set()
         self._records: list[_Record] = []
-        self._blocks: dict[bytes, bytes] = {}
+        self._sizes: dict[bytes, int] = {}  # of each block, by its digest
+        self._manifests: dict[bytes, bytes] = {}  # the blocks that the list names as such
         self._statements: list[bytes] = []
         self._block_frames = self._extras = 0
 
@@ -127,8 +139,8 @@ class _Check:
             contents,
             len(passed) if state is not None else 0,
             contents.records if contents is not None else 0,
-            sum(record.frame.place == "operation" for record in passed),
-            sum(record.frame.body is not None and record.frame.place != "operation" for record in passed),
+            sum(record.place == "operation" for record in passed),
+            sum(record.has_body and record.place != "operation" for record in passed),
             blobs,
             state,
             max((record.entry.header.time for record in passed if record.entry is not None), default=0),
@@ -149,6 +161,7 @@ class _Check:
 
     def _read_pieces(self, contents: Contents) -> None:
         due = len(contents.pieces)
+        manifests = frozenset(blob.digest for blob in contents.blobs if blob.is_dag_cbor)
         here = sum(piece is not None for piece in self._boat.pieces) + self._boat.extra_pieces
         if here != due:
             self._wrong("piece", f"{due} pieces should be here, {here} are")
@@ -162,9 +175,9 @@ class _Check:
             data, is_whole = unpack(text)
             if not is_whole:
                 self._wrong("piece", f"{name} cannot be unpacked to its end")
-            self._read_frames(data, piece.frames, name)
+            self._read_frames(data, piece.frames, name, manifests)
 
-    def _read_frames(self, data: bytes, due: int, name: str) -> None:
+    def _read_frames(self, data: bytes, due: int, name: str, manifests: frozenset[bytes]) -> None:
         frames = 0
         for frame in iter_frames(data):
             if isinstance(frame, EndOfFrames):
@@ -175,24 +188,33 @@ class _Check:
                 case RecordFrame():
                     self._add_record(frame)
                 case BlockFrame(block):
-                    self._blocks[sha256(block).digest()] = block
+                    digest = sha256(block).digest()
+                    self._sizes[digest] = len(block)
+                    if digest in manifests:
+                        self._manifests[digest] = block
                     self._block_frames += 1
                 case ExtraFrame(kind, block):
                     self._extras += 1
                     if kind == STATEMENT:
-                        self._statements.append(block)
+                        self._statements.append(block if len(block) <= MAX_STATEMENT_BYTES else b"")
                 case _:
                     self._wrong("frame", f"frame {frames} of {name} is not in the one strict form")
         if frames != due:
             self._wrong("piece", f"{name} should have {due} frames and has {frames}")
 
     def _add_record(self, frame: RecordFrame) -> None:
-        record = _Record(len(self._records) + 1, frame, None)
+        record = _Record(len(self._records) + 1, frame.place, frame.body is not None, None, None)
         self._records.append(record)
         try:
             record.entry = parse_entry(frame.entry)
+            if frame.body is not None:
+                check_body(record.entry.header, frame.body)
+        except WrongBody:
+            record.has_wrong_body = True  # said of it when its turn comes
         except IdentityError as exc:
             self._wrong("bytes", f"it is no entry: {exc}", record.number)
+        if frame.place == "operation" and record.entry is not None and not record.has_wrong_body:
+            record.body = frame.body
 
     # -- each record by itself
 
@@ -209,42 +231,45 @@ class _Check:
         if entry.account != contents.account:
             self._wrong("account", "it is of another account", record.number, entry.cid)
             record.is_authentic = False
-        if entry.header.is_identity != (record.frame.place == "operation"):
+        if entry.header.is_identity != (record.place == "operation"):
             self._wrong("kind", f"a {entry.header.kind} stands where none belongs", record.number, entry.cid)
             record.is_authentic = False
-        if record.frame.body is not None:
-            try:
-                check_body(entry.header, record.frame.body)
-            except WrongBody:
-                self._wrong("body", "its words are not the ones that were signed", record.number, entry.cid)
-                record.has_wrong_body = True
+        if record.has_wrong_body:
+            self._wrong("body", "its words are not the ones that were signed", record.number, entry.cid)
 
     # -- the account
 
     def _check_identity(self, contents: Contents) -> State | None:
-        found = [record for record in self._records if record.frame.place == "operation" and record.entry is not None]
+        found = [record for record in self._records if record.place == "operation" and record.entry is not None]
         known = {record.entry.cid for record in found if record.entry is not None}
-        for cid in dict.fromkeys(contents.operations):
+        due = dict.fromkeys(contents.operations)
+        for cid in due:
             if cid not in known:
                 self._wrong("identity", "an operation of the account is missing", None, cid)
-        parsed: list[Table | Op] = []
+        parsed: dict[Cid, Table | Op | IdentityError] = {}
         inception: Table | None = None
         for record in found:
-            operation = self._parse_operation(record, inception, contents)
-            if operation is not None:
-                parsed.append(operation)
-                if isinstance(operation, Table) and not operation.path:
-                    inception = operation
-        trunk = find_trunk(contents.account, parsed)
+            operation = self._parse_operation(record, inception, due.keys(), parsed)
+            if isinstance(operation, Table) and not operation.path:
+                inception = operation
+        held = [operation for operation in parsed.values() if not isinstance(operation, IdentityError)]
+        trunk = find_trunk(contents.account, held)
         if trunk is None:
             self._wrong("identity", "the inception of the account is not here, so nothing can be judged")
             return None
         return fold(trunk)
 
-    def _parse_operation(self, record: _Record, inception: Table | None, contents: Contents) -> Table | Op | None:
-        entry, body = record.entry, record.frame.body
+    def _parse_operation(
+        self,
+        record: _Record,
+        inception: Table | None,
+        due: Set[Cid],
+        parsed: dict[Cid, Table | Op | IdentityError],
+    ) -> Table | Op | None:
+        """The operation, or what is wrong with it, also in ``parsed``: its 512 points are judged once."""
+        entry, body = record.entry, record.body
         assert entry is not None
-        if entry.cid not in contents.operations:
+        if entry.cid not in due:
             said = "an operation that is not in the list of contents"
             self._wrong("identity", said, record.number, entry.cid)
         if record.is_signed_wrongly:
@@ -257,10 +282,16 @@ class _Check:
                 inception is None or find_raw_generation(decode_body(body), inception.next, entry.header.key) < 0
             ):
                 raise MalformedBytes("it does not follow from the inception")
-            return parse_operation(_as_authentic(entry), body)
         except IdentityError as exc:
             self._wrong("operation", str(exc), record.number, entry.cid)
             return None
+        if entry.cid not in parsed:
+            parsed[entry.cid] = _parsed(entry, body)
+        operation = parsed[entry.cid]
+        if isinstance(operation, IdentityError):
+            self._wrong("operation", str(operation), record.number, entry.cid)
+            return None
+        return operation
 
     # -- logs
 
@@ -269,9 +300,9 @@ class _Check:
         before: _Record | None = None
         bodies = 0
         for record in self._records:
-            if record.frame.place == "operation":
+            if record.place == "operation":
                 continue
-            bodies += record.frame.body is not None
+            bodies += record.has_body
             if record.entry is not None:
                 self._place(logs, record, record.entry, before)
                 before = record
@@ -291,18 +322,18 @@ class _Check:
         if log is None:
             self._wrong("count", "it is of a log that is not in the list of contents", record.number, entry.cid)
             return
-        if record.frame.place == "beside":
-            log.beside.append(record)
+        if record.place == "beside":
+            log.add(record, entry)
             return
         above = before.entry.header if before is not None and before.entry is not None else None
-        is_after = before is not None and before.frame.place == "record"
+        is_after = before is not None and before.place == "record"
         if above is not None and is_after and above.key == entry.header.key and above.seq >= seq:
             said = f"entry {seq} of its log stands after entry {above.seq}"
             self._wrong("order", said, record.number, entry.cid)
         if seq in log.slots:
             self._wrong("order", f"entry {seq} of its log stands here twice", record.number, entry.cid)
             return
-        log.slots[seq] = record
+        log.add(record, entry)
 
     def _check_chain(self, log: _Log) -> None:
         """From the newest down: each is signed by its key, or named by an authentic one above; each names the next."""
@@ -320,19 +351,22 @@ class _Check:
                 said = f"entry {over.header.seq} of its log names another one before it"
                 self._wrong("chain", said, record.number, entry.cid)
             above = record
-        for record in log.beside:
-            if record.is_signed_wrongly:
-                self._check_beside(log, record)
+        self._check_beside(log)
         self._check_runs(log)
 
-    def _check_beside(self, log: _Log, record: _Record) -> None:
-        entry = record.entry
-        assert entry is not None
-        others = [*log.beside, *log.slots.values()]
-        if any(other.is_authentic and other.entry is not None and _vouches(other.entry, entry) for other in others):
-            record.is_authentic = True
-        else:
-            self._wrong("signature", "it is not signed by the key it names", record.number, entry.cid)
+    def _check_beside(self, log: _Log) -> None:
+        """As in the chain, from the newest down; who names an entry is looked up: a flood of them costs its length."""
+        vouching = dict(_named(log.slots.values()))
+        for record in sorted(log.beside, key=_seq, reverse=True):
+            entry = record.entry
+            assert entry is not None
+            by = vouching.get((entry.cid, entry.account, entry.header.seq))
+            if record.is_signed_wrongly:
+                if by is not None and _vouches(by, entry):
+                    record.is_authentic = True
+                else:
+                    self._wrong("signature", "it is not signed by the key it names", record.number, entry.cid)
+            vouching.update(_named((record,)))
 
     def _check_runs(self, log: _Log) -> None:
         due = log.due
@@ -391,10 +425,9 @@ class _Check:
             match head:
                 case [bytes() as key, int() as seq, Cid() as entry] if len(key) == KEY_BYTES and type(seq) is int:
                     log = logs.get(PublicKey(key))
-                    records = [*log.slots.values(), *log.beside] if log is not None else []
                     if state.cuts.get(PublicKey(key), NOTHING)[0] < seq:
                         continue  # the account let go of it since
-                    if not any(record.entry is not None and record.entry.cid == entry for record in records):
+                    if log is None or entry not in log.ids:
                         said = f"entry {seq} of device {_short(key)} is missing, which a device of the account tells of"
                         self._wrong("head", said, None, entry)
 
@@ -402,7 +435,7 @@ class _Check:
 
     def _check_blobs(self, contents: Contents) -> int:
         whole = 0
-        for blob in contents.blobs:
+        for blob in dict.fromkeys(contents.blobs):
             if self._is_whole(blob):
                 whole += 1
             else:
@@ -414,24 +447,43 @@ class _Check:
         return whole
 
     def _is_whole(self, blob: Cid) -> bool:
-        block = self._blocks.get(blob.digest)
+        if not blob.is_dag_cbor:
+            return self._sizes.get(blob.digest, CHUNK_BYTES + 1) <= CHUNK_BYTES
+        block = self._manifests.get(blob.digest)
         if block is None:
             return False
-        if not blob.is_dag_cbor:
-            return len(block) <= CHUNK_BYTES
         try:
             manifest = parse_manifest(block)
         except BlobMismatch:
             return False
         return all(
-            len(self._blocks.get(chunk.digest, b"")) == manifest.length_of(index)
-            for index, chunk in enumerate(manifest.chunks)
+            self._sizes.get(chunk.digest, 0) == manifest.length_of(index) for index, chunk in enumerate(manifest.chunks)
         )
 
 
 def _as_authentic(entry: UnverifiedEntry) -> Entry:
     """The same entry, once a check above found it authentic."""
     return Entry(entry.header, entry.account, entry.cid, entry.block)
+
+
+def _parsed(entry: UnverifiedEntry, body: bytes) -> Table | Op | IdentityError:
+    try:
+        return parse_operation(_as_authentic(entry), body)
+    except IdentityError as exc:
+        return exc.with_traceback(None)
+
+
+def _seq(record: _Record) -> int:
+    assert record.entry is not None  # what is placed in a log could be read
+    return record.entry.header.seq
+
+
+def _named(records: Iterable[_Record]) -> Iterator[tuple[tuple[Cid, Cid, int], UnverifiedEntry]]:
+    """What authentic records of one log name before them: its id, account and number; and who names it."""
+    for record in records:
+        entry = record.entry
+        if record.is_authentic and entry is not None and entry.header.prev is not None:
+            yield (entry.header.prev, entry.account, entry.header.seq - 1), entry
 
 
 def _vouches(by: UnverifiedEntry, entry: UnverifiedEntry) -> bool:
@@ -481,14 +533,17 @@ def _runs(seqs: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _lacking(runs: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The parts of ascending runs that lie in none of some others."""
+    """The parts of ascending runs that lie in none of some others, ascending too; each is looked at once or twice."""
+    first = 0
     for low, high in runs:
         at = low
-        for other_low, other_high in others:
-            if other_high < at or other_low > high:
-                continue
+        while first < len(others) and others[first][0] <= high:
+            other_low, other_high = others[first]
             if other_low > at:
                 yield at, other_low - 1
-            at = other_high + 1
+            at = max(at, other_high + 1)
+            if other_high > high:
+                break  # it reaches into the next run
+            first += 1
         if at <= high:
             yield at, high

@@ -20,6 +20,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 from unhush.identity.cid import Cid
 from unhush.identity.codec import MAX_FRAME_BYTES as MAX_CONTENTS_BYTES
 from unhush.identity.codec import Value, decode, decode_map, encode
+from unhush.identity.entry import MAX_BODY_BYTES, MAX_ENTRY_BYTES
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.keys import KEY_BYTES, PublicKey
 from unhush.node.errors import MalformedLifeboat
@@ -31,6 +32,8 @@ MAX_FILE_BYTES: Final = 256 * 2**20
 # Frames are gathered up to this before they are packed; small enough that a browser unpacks one between two frames.
 PIECE_BYTES: Final = 1_048_576
 MAX_PIECE_BYTES: Final = 2 * PIECE_BYTES  # unpacked: nobody's few bytes become many
+# And no piece more than so many times its zipped bytes: words make three, and what makes more is not zipped at all.
+MAX_GROWTH: Final = 16
 MAX_PIECES: Final = 512
 MAX_FRAME_BYTES: Final = 270_336  # a chunk of a blob, 256 KiB, and what stands around it
 _MAX_FRAME_ITEMS: Final = 8
@@ -163,10 +166,11 @@ def parse_frame(data: bytes) -> Frame:
         case ["extra", str() as kind, bytes() as block]:
             return ExtraFrame(kind, block)
         case [str() as kind, bytes() as entry, bytes() as body] if (place := _place(kind)) is not None:
-            return RecordFrame(place, entry, body)
+            if len(entry) <= MAX_ENTRY_BYTES and len(body) <= MAX_BODY_BYTES:
+                return RecordFrame(place, entry, body)
         case [str() as kind, bytes() as entry, None, str() as said]:
             place, reason = _place(kind), next((each for each in ABSENT if each == said), None)
-            if place is not None and place != "operation" and reason is not None:
+            if place is not None and place != "operation" and reason is not None and len(entry) <= MAX_ENTRY_BYTES:
                 return RecordFrame(place, entry, None, reason)
     raise MalformedBytes("a frame of no kind we know")
 
@@ -196,8 +200,14 @@ class EndOfFrames(MalformedBytes):
 
 
 def pack(frames: bytes) -> bytes:
-    """A piece as it stands in the file: zipped, in base64. The same bytes give the same text."""
-    return b64encode(gzip.compress(frames, 6, mtime=0))
+    """A piece as it stands in the file: zipped, in base64. The same bytes give the same text.
+
+    What would become too small to be unpacked again (``MAX_GROWTH``) is stored as it is.
+    """
+    packed = gzip.compress(frames, 6, mtime=0)
+    if len(frames) > MAX_GROWTH * len(packed):
+        packed = gzip.compress(frames, 0, mtime=0)
+    return b64encode(packed)
 
 
 def unpack(text: bytes) -> tuple[bytes, bool]:
@@ -207,7 +217,8 @@ def unpack(text: bytes) -> tuple[bytes, bool]:
         return b"", False
     unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     parts: list[bytes] = []
-    left = MAX_PIECE_BYTES
+    limit = min(MAX_PIECE_BYTES, MAX_GROWTH * len(packed))
+    left = limit + 1  # the byte that is too many
     # In small steps: what came before the place where the data turns bad is kept.
     for at in range(0, len(packed), _STEP_BYTES):
         waiting = packed[at : at + _STEP_BYTES]
@@ -219,8 +230,8 @@ def unpack(text: bytes) -> tuple[bytes, bool]:
             parts.append(part)
             left -= len(part)
             waiting = unzip.unconsumed_tail
-    is_whole = unzip.eof and not unzip.unused_data and at + _STEP_BYTES >= len(packed)
-    return b"".join(parts), is_whole
+    is_whole = unzip.eof and not unzip.unused_data and at + _STEP_BYTES >= len(packed) and left > 0
+    return b"".join(parts)[:limit], is_whole
 
 
 _STEP_BYTES: Final = 1_024

@@ -8,7 +8,8 @@ written as it grows, beside its place, and moved there when it is whole.
 import logging
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -75,6 +76,7 @@ class Made:
     bytes: int
     contents: Contents
     lacking: int  # pictures that should be in the file and are not here
+    absent: Mapping[AbsentReason, int]  # records without their words, by why
 
 
 def export_lifeboat(
@@ -109,7 +111,7 @@ def export_lifeboat(
     finally:
         temporary.unlink(missing_ok=True)
     log.info("lifeboat made records=%d bytes=%d file=%s", contents.records, size, path)
-    return Made(path, size, contents, making.lacking)
+    return Made(path, size, contents, making.lacking, dict(making.absent))
 
 
 @dataclass(slots=True)
@@ -156,6 +158,7 @@ class _Making:
         self._blocks: set[bytes] = set()
         self._extras = 0
         self.lacking = 0
+        self.absent: Counter[AbsentReason] = Counter()
 
     def write(self, file: BinaryIO, extras: Sequence[ExtraFrame]) -> Contents:
         # The page around the data is the same for every account but for a few lines behind it.
@@ -249,10 +252,13 @@ class _Making:
         self._records += 1
         if self._records % _STEP == 0:
             self._on_progress("records written", self._records)
+        reason = _REASONS.get(record.body_state, "unknown")
         if place != "operation":
             self._bodies += record.body is not None
+            if record.body is None:
+                self.absent[reason] += 1
             self._want_blobs(record)
-        return RecordFrame(place, record.block, record.body, _REASONS.get(record.body_state, "unknown"))
+        return RecordFrame(place, record.block, record.body, reason)
 
     def _statements(self) -> Iterator[ExtraFrame]:
         """Where the account is to be found, and what it signed to be newest; not what it signed and is not here."""

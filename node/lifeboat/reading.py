@@ -7,6 +7,7 @@ runs in that file, and whoever reads the report is told.
 """
 
 import mmap
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from unhush.node.lifeboat.form import MAX_FILE_BYTES, MAX_PIECES, Contents, deco
 _TYPE: Final = b'<script type="application/octet-stream" id="'
 PIECE_TAG: Final = _TYPE + b'piece-%d">'
 CONTENTS_TAG: Final = _TYPE + b'contents" data-sha256="%b">'
+_PIECE_START: Final = re.compile(re.escape(_TYPE) + rb'piece-([1-9][0-9]{0,2})">')
 _END: Final = b"</script>"
 END_TAG: Final = _END + b"\n"
 _CONTENTS_START: Final = _TYPE + b'contents" data-sha256="'
@@ -89,8 +91,9 @@ def _parse(data: mmap.mmap) -> Lifeboat:
     contents, problem, behind_at = _read_contents(data, contents_at)
     before = data[: min(at for at in (first_at, contents_at) if at >= 0)]
     due = len(contents.pieces) if contents is not None else 0
-    pieces = tuple(_find_piece(data, number) for number in range(1, due + 1))
-    extra = sum(1 for number in range(due + 1, MAX_PIECES + 1) if contents is not None and _has_piece(data, number))
+    found = _find_pieces(data) if contents is not None else {}
+    pieces = tuple(found.get(number) for number in range(1, due + 1))
+    extra = sum(number > due for number in found)
     known = len(before) + (behind_at - contents_at if contents_at >= 0 else 0)
     known += sum(len(PIECE_TAG % number) + len(piece or b"") + len(END_TAG) for number, piece in enumerate(pieces, 1))
     return Lifeboat(contents, problem, pieces, extra, before, data[behind_at:], known == behind_at)
@@ -115,14 +118,16 @@ def _read_contents(data: mmap.mmap, at: int) -> tuple[Contents | None, str, int]
         return None, str(exc) if is_exact else missing, end + len(END_TAG)
 
 
-def _find_piece(data: mmap.mmap, number: int) -> bytes | None:
-    tag = PIECE_TAG % number
-    at = data.find(tag)
-    if at < 0:
-        return None
-    end = data.find(_END, at)
-    return data[at + len(tag) : end] if end >= 0 else None
-
-
-def _has_piece(data: mmap.mmap, number: int) -> bool:
-    return data.find(PIECE_TAG % number) >= 0
+def _find_pieces(data: mmap.mmap) -> dict[int, bytes]:
+    """The text of each piece by its number, the first of each; as in a browser, none begins inside another."""
+    pieces: dict[int, bytes] = {}
+    at = 0
+    while (start := _PIECE_START.search(data, at)) is not None:
+        end = data.find(_END, start.end())
+        if end < 0:
+            break
+        number = int(start[1])
+        if number <= MAX_PIECES and number not in pieces:
+            pieces[number] = data[start.end() : end]
+        at = end
+    return pieces

@@ -46,6 +46,10 @@ class LifeboatReport:
         return self.problem_count == 0
 
     @property
+    def is_exact(self) -> bool:
+        return self.is_shell_known
+
+    @property
     def words(self) -> tuple[str, ...]:
         return fingerprint(self.contents.account.digest) if self.contents is not None else ()
 

@@ -48,9 +48,13 @@ class Taken:
     known: int
     refused: int
     lacking: int  # that should be in the file by its own word and are not
-    blobs: int
+    blobs: int  # pictures that are here now and were not before
     extras: tuple[ExtraFrame, ...]
     first_problem: str = ""
+    known_blobs: int = 0  # pictures that were here before
+    unshown_blobs: int = 0  # pictures in the list that are not here, as no record that is shown here names them
+    lost_blobs: int = 0  # those that one does name, and that the file does not give whole
+    lost_extras: int = 0  # cards and other signed things that the list counts and the file does not give
 
 
 def import_lifeboat(
@@ -82,6 +86,10 @@ def import_lifeboat(
         taking.blobs,
         tuple(taking.extras),
         taking.problem,
+        taking.known_blobs,
+        taking.unshown_blobs,
+        taking.lost_blobs,
+        max(0, boat.contents.extras - len(taking.extras)),
     )
 
 
@@ -93,6 +101,7 @@ class _Taking:
         self._boat = boat
         self._source = source
         self.stored = self.known = self.refused = self.offered = self.blobs = 0
+        self.known_blobs = self.unshown_blobs = self.lost_blobs = 0
         self.problem = boat.problem
         self.extras: list[ExtraFrame] = []
 
@@ -129,7 +138,9 @@ class _Taking:
 
     def take_blobs(self, blobs: tuple[Cid, ...]) -> None:
         """The blocks of the blobs that the list names, if any record here shows them; each is what its id says."""
+        before = {blob for blob in blobs if self._store.blobs.has(blob)}
         wanted = self._wanted_blocks(blobs)
+        shown = set(wanted.values())
         for frame in self._frames():
             if not isinstance(frame, BlockFrame):
                 continue
@@ -139,7 +150,11 @@ class _Taking:
                     self._store.blobs.put_block(cid, frame.block)
             except BlobMismatch as exc:
                 self.problem = self.problem or str(exc)
-        self.blobs = sum(self._store.blobs.has(blob) for blob in blobs)
+        not_here = {blob for blob in blobs if not self._store.blobs.has(blob)}
+        self.known_blobs = len(before - not_here)
+        self.blobs = len(blobs) - self.known_blobs - len(not_here)
+        self.lost_blobs = len(not_here & shown)
+        self.unshown_blobs = len(not_here - shown)
 
     def take_statements(self, account: Cid, now_ms: int) -> None:
         """Cards and heads, judged as from any peer; whatever becomes of them, the records are here."""

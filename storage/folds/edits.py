@@ -41,7 +41,12 @@ def find_newest(txn: Txn, post: Record) -> Record | None:
 
 def iter_edits(txn: Txn, post: Record) -> Iterator[Record]:
     """Every edit of a post, oldest first."""
-    for _, aid in txn.scan(Table.EDITS, post.account.digest + post.cid.digest):
+    return iter_edits_of(txn, post.account, post.cid)
+
+
+def iter_edits_of(txn: Txn, account: Cid, of: Cid) -> Iterator[Record]:
+    """As ``iter_edits``, also before the post came."""
+    for _, aid in txn.scan(Table.EDITS, account.digest + of.digest):
         record = serving.find_record(txn, int.from_bytes(aid, "big"))
         if record is not None:
             yield record

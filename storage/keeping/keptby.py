@@ -1,5 +1,9 @@
 """Kept by: how many keepers hold a record, by their own signed word, and of how many that was shown.
 
+A head that is not on our branch
+shows nothing: anybody can name number 2^40. If it is above all that we have, its
+log is held by their word alone, until a challenge was passed for an entry of it.
+
 A keeper is proven for an account if its receipt is fresh and it answered a
 challenge within seven days. It counts if the owner accepted it or the reader
 follows it; all others are told apart as unproven, for anybody can make up a
@@ -7,15 +11,18 @@ thousand of them. Our own node counts for nobody but us, so it is never among
 them, and no account is its own keeper.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from unhush.identity.cid import Cid
+from unhush.identity.entry import Header
 from unhush.identity.keys import PublicKey
 from unhush.identity.statement import Head, Receipt, Statement, digest_operations
-from unhush.storage import accounts, logs, settings
+from unhush.storage import accounts, logs, serving, settings
 from unhush.storage.keeping.proofs import Proof, find_proofs
-from unhush.storage.keeping.statements import Type, find_statements
+from unhush.storage.keeping.statements import find_counting
 from unhush.storage.keeping.trust import accepted_keepers, is_trusted
 from unhush.storage.records import Record
 from unhush.storage.transaction import Txn
@@ -53,7 +60,7 @@ def keepers_of(txn: Txn, account: Cid, now_ms: int) -> list[KeeperView]:
     """Those that count first, then the trusted, then all others by how new their receipt is."""
     own = settings.find_own_account(txn)
     receipts: dict[Cid, list[Statement]] = {keeper: [] for keeper in accepted_keepers(txn, account)}
-    for statement in find_statements(txn, account, Type.RECEIPT, now_ms):
+    for statement in find_counting(txn, account, now_ms):
         if isinstance(statement.claim, Receipt) and statement.claim.heads:  # without any it ends an older promise
             receipts.setdefault(statement.account, []).append(statement)
     proofs = find_proofs(txn, account)
@@ -95,7 +102,8 @@ class Coverage:
         self._account = account
         self.now_ms = now_ms
         self._covers = [_Cover(view) for view in keepers_of(txn, account, now_ms) if view.receipts]
-        self._heads: dict[Head, bool] = {}
+        self._heads: dict[Head, bool | None] = {}
+        self._asked: dict[Cid, Header | None] = {}
         self._identity: bytes | None = None
 
     def kept_by(self, record: Record) -> KeptBy:
@@ -103,33 +111,59 @@ class Coverage:
         if not self._covers:
             return NOBODY
         is_ours = self._is_in_slot(record)
-        holding = [cover.view for cover in self._covers if self._holds(cover, record, is_ours=is_ours)]
-        proven = sum(view.is_trusted and view.is_proven for view in holding)
-        return KeptBy(proven, len(holding) - proven)
+        proven = unproven = 0
+        for cover in self._covers:
+            words = [self._word_of(cover, part, record, is_ours=is_ours) for part in cover.parts]
+            if cover.counts and _Word.SHOWN in words:
+                proven += 1
+            elif any(words):
+                unproven += 1
+        return KeptBy(proven, unproven)
 
-    def _holds(self, cover: "_Cover", record: Record, *, is_ours: bool) -> bool:
-        """``is_ours``: the record stands in our chain."""
-        return any(self._covers_it(part, record, is_ours=is_ours) for part in cover.parts)
-
-    def _covers_it(self, part: "_Part", record: Record, *, is_ours: bool) -> bool:
+    def _word_of(self, cover: "_Cover", part: "_Part", record: Record, *, is_ours: bool) -> "_Word":
+        """What a receipt says of a record; ``is_ours``: it stands in our chain."""
         header = record.entry.header
         if header.is_identity:
-            return part.identity == self._identity_digest()
+            return _Word.SHOWN if part.identity == self._identity_digest() else _Word.NONE
         head = part.heads.get(header.key)
         if head is None or head.seq < header.seq or record.cid in part.withheld:
-            return False
+            return _Word.NONE
         if head.seq == header.seq:
-            return head.entry == record.cid
-        return is_ours and self._is_on_our_branch(head)
+            if head.entry != record.cid:
+                return _Word.NONE
+            return _Word.SHOWN if is_ours else _Word.TOLD
+        if not is_ours:
+            return _Word.NONE
+        is_branch = self._is_on_our_branch(head)
+        if is_branch is None:
+            return _Word.SHOWN if self._has_shown_log(cover.view.proof, part.withheld, head) else _Word.TOLD
+        return _Word.SHOWN if is_branch else _Word.NONE
 
-    def _is_on_our_branch(self, head: Head) -> bool:
-        """Whether a head is the entry in our chain, or one above all that we have."""
-        known = self._heads.get(head)
-        if known is None:
+    def _is_on_our_branch(self, head: Head) -> bool | None:
+        """Whether a head is the entry in our chain; None if we have none at its number."""
+        if head not in self._heads:
             log = logs.find_log(self._txn, self._account, head.key)
             held = logs.find_digest(self._txn, log, head.seq) if log is not None else None
-            known = self._heads[head] = held is None or held == head.entry.digest
-        return known
+            self._heads[head] = held == head.entry.digest if held is not None else None
+        return self._heads[head]
+
+    def proves(self, view: KeeperView, claim: Receipt, head: Head) -> bool:
+        """Whether a head of a receipt proves, by a keeper that is proven, the records of ours up to it."""
+        is_branch = self._is_on_our_branch(head)
+        if is_branch is None:
+            return self._has_shown_log(view.proof, {each.entry for each in claim.withheld}, head)
+        return is_branch
+
+    def _has_shown_log(self, proof: Proof | None, withheld: Set[Cid], head: Head) -> bool:
+        """Whether the challenge that was passed asked for an entry of this very log that the receipt covers."""
+        if proof is None or not proof.ok or proof.entry in withheld:
+            return False
+        if proof.entry not in self._asked:
+            record = serving.find_record_by_cid(self._txn, proof.entry)
+            is_known = record is not None and record.account == self._account and self._is_in_slot(record)
+            self._asked[proof.entry] = record.entry.header if record is not None and is_known else None
+        header = self._asked[proof.entry]
+        return header is not None and header.key == head.key and header.seq <= head.seq
 
     def _is_in_slot(self, record: Record) -> bool:
         """Whether a record stands in our chain: a receipt for it says nothing of another branch."""
@@ -143,13 +177,22 @@ class Coverage:
         return self._identity
 
 
+class _Word(IntEnum):
+    """What a receipt is worth for one record."""
+
+    NONE = 0
+    TOLD = 1  # by nothing held here can it be said whether it is true
+    SHOWN = 2  # as true as its keeper
+
+
 class _Cover:
     """One keeper's receipts, to be looked at for many records."""
 
-    __slots__ = ("parts", "view")
+    __slots__ = ("counts", "parts", "view")
 
     def __init__(self, view: KeeperView) -> None:
         self.view = view
+        self.counts = view.is_trusted and view.is_proven
         self.parts = [_Part(each.claim) for each in view.receipts if isinstance(each.claim, Receipt)]
 
 

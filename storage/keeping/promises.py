@@ -30,7 +30,7 @@ _NONE: Final = "nothing is kept for others"  # in a transaction's memo
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """``budget_bytes`` bounds entries and bodies; pictures and files follow ``media``. Raises ``BadPromise``."""
+    """``budget_bytes`` bounds entries and bodies, and once more what ``media`` names. Raises ``BadPromise``."""
 
     budget_bytes: int
     media: MediaPolicy
@@ -80,11 +80,6 @@ class Promises:
     def find(self, account: Cid) -> Promise | None:
         with self._environment.read() as txn:
             return find_promise(txn, account)
-
-    def media_of(self, account: Cid) -> MediaPolicy | None:
-        """Which pictures and files were promised; None if the account is not kept."""
-        promise = self.find(account)
-        return promise.media if promise is not None else None
 
 
 def is_kept(txn: Txn, account: Cid) -> bool:

@@ -5,6 +5,7 @@ row still bears its id, and every body is here or excused: its author took it
 back, or it is listed with a reason. Nothing is claimed by an index alone. A row
 that was hashed is believed for a day, or until the process ends, as long as the
 log leads to it as it did; what was dropped or erased meanwhile is seen at once.
+Pictures are hashed as bodies are, each once a day.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ from unhush.identity.statement import (
 from unhush.storage import accounts, indexes, logs, serving
 from unhush.storage.accounts import Account
 from unhush.storage.blobs.blobs import Blobs
-from unhush.storage.errors import StoreUnreadable
+from unhush.storage.errors import BlobMismatch, BlobMissing, BlobsUnusable, StoreUnreadable
 from unhush.storage.folds import blobrefs, deletes
 from unhush.storage.journal import pack_aid
 from unhush.storage.keeping import promises, withheld
@@ -47,6 +48,10 @@ MAX_LOGS: Final = 4_096
 MAX_LISTED_BYTES: Final = 40_000
 # Entries hashed in one snapshot, where there is a choice: half a second.
 MOST_AT_ONCE: Final = 5_000
+# Blobs whose checks are remembered. Of a home with more the rest is not claimed: nobody could hash it all each time.
+MAX_BLOBS: Final = 200_000
+# Of blobs at once, as of entries.
+MOST_BYTES_AT_ONCE: Final = 64 * 2**20
 RECENT_MS: Final = 90 * 24 * 60 * 60 * 1000
 
 # A link, and the heads of the pair and of the reason.
@@ -86,6 +91,7 @@ class Checks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._checked: OrderedDict[tuple[Cid, PublicKey], _Checked] = OrderedDict()
+        self._blobs: dict[bytes, int] = {}  # digest → when it was hashed, the oldest first
 
     def find(self, account: Cid, key: PublicKey, now_ms: int) -> _Checked:
         with self._lock:
@@ -100,8 +106,28 @@ class Checks:
             if len(self._checked) > MAX_LOGS:
                 self._checked.popitem(last=False)
 
+    def is_blob_checked(self, blob: Cid, now_ms: int) -> bool:
+        with self._lock:
+            at_ms = self._blobs.get(blob.digest)
+        return at_ms is not None and 0 <= now_ms - at_ms < BELIEVED_MS
+
+    def may_check_blob(self, now_ms: int) -> bool:
+        """Whether there is a place to remember one more."""
+        with self._lock:
+            while len(self._blobs) >= MAX_BLOBS:
+                oldest = next(iter(self._blobs))
+                if 0 <= now_ms - self._blobs[oldest] < BELIEVED_MS:
+                    return False
+                del self._blobs[oldest]
+        return True
+
+    def note_blob(self, blob: Cid, now_ms: int) -> None:
+        with self._lock:
+            self._blobs.pop(blob.digest, None)
+            self._blobs[blob.digest] = now_ms
+
     def forget(self, account: Cid) -> None:
-        """Something that was hashed is not there any more: all of the account is hashed again."""
+        """Something that was hashed is not there any more: all of the account is hashed again, but for pictures."""
         with self._lock:
             for log in [log for log in self._checked if log[0] == account]:
                 del self._checked[log]
@@ -118,22 +144,30 @@ def claim_receipt(txn: Txn, blobs: Blobs, checks: Checks, account: Cid, now_ms: 
         checked, slots = _check_log(txn, checks, known, key, cut=cut, now_ms=now_ms)
         claim.add_log(txn, key, slots[: checked.count], checked)
     identity = digest_operations(record.cid for record in operations)
-    media = _claim_media(txn, blobs, claim.media, _promised(txn, account), now_ms)
+    media = _claim_media(txn, Pictures(blobs, checks, now_ms), claim.media, _promised(txn, account))
     return Receipt(account, tuple(claim.heads[:MAX_HEADS]), tuple(claim.listed), identity, media)
 
 
-def hash_some(txn: Txn, checks: Checks, account: Cid, now_ms: int) -> bool:
+def hash_some(txn: Txn, blobs: Blobs, checks: Checks, account: Cid, now_ms: int) -> bool:
     """Hash a part of what a claim would have to; whether nothing is left of it.
 
     The first claim of a large account takes seconds, and no snapshot should be open for so long.
     """
     known = accounts.find_account(txn, account)
+    media: list[_Media] = []
     for key, cut in sorted(known.state.cuts.items()) if known is not None else ():
         before = checks.find(account, key, now_ms)
         assert known is not None
         checked, _ = _check_log(txn, checks, known, key, cut=cut, now_ms=now_ms, most=MOST_AT_ONCE)
         if checked.count - before.count >= MOST_AT_ONCE or checked.count < before.count:
             return False
+        media += checked.media
+    pictures = Pictures(blobs, checks, now_ms)
+    for each in _iter_promised(media, _promised(txn, account), now_ms):
+        for blob in _named_now(txn, each):
+            pictures.is_here(blob)
+            if pictures.hashed_bytes >= MOST_BYTES_AT_ONCE:
+                return False
     return True
 
 
@@ -305,16 +339,50 @@ def _iter_bodiless(txn: Txn, slots: _Slots, checked: _Checked) -> Iterator[int]:
         at += len(part)
 
 
-def _claim_media(txn: Txn, blobs: Blobs, media: Iterable[_Media], promised: MediaPolicy, now_ms: int) -> MediaPolicy:
+class Pictures:
+    """Blobs on this disk, read and hashed unless they were within a day."""
+
+    def __init__(self, blobs: Blobs, checks: Checks, now_ms: int) -> None:
+        self._blobs = blobs
+        self._checks = checks
+        self.now_ms = now_ms
+        self.hashed_bytes = 0
+
+    def is_here(self, blob: Cid) -> bool:
+        """Whether it is here whole; one that is damaged is put aside, and counts as not here from then on."""
+        if not self._blobs.has(blob):
+            return False
+        if self._checks.is_blob_checked(blob, self.now_ms):
+            return True
+        if not self._checks.may_check_blob(self.now_ms):
+            return False
+        try:
+            size = sum(map(len, self._blobs.iter_range(blob)))
+        except (BlobMissing, BlobMismatch, BlobsUnusable):
+            return False
+        self.hashed_bytes += size  # of what was remembered alone, so that whoever goes on in parts comes to an end
+        self._checks.note_blob(blob, self.now_ms)
+        return True
+
+
+def _claim_media(txn: Txn, pictures: Pictures, media: Iterable[_Media], promised: MediaPolicy) -> MediaPolicy:
     """The most that was promised and is here: of what the entries covered name and nobody took back."""
-    if promised is MediaPolicy.NONE:
-        return promised
     is_all = is_recent = True
-    for each in media:
-        wanted = [blob for blob in each.blobs if txn.get(Table.BLOB_REFS, blob.digest + pack_aid(each.aid)) is not None]
-        if not all(map(blobs.has, wanted)):
+    for each in _iter_promised(media, promised, pictures.now_ms):
+        if not all(map(pictures.is_here, _named_now(txn, each))):
             is_all = False
-            is_recent = is_recent and each.time_ms < now_ms - RECENT_MS
+            is_recent = is_recent and each.time_ms < pictures.now_ms - RECENT_MS
     if is_all:
         return promised
     return MediaPolicy.RECENT if is_recent else MediaPolicy.NONE
+
+
+def _iter_promised(media: Iterable[_Media], promised: MediaPolicy, now_ms: int) -> Iterator[_Media]:
+    """What has to be here for a promise: nobody hashes what is not claimed."""
+    if promised is not MediaPolicy.NONE:
+        yield from (each for each in media if promised is MediaPolicy.ALL or each.time_ms >= now_ms - RECENT_MS)
+
+
+def _named_now(txn: Txn, media: _Media) -> list[Cid]:
+    """The blobs that nobody took back since."""
+    return [blob for blob in media.blobs if txn.get(Table.BLOB_REFS, blob.digest + pack_aid(media.aid)) is not None]

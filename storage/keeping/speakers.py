@@ -16,8 +16,9 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN, Op, parse_operation
 from unhush.identity.operations import Table as DeviceTable
 from unhush.identity.trunk import State, Trunk, find_trunk, fold
-from unhush.storage import accounts, admission
+from unhush.storage import accounts, admission, journal
 from unhush.storage.admission import Admitted, NotOurs, commitment_of
+from unhush.storage.keeping.voices import Voice, Voices, digest_rows, make_voice
 from unhush.storage.records import Record
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
@@ -28,7 +29,12 @@ MAX_OPERATIONS: Final = 6
 MAX_STORED: Final = 64
 MAX_STORED_BYTES: Final = 256 * 1024
 
-_STATES: Final = "states of accounts with what came beside their statements"  # in a transaction's memo
+_VOICES: Final = "voices of accounts with what came beside their statements"  # in a transaction's memo
+# Of so many accounts one transaction remembers: an answer may be about thousands.
+_MAX_NOTED: Final = 256
+
+# A voice follows from bytes alone, whichever store they are in.
+_voices: Final = Voices()
 
 
 class Operation(NamedTuple):
@@ -43,8 +49,10 @@ def may_speak(txn: Txn, account: Cid, key: PublicKey) -> bool:
     known = accounts.find_account(txn, account)
     if known is not None and known.state.cut_of(key) == OPEN:
         return True
-    state = _find_state(txn, account)
-    return state is not None and state.cut_of(key) == OPEN
+    if not txn.has(Table.SPEAKERS, account.digest):
+        return False
+    voice = _find_voice(txn, account)
+    return voice is not None and key in voice.open
 
 
 def admit(txn: Txn, account: Cid, operations: Sequence[Operation], network: str) -> list[Admitted]:
@@ -108,37 +116,53 @@ def drop(txn: Txn, account: Cid) -> int:
     keys = [(key, len(row)) for key, row in txn.scan(Table.SPEAKERS, account.digest)]
     for key, _ in keys:
         txn.delete(Table.SPEAKERS, key)
-    txn.memo.pop(_STATES, None)
+    txn.memo.pop(_VOICES, None)
     return -sum(size for _, size in keys)
 
 
 def operations_for(txn: Txn, account: Cid, key: PublicKey) -> tuple[Operation, ...]:
     """What lets somebody judge who knows nothing of the account that this key may speak for it."""
-    trunk = _find_trunk(txn, account, [])
-    if trunk is None:
+    voice = _find_voice(txn, account)
+    if voice is None:
         return ()
-    rows = {record.cid: Operation(record.block, record.body or b"") for record in _held(txn, account)}
-    rows |= {cid: _unpack(row) for cid, row in _iter_rows(txn, account)}
-    needed = dict.fromkeys(operation.id for operation in _by_need(trunk, key, others=False))
-    return tuple(rows[cid] for cid in needed if cid in rows)[:MAX_OPERATIONS]
+    found = (_find_operation(txn, account, cid) for cid in voice.needed(key))
+    return tuple(operation for operation in found if operation is not None)[:MAX_OPERATIONS]
 
 
-def _by_need(trunk: Trunk, key: PublicKey, *, others: bool = True) -> list[DeviceTable | Op]:
+def _find_operation(txn: Txn, account: Cid, cid: Cid) -> Operation | None:
+    row = txn.get(Table.SPEAKERS, account.digest + cid.digest)
+    operation = _unpack(row) if row is not None else None
+    if operation is not None and cid_of(operation.entry) == cid:
+        return operation
+    aid = txn.get(Table.OPERATIONS, account.digest + cid.digest)
+    record = journal.find_record(txn, int.from_bytes(aid, "big")) if aid is not None else None
+    return Operation(record.block, record.body or b"") if record is not None else None
+
+
+def _by_need(trunk: Trunk, key: PublicKey) -> list[DeviceTable | Op]:
     """The operations that count, those first on which it depends whether this key may speak."""
     of_key = [trunk.adds.get(key), trunk.revokes.get(key)]
     found = [trunk.incept, trunk.table, *of_key, trunk.freeze, trunk.rival]
-    if others:
-        found += [*trunk.revokes.values(), *trunk.adds.values()]
+    found += [*trunk.revokes.values(), *trunk.adds.values()]
     return [operation for operation in found if operation is not None]
 
 
-def _find_state(txn: Txn, account: Cid) -> State | None:
-    """By what came along too; None if nothing did."""
-    known: dict[Cid, State | None] = txn.memo.setdefault(_STATES, {})
-    if account not in known:
-        trunk = _find_trunk(txn, account, []) if txn.has(Table.SPEAKERS, account.digest) else None
-        known[account] = fold(trunk) if trunk is not None else None
-    return known[account]
+def _find_voice(txn: Txn, account: Cid) -> Voice | None:
+    """By what is held and what came along; None without the inception."""
+    noted: dict[Cid, Voice | None] = txn.memo.setdefault(_VOICES, {})
+    if account not in noted:
+        if len(noted) >= _MAX_NOTED:
+            noted.clear()
+        held = _held(txn, account)
+        beside = [row for _, row in txn.scan(Table.SPEAKERS, account.digest)]
+        digest = digest_rows([*(part for each in held for part in (each.block, each.body or b"")), b"", *beside])
+
+        def make() -> Voice | None:
+            trunk = _find_trunk(txn, account, [])
+            return make_voice(trunk) if trunk is not None else None
+
+        noted[account] = _voices.find(account, digest, make)
+    return noted[account]
 
 
 def _find_trunk(txn: Txn, account: Cid, arrived: list[DeviceTable | Op]) -> Trunk | None:

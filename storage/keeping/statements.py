@@ -12,9 +12,10 @@ is: whoever asks "what since" names both.
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -33,7 +34,7 @@ from unhush.identity.statement import (
     stored_statement,
     verify_statement,
 )
-from unhush.storage import accounts
+from unhush.storage import accounts, settings
 from unhush.storage.admission import Admitted
 from unhush.storage.carried import is_carried
 from unhush.storage.environment import Environment
@@ -61,6 +62,18 @@ MAX_ABSENTS: Final = 256
 # Receipts for one account that are kept beside an absent that names them: one such pair may name a keeper, and to
 # name it once is enough.
 MAX_NAMED: Final = 16
+# Receipts of one trusted keeper before the next one's have their turn: a keeper has few boxes, and may add 64 devices.
+MAX_OF_ONE: Final = 4
+# Receipts of others that are read where keepers are counted: strangers make as many as they like.
+MAX_OTHERS: Final = 16
+# Of one sort about one account, by those who are not trusted, all together.
+MAX_OTHERS_BYTES: Final = 512 * 1024
+# Of one account that is not trusted and speaks of others, with its operations, once room has to be made.
+MAX_SPEAKER_BYTES: Final = 256 * 1024
+# Of one that is trusted: a keeper of ten thousand accounts needs some of it.
+MAX_TRUSTED_BYTES: Final = 8 * 2**20
+# About one account by those who are not trusted, once room has to be made.
+MAX_ABOUT_BYTES: Final = 2**20
 # Operations that are read in one go for accounts that are not known: 256 KiB of keys to admit take half a second.
 MAX_WORK_BYTES: Final = 256 * 1024
 # Peers whose count is remembered; of those that are forgotten everything is asked again.
@@ -224,14 +237,21 @@ class Statements:
                 found.append(signed)
             return found, last
 
-    def about(self, account: Cid) -> list[SignedStatement]:
+    def about(self, account: Cid, *, max_bytes: int | None = None) -> list[SignedStatement]:
         """Cards and heads of an account, receipts and absents of it; what helps most comes first.
 
-        Cards stay when they end, and are the last then: who moved may be found by nothing else.
+        Cards stay when they end, and are the last then: who moved may be found by nothing else. With ``max_bytes``
+        nothing is read after what would be too much.
         """
+        found: list[SignedStatement] = []
+        size = 0
         with self._environment.read() as txn:
-            found = list_about(txn, account, self._clock_ms())
-            return [SignedStatement(each.block, speakers.operations_for(txn, each.account, each.key)) for each in found]
+            for each in list_about(txn, account, self._clock_ms()):
+                found.append(SignedStatement(each.block, speakers.operations_for(txn, each.account, each.key)))
+                size += _size_of(found[-1])
+                if max_bytes is not None and size > max_bytes:
+                    break
+        return found
 
     # -- cursors
 
@@ -411,34 +431,145 @@ def _keep_named(txn: Txn, key: bytes, absent: Absent, now_ms: int) -> None:
 
 
 def _keep_few(txn: Txn, key: bytes, now_ms: int) -> None:
-    """Of one sort about one account only so many stay: those of trusted keepers first, then the newest."""
-    prefix = key[:33]
-    rows = [
-        (other, _ROW.unpack_from(row.ljust(_ROW.size, b"\x00"))) for other, row in txn.scan(Table.STATEMENTS, prefix)
-    ]
-    excess = len(rows) - _MOST[Type(key[32])]
-    if excess <= 0:
+    """Of one sort about one account only so many stay; of those who are not trusted only so many bytes."""
+    rows = _list_rows(txn, key[:33])
+    size = sum(row.size for row in rows)
+    if len(rows) <= _MOST[Type(key[32])] and size <= MAX_OTHERS_BYTES:
         return
-    about = cid_of_digest(key[:32])
-    ranked = sorted(
-        (is_trusted(txn, about, cid_of_digest(other[33:65])), expires > now_ms, time, digest, other)
-        for other, (_, time, expires, digest) in rows
-    )
-    for *_, other in ranked[:excess]:
-        _drop(txn, other)
+    size = 0
+    for number, row in enumerate(_rank(txn, rows, now_ms)):
+        if row.rank >= Rank.TOLD:
+            size += row.size
+        if number >= _MOST[Type(key[32])] or size > MAX_OTHERS_BYTES:
+            _drop(txn, row.key)
+
+
+class Rank(IntEnum):
+    """Whose word is kept longest."""
+
+    HERE = 0  # this device's own
+    OURS = 1  # of another device of our account
+    TRUSTED = 2  # of a keeper that counts, or of a carried account about itself
+    TOLD = 3  # anybody's about our account
+    CARRIED = 4  # anybody's about an account that is carried
+    FAR = 5
+
+
+# Types in which an account speaks of itself.
+_OWN_WORDS: Final = frozenset((Type.HEADS.value, Type.CARD.value))
+
+
+class _Ranking:
+    """Ranks statements by their keys; what it looked up it remembers for one round."""
+
+    def __init__(self, txn: Txn) -> None:
+        self._txn = txn
+        self._own = settings.find_own_account(txn)
+        self._device = settings.find_own_device(txn)
+        self._known: dict[bytes, Rank] = {}
+
+    def rank(self, key: bytes) -> Rank:
+        about, speaker, device = key[:32], key[33:65], key[65:97]
+        if self._own is not None and speaker == self._own.digest:
+            return Rank.HERE if self._device is not None and device == self._device.bytes else Rank.OURS
+        pair = key[:65]
+        if pair not in self._known:
+            is_own_word = key[32] in _OWN_WORDS and about == speaker
+            self._known[pair] = self._judge(cid_of_digest(about), cid_of_digest(speaker), is_own_word=is_own_word)
+        return self._known[pair]
+
+    def _judge(self, about: Cid, speaker: Cid, *, is_own_word: bool) -> Rank:
+        is_near = is_carried(self._txn, about)
+        if (is_own_word and is_near) or (about != speaker and is_trusted(self._txn, about, speaker)):
+            return Rank.TRUSTED
+        if about == self._own:
+            return Rank.TOLD
+        return Rank.CARRIED if is_near else Rank.FAR
+
+
+class _Row(NamedTuple):
+    """What is known of a statement without reading it."""
+
+    key: bytes
+    time: int
+    expires: int
+    digest: bytes
+    size: int
+    rank: Rank = Rank.FAR
+
+    @property
+    def speaker(self) -> bytes:
+        return self.key[33:65]
+
+
+def _list_rows(txn: Txn, prefix: bytes) -> list[_Row]:
+    found = []
+    for key, row in txn.scan(Table.STATEMENTS, prefix):
+        _, time, expires, digest = _ROW.unpack_from(row.ljust(_ROW.size, b"\x00"))
+        found.append(_Row(key, time, expires, digest, len(key) + len(row)))
+    return found
+
+
+def _rank(txn: Txn, rows: Iterable[_Row], now_ms: int) -> list[_Row]:
+    """Those that matter most first: our own, then of those who are trusted, a few of each in turn, then the newest."""
+    ranking = _Ranking(txn)
+    newest = sorted(rows, key=lambda row: (row.expires > now_ms, row.time, row.digest), reverse=True)
+    turns: Counter[bytes] = Counter()
+    found = []
+    for at, row in enumerate(newest):
+        found.append((ranking.rank(row.key), turns[row.speaker] // MAX_OF_ONE, at, row))
+        turns[row.speaker] += 1
+    return [row._replace(rank=rank) for rank, _, _, row in sorted(found)]
 
 
 def _make_room(txn: Txn) -> None:
-    """Drop the oldest, about accounts that are not carried first, until there is room again."""
+    """Drop until there is room again: what is more than one's share, then what matters least, the oldest first.
+
+    This device's own stays. Operations go with the last statement of who they are of, or a flood of them would push out
+    everything else.
+    """
+    for speaker in list(_iter_idle_speakers(txn)):  # of those whose place others took, nobody needs them
+        _count(txn, speakers.drop(txn, speaker))
+    if _find_count(txn) <= ENOUGH_BYTES:
+        return
+    ranking = _Ranking(txn)
     keys = [key for _, key in txn.scan(Table.STATEMENT_LOG)]
-    far = [key for key in keys if not is_carried(txn, cid_of_digest(key[:32]))]
-    carried = set(keys) - set(far)
-    for key in [*far, *(key for key in keys if key in carried)]:
+    sizes = {key: len(key) + len(row) for key, row in txn.scan(Table.STATEMENTS)}
+    left = Counter(key[33:65] for key in keys)
+    ranked = [(ranking.rank(key), key) for key in keys]
+    over = _find_over(txn, ranked, sizes)
+    order = sorted(
+        ((key not in over, -rank, number, key) for number, (rank, key) in enumerate(ranked) if rank > Rank.HERE),
+    )
+    for _, _, _, key in order:
         if _find_count(txn) <= ENOUGH_BYTES:
             break
         _drop(txn, key)
-    for speaker in list(_iter_idle_speakers(txn)):
-        _count(txn, speakers.drop(txn, speaker))
+        left[key[33:65]] -= 1
+        if not left[key[33:65]]:
+            _count(txn, speakers.drop(txn, cid_of_digest(key[33:65])))
+
+
+def _find_over(txn: Txn, ranked: Sequence[tuple[Rank, bytes]], sizes: Mapping[bytes, int]) -> set[bytes]:
+    """What is beyond the share of who speaks, or of whom others speak about; the newest stay."""
+    spoken: Counter[tuple[bool, bytes]] = Counter()
+    for key, row in txn.scan(Table.SPEAKERS):
+        spoken[False, key[:32]] += len(row)
+    about: Counter[bytes] = Counter()
+    over = set()
+    for rank, key in reversed(ranked):
+        if rank < Rank.TRUSTED:
+            continue
+        is_told = rank >= Rank.TOLD
+        size, speaker = sizes.get(key, 0), (not is_told, key[33:65])
+        if spoken[speaker] + size > (MAX_SPEAKER_BYTES if is_told else MAX_TRUSTED_BYTES) or (
+            is_told and about[key[:32]] + size > MAX_ABOUT_BYTES
+        ):
+            over.add(key)
+            continue
+        spoken[speaker] += size
+        about[key[:32]] += size if is_told else 0
+    return over
 
 
 def _drop(txn: Txn, key: bytes) -> None:
@@ -490,6 +621,32 @@ def find_statements(txn: Txn, about: Cid, kind: Type, now_ms: int) -> list[State
         if (statement := _read(txn, key, row)) is not None and (kind is Type.CARD or statement.expires > now_ms)
     ]
     return sorted(found, key=lambda each: (each.expires <= now_ms, -each.time, each.digest))
+
+
+def is_held(txn: Txn, statement: Statement) -> bool:
+    """Whether this very statement is held, and not another of its kind."""
+    row = txn.get(Table.STATEMENTS, _key_of(UnverifiedStatement(*statement)))
+    return row is not None and row[_ROW.size :] == statement.block
+
+
+def find_counting(txn: Txn, about: Cid, now_ms: int) -> list[Statement]:
+    """Receipts for an account by others, the newest first: by us, by those who are trusted, and a few of anybody's.
+
+    Of others only so many are read, each of them costs as much as its author likes.
+    """
+    rows = _list_rows(txn, about.digest + bytes([Type.RECEIPT.value]))
+    fresh = (row for row in rows if row.expires > now_ms and row.speaker != about.digest)
+    found, others = [], 0
+    for row in _rank(txn, fresh, now_ms):
+        if row.rank >= Rank.TOLD:
+            if others == MAX_OTHERS:
+                break
+            others += 1
+        block = txn.get(Table.STATEMENTS, row.key)
+        statement = _read(txn, row.key, block) if block is not None else None
+        if statement is not None and statement.expires > now_ms:
+            found.append(statement)
+    return sorted(found, key=lambda each: (-each.time, each.digest))
 
 
 def list_about(txn: Txn, account: Cid, now_ms: int) -> list[Statement]:

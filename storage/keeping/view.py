@@ -12,9 +12,10 @@ from unhush.storage.accounts import Account
 from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.folds import keepers
 from unhush.storage.folds.places import Place
-from unhush.storage.keeping import keptby, promises, receipts, speakers, statements, trust, withheld
+from unhush.storage.keeping import keptby, pictures, promises, receipts, speakers, statements, trust, withheld
 from unhush.storage.keeping.holdings import Holding, list_holdings
 from unhush.storage.keeping.keptby import Coverage, KeeperView, KeptBy
+from unhush.storage.keeping.pictures import HistoryWalk
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.keeping.proofs import Proof, find_proofs
 from unhush.storage.keeping.receipts import Checks
@@ -83,7 +84,7 @@ class KeepingView:
         """A part of the work of a claim, so that no snapshot is open for seconds; whether nothing is left of it."""
         if is_anew:
             self._checks.forget(account)
-        return receipts.hash_some(self._txn, self._checks, account, self._clock_ms())
+        return receipts.hash_some(self._txn, self._blobs, self._checks, account, self._clock_ms())
 
     def holdings(self, account: Cid) -> list[Holding]:
         """What is held of each log, for somebody who judges it."""
@@ -105,6 +106,18 @@ class KeepingView:
     def absents_of(self, account: Cid) -> list[Statement]:
         """By those who say that they do not give an entry of the account."""
         return statements.find_statements(self._txn, account, Type.ABSENT, self._clock_ms())
+
+    def does_hold(self, statement: Statement) -> bool:
+        """Whether this very statement is held."""
+        return statements.is_held(self._txn, statement)
+
+    def has_known(self, entry: Cid) -> bool:
+        """Whether the journal has a place for an entry, be it that its row cannot be read any more."""
+        return self._txn.get(Table.IDS, entry.digest) is not None
+
+    def trusts(self, of: Cid, keeper: Cid) -> bool:
+        """Whether a keeper's word counts here: the owner of the account accepted it, or the reader follows it."""
+        return trust.is_trusted(self._txn, of, keeper)
 
     def receipts_kept(self, account: Cid) -> list[Statement]:
         """As ``receipts_of``, and older ones that absents held here name."""
@@ -133,6 +146,14 @@ class KeepingView:
         """The accounts this home keeps."""
         found = ((account, promises.find_promise(self._txn, account)) for account in promises.iter_kept(self._txn))
         return {account: promise for account, promise in found if promise is not None}
+
+    def promise(self, account: Cid) -> Promise | None:
+        """What was promised of one account."""
+        return promises.find_promise(self._txn, account)
+
+    def walk_history(self, walk: HistoryWalk, most: int) -> list[Record]:
+        """The next step of a walk, which it notes; see ``pictures.py``."""
+        return pictures.walk_history(self._txn, walk, most)
 
     def usage(self, account: Cid) -> Usage:
         """Bytes and records of the journal that an account takes."""
@@ -181,7 +202,14 @@ class KeepingView:
 
     def kept_by(self, record: Record, now_ms: int) -> KeptBy:
         """How many keepers hold a record; receipts of its account are read once for a snapshot."""
-        known = self._coverage.get(record.account)
+        return self._cover(record.account, now_ms).kept_by(record)
+
+    def proves(self, account: Cid, view: KeeperView, claim: Receipt, head: Head, now_ms: int) -> bool:
+        """Whether a head that a keeper names is more than its word; see ``Coverage.proves``."""
+        return self._cover(account, now_ms).proves(view, claim, head)
+
+    def _cover(self, account: Cid, now_ms: int) -> Coverage:
+        known = self._coverage.get(account)
         if known is None or abs(now_ms - known.now_ms) > _SAME_MOMENT_MS:
-            known = self._coverage[record.account] = Coverage(self._txn, record.account, now_ms)
-        return known.kept_by(record)
+            known = self._coverage[account] = Coverage(self._txn, account, now_ms)
+        return known

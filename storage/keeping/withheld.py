@@ -5,6 +5,9 @@ The operator of a node may refuse or erase any body and has to say so (PROTOCOL
 stays, so the chain is whole, and who asks gets it with the word ``withheld``. A
 receipt lists it with the reason. Nothing of this travels: other homes decide
 for themselves.
+
+The edits of a post say what it said, so they go with it, those that come later
+too, and come again with it.
 """
 
 from collections.abc import Callable
@@ -13,11 +16,11 @@ from typing import Final
 
 from unhush.identity.cid import Cid, cid_of_digest
 from unhush.identity.statement import MAX_REASON_BYTES
-from unhush.storage import accounts, indexes, journal, settings, standing
+from unhush.storage import accounts, indexes, journal, logs, serving, settings, standing
 from unhush.storage.environment import Environment
 from unhush.storage.errors import WithholdRefused
-from unhush.storage.folds import deletes
-from unhush.storage.kinds import DELETE
+from unhush.storage.folds import deletes, edits
+from unhush.storage.kinds import DELETE, EDIT, POST, Body, Edit
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import BodyState, Record
 from unhush.storage.room import erasing, scrubbing
@@ -27,17 +30,26 @@ from unhush.storage.transaction import Txn
 # Each is a decision of a person; a list of somebody else's making may be long.
 MAX_WITHHELD: Final = 100_000
 
+# With edits that go with their posts. Beyond it they are left out as well, and asked for in vain.
+MAX_ROWS: Final = 1_000_000
+
 _NONE: Final = "nothing is withheld"  # in a transaction's memo
 _SINCE_BYTES: Final = 8
+# In front of the digest of the post, in the row of an edit that goes with it; no time has it, for none is so late.
+_WITH: Final = b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
 class WithheldBody:
-    """An entry whose body this home does without; ``since_ms``: Unix milliseconds."""
+    """An entry whose body this home does without; ``since_ms``: Unix milliseconds.
+
+    ``of``: the post that is withheld, if this is an edit of it that goes with it.
+    """
 
     entry: Cid
     reason: str
     since_ms: int
+    of: Cid | None = None
 
 
 class WithheldBodies:
@@ -60,11 +72,15 @@ class WithheldBodies:
         if not cid.is_dag_cbor or len(words) > MAX_REASON_BYTES:
             raise WithholdRefused(f"an entry is withheld for a reason of at most {MAX_REASON_BYTES} bytes")
 
+        with self._environment.read() as txn:
+            held = _find_edits(txn, cid)
+
         def add(txn: Txn) -> bool:
-            known = _find(txn, cid)
-            if known is None and txn.count(Table.WITHHELD) >= MAX_WITHHELD:
+            row = txn.get(Table.WITHHELD, cid.digest)
+            is_own_decision = row is not None and not row.startswith(_WITH)
+            if not is_own_decision and _count_decisions(txn) >= MAX_WITHHELD:
                 raise WithholdRefused(f"{MAX_WITHHELD:,} bodies are withheld here already")
-            since_ms = known.since_ms if known is not None else now_ms
+            since = row[:_SINCE_BYTES] if row is not None and is_own_decision else pack_u64(now_ms)
             record = journal.find_record_by_cid(txn, cid)
             if record is not None and (record.entry.header.is_identity or record.kind == DELETE):
                 raise WithholdRefused(
@@ -72,9 +88,12 @@ class WithheldBodies:
                 )
             if record is not None and record.account == settings.find_own_account(txn):
                 raise WithholdRefused("this is a record of your own: delete it, and others will know")
-            txn.put(Table.WITHHELD, cid.digest, pack_u64(since_ms) + words)
+            txn.put(Table.WITHHELD, cid.digest, since + words)
             txn.memo.pop(_NONE, None)
-            return record is not None and _take_body(txn, record)
+            if record is None:
+                return False
+            had_edits = _withhold_edits(txn, record, held)
+            return _take_body(txn, record) or had_edits
 
         had_body = self._environment.run(add)
         self._announce()
@@ -82,14 +101,21 @@ class WithheldBodies:
             self._scrub()
 
     def drop(self, cid: Cid) -> bool:
-        """Let the body come again; False if it was not withheld."""
+        """Let the body come again, of a post with its edits; False if it was not withheld.
+
+        Raises ``WithholdRefused`` for an edit that goes with its post.
+        """
 
         def drop(txn: Txn) -> bool:
-            if not txn.delete(Table.WITHHELD, cid.digest):
+            row = txn.get(Table.WITHHELD, cid.digest)
+            if row is None:
                 return False
-            record = journal.find_record_by_cid(txn, cid)
-            if record is not None and record.body_state is BodyState.WITHHELD:
-                journal.mark_bodiless(txn, record, BodyState.UNKNOWN)
+            if row.startswith(_WITH):
+                of = cid_of_digest(row[len(_WITH) :])
+                raise WithholdRefused(f"this is an edit of a post that is withheld; undo that: {of}")
+            for edit in _edits_that_go_with(txn, cid):
+                _let_come(txn, edit)
+            _let_come(txn, cid)
             return True
 
         was_there = self._environment.run(drop)
@@ -99,7 +125,7 @@ class WithheldBodies:
     def all(self) -> dict[Cid, WithheldBody]:
         """Everything that is withheld, by entry."""
         with self._environment.read() as txn:
-            found = [_unpack(cid_of_digest(key), row) for key, row in txn.scan(Table.WITHHELD)]
+            found = [_unpack(txn, cid_of_digest(key), row) for key, row in txn.scan(Table.WITHHELD)]
         return {each.entry: each for each in found}
 
     def find(self, cid: Cid) -> WithheldBody | None:
@@ -123,6 +149,92 @@ def find_reason(txn: Txn, cid: Cid) -> str | None:
     return found.reason if found is not None else None
 
 
+def goes_with(txn: Txn, account: Cid, body: Body | None) -> Cid | None:
+    """The post, if this is an edit of one that is withheld. ``account``: of whoever wrote the edit."""
+    if not isinstance(body, Edit) or not is_withheld(txn, body.of):
+        return None
+    post = journal.find_record_by_cid(txn, body.of)
+    # What others say of it changes nothing there.
+    return body.of if post is None or post.account == account else None
+
+
+def note_stored(txn: Txn, cid: Cid, of: Cid | None) -> None:
+    """Call when a record was stored without its body: what is withheld, or (``of``) an edit that goes with its post."""
+    record = journal.find_record_by_cid(txn, cid)
+    if record is None:
+        return  # it was refused
+    if of is None:
+        for edit in list(edits.iter_edits_of(txn, record.account, cid)):  # they may have come before their post
+            _note_with(txn, edit.cid, cid)
+            _take_body(txn, edit)
+        return
+    _note_with(txn, cid, of)
+    if record.body is None and record.body_state is not BodyState.WITHHELD:
+        journal.mark_bodiless(txn, record, BodyState.WITHHELD)
+
+
+# -- edits
+
+
+def _find_edits(txn: Txn, cid: Cid) -> list[Cid]:
+    """Every edit of a post that is here with its body, in force or not; reads all its account wrote."""
+    post = journal.find_record_by_cid(txn, cid)
+    if post is None or post.kind != POST:
+        return []
+    found = []
+    for _, _, log in logs.iter_logs(txn, post.account):
+        aids = [slot.aid for slot in logs.iter_slots(txn, log)]
+        aids += [slot.aid for _, slot in logs.iter_beside(txn, log)]
+        for aid in aids:
+            record = serving.find_record(txn, aid)
+            if record is not None and record.kind == EDIT and record.body is not None:
+                body = indexes.find_body(record)
+                if isinstance(body, Edit) and body.of == cid:
+                    found.append(record.cid)
+    return found
+
+
+def _withhold_edits(txn: Txn, post: Record, held: list[Cid]) -> bool:
+    """``held``: those seen a moment ago. Whether one of them had a body."""
+    known = dict.fromkeys((*held, *(edit.cid for edit in edits.iter_edits(txn, post))))
+    had_body = False
+    for cid in known:
+        edit = journal.find_record_by_cid(txn, cid)
+        if edit is not None and edit.account == post.account:
+            _note_with(txn, cid, post.cid)
+            had_body = _take_body(txn, edit) or had_body
+    return had_body
+
+
+def _note_with(txn: Txn, edit: Cid, of: Cid) -> None:
+    is_known = txn.get(Table.WITHHELD, edit.digest) is not None  # a decision about the edit itself stands
+    if not is_known and txn.count(Table.WITHHELD) < MAX_ROWS:
+        txn.put(Table.WITHHELD, edit.digest, _WITH + of.digest)
+        txn.memo.pop(_NONE, None)
+
+
+def _edits_that_go_with(txn: Txn, of: Cid) -> list[Cid]:
+    row_of_each = _WITH + of.digest
+    return [cid_of_digest(key) for key, row in txn.scan(Table.WITHHELD) if row == row_of_each]
+
+
+def _count_decisions(txn: Txn) -> int:
+    """Edits that go with a post do not count: their author could make any number of them."""
+    if txn.count(Table.WITHHELD) < MAX_WITHHELD:
+        return 0
+    return sum(not row.startswith(_WITH) for _, row in txn.scan(Table.WITHHELD))
+
+
+# -- bodies
+
+
+def _let_come(txn: Txn, cid: Cid) -> None:
+    txn.delete(Table.WITHHELD, cid.digest)
+    record = journal.find_record_by_cid(txn, cid)
+    if record is not None and record.body_state is BodyState.WITHHELD:
+        journal.mark_bodiless(txn, record, BodyState.UNKNOWN)
+
+
 def _take_body(txn: Txn, record: Record) -> bool:
     """Take the body of a record out of the journal and out of what is shown; False if it was not here."""
     if record.body is None:
@@ -142,9 +254,13 @@ def _take_body(txn: Txn, record: Record) -> bool:
 
 def _find(txn: Txn, cid: Cid) -> WithheldBody | None:
     row = txn.get(Table.WITHHELD, cid.digest) if cid.is_dag_cbor else None
-    return _unpack(cid, row) if row is not None else None
+    return _unpack(txn, cid, row) if row is not None else None
 
 
-def _unpack(entry: Cid, row: bytes) -> WithheldBody:
+def _unpack(txn: Txn, entry: Cid, row: bytes) -> WithheldBody:
+    """An edit that goes with its post has its reason and time from there."""
+    of = cid_of_digest(row[len(_WITH) :]) if row.startswith(_WITH) else None
+    if of is not None:
+        row = txn.get(Table.WITHHELD, of.digest) or b""
     reason = row[_SINCE_BYTES:].decode(errors="replace")
-    return WithheldBody(entry, reason, int.from_bytes(row[:_SINCE_BYTES], "big"))
+    return WithheldBody(entry, reason, int.from_bytes(row[:_SINCE_BYTES], "big"), of)

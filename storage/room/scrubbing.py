@@ -81,6 +81,8 @@ def scrub(environment: Environment, *, pause: Callable[[], None] = lambda: None)
             "this machine writes its database in a format that cannot be scrubbed; compact it instead"
         )
     _wipe_buffers(environment)
+    # Twice: the first frees pages of its own, written when the buffers were not wiped yet.
+    _step_on(environment)
     _step_on(environment)
     pages = _scrub_gaps(environment)
     cursor: int | None = 0

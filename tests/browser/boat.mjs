@@ -30,7 +30,9 @@ for (const file of task.files) {
   await page.goto(pathToFileURL(file.path).href, { waitUntil: "commit" });
   await page.waitForLoadState("load");
   if (file.script !== false) {
-    await page.waitForFunction(() => document.documentElement.dataset.checked, null, { timeout: file.patience ?? 20_000 }).catch(() => {});
+    // The program stands in the page and has begun when all is loaded; where it has not, it never will.
+    const isOver = () => document.documentElement.dataset.checked || /Nothing here is checked yet/.test(document.getElementById("said")?.innerText ?? "");
+    await page.waitForFunction(isOver, null, { timeout: file.patience ?? 60_000 }).catch(() => {});
   }
   saw.wall = Date.now() - began;
   const { metrics } = await debug.send("Performance.getMetrics");
@@ -77,6 +79,8 @@ for (const file of task.files) {
       return {
         ran: window.ran ?? 0,
         foreign: document.querySelectorAll(`.post ${inside}, #account ${inside}`).length,
+        unseen: /[\u0000-\u0008\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]/.test(document.getElementById("account").textContent),
+        named: [...document.querySelectorAll("#account a")].map((a) => [a.textContent, a.href]),
         links: [...document.querySelectorAll(".post .body a, #account a")].filter((a) => !/^https?:$/.test(a.protocol)).length,
       };
     });

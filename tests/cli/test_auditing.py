@@ -6,10 +6,19 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.support.people import Person
 
-from unhush.identity.statement import Absent, Head, Heads, MediaPolicy, Receipt, parse_statement, sign_statement
+from unhush.identity.statement import (
+    Absent,
+    Head,
+    Heads,
+    MediaPolicy,
+    Receipt,
+    Withheld,
+    parse_statement,
+    sign_statement,
+)
 from unhush.node import Config, Node
 from unhush.node.config import wall_clock_ms
-from unhush.storage.arrivals import Batch
+from unhush.storage.arrivals import Arrival, Batch
 from unhush.storage.keeping.speakers import Operation
 from unhush.storage.keeping.statements import SignedStatement
 
@@ -86,6 +95,48 @@ def test_evidence_is_written_and_checked_without_a_home(lied_to: tuple[Cli, Pers
     broken = stranger("verify", str(file))
     assert (broken.code, broken.out) == (6, "")
     assert "no sound evidence" in broken.err
+
+
+def test_what_a_keeper_does_without_is_named_wherever_somebody_looks(ann: Cli, tmp_path: Path) -> None:
+    author, keeper = Person("author", 84, network="main"), Person("keeper", 85, network="main")
+    written = author.posts(4)
+    here, gone = written[2].cid, written[3].cid
+    with Node(Config(ann.home)) as node:
+        node.follow(author.account)
+        rows = [author.incept, *(each.arrival for each in written[:3]), Arrival(written[3].arrival.entry, None)]
+        node._store.ingest(Batch(tuple(rows), "a test", wanted_only=True))
+        now_ms = wall_clock_ms()
+        head = Head(author.key, 3, gone)
+        without = tuple(sorted((Withheld(here, "a \x1b[31mreason"), Withheld(gone, "another reason"))))
+        receipt = Receipt(author.account, (head,), without, bytes(32), MediaPolicy.NONE)
+        node._store.statements.take([sign(keeper, receipt, now_ms - 1_000)], now_ms)
+
+    (listed,) = ann.json("keepers", str(author.account)).lines()
+    assert {each["id"]: each["reason"] for each in listed["withheld"]}[str(gone)] == "another reason"
+    people = ann("keepers", str(author.account)).out
+    assert f"withholds {gone}: another reason" in people
+    assert "\x1b" not in people
+
+    value = ann.json("audit", str(author.account)).lines()[0]
+    assert [(each["entry"], each["by"]) for each in value["elsewhere"]] == [(str(here), str(keeper.account))]
+    assert f"withholds {here}, which is here: a " in ann("audit", str(author.account)).out
+
+    assert "another reason)" in ann("show", str(gone)).out
+    assert ann.json("show", str(gone)).one()["withheld"] == {
+        "here": False, "by": str(keeper.account), "reason": "another reason",
+    }  # fmt: skip
+    assert ann.json("show", str(here)).one()["withheld"] is None
+    assert ann("withhold", str(gone), "--reason", "my own").code == 0
+    assert "(withheld here: my own)" in ann("show", str(gone)).out
+
+    file = tmp_path / "evidence"
+    assert ann("audit", str(author.account), "--evidence", str(file)).code == 11
+    checked = ann("verify", str(file))
+    assert f"{gone}: another reason" in checked.err
+    before = file.read_bytes()
+    again = ann("audit", str(author.account), "--evidence", str(file))
+    assert (again.code, "--force" in again.err, file.read_bytes() == before) == (1, True, True)
+    assert ann("audit", str(author.account), "--evidence", str(file), "--force").code == 11
 
 
 def test_evidence_that_cannot_be_written_says_so(ann: Cli, tmp_path: Path) -> None:

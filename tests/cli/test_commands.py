@@ -305,7 +305,7 @@ def test_status_works_offline_and_says_so(ann: Cli) -> None:
     assert set(value) == {
         "home", "account", "name", "words_waiting", "follows", "records", "aid", "running", "peer", "listen", "peers",
         "problem", "alarms", "contested", "unproven", "cut_devices", "local_only", "keeps_root", "kept_by", "keeps",
-        "root_problem", "outage", "limits_met",
+        "root_problem", "outage", "limits_met", "silent",
     }  # fmt: skip
     assert (value["running"], value["peer"], value["listen"], value["peers"]) == (False, None, [], 0)
     assert value["words_waiting"] == str(ann.home / "words.txt")
@@ -316,7 +316,8 @@ def test_status_works_offline_and_says_so(ann: Cli) -> None:
     assert ann.json("status").one()["words_waiting"] is None
 
 
-ALL_IS_WELL = {"bad": 0, "missing": 0, "forks": 0, "malformed": 0, "dropped": 0, "stale": [], "bad_blobs": 0}
+COUNTED = ("bad", "missing", "forks", "malformed", "dropped", "withheld", "bad_blobs")
+ALL_IS_WELL = {"stale": []} | dict.fromkeys(COUNTED, 0)
 
 
 def test_an_account_goes_out_as_a_file_and_into_an_empty_home(ann: Cli, tmp_path: Path) -> None:

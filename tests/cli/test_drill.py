@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from tests.cli.conftest import Cli
-from tests.support.commands import ANY_PORT, await_until, command
+from tests.support.commands import ANY_PORT, await_until, command, start
 from tests.support.nodes import address_of
+from tests.support.people import Person
 
 from unhush.node import Config, Created, Node
+from unhush.node.keeping.drill import _name
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -62,7 +65,34 @@ def test_a_drill_says_what_a_home_that_nobody_follows_would_lose(ann: Cli) -> No
     assert "unhush id check" in text
 
 
-@pytest.mark.parametrize("lose", ["house", "peer", "peer:99", ""])
+def test_a_drill_of_somebody_else_works_without_an_account_and_advises_what_one_can_do(
+    ann: Cli, tmp_path: Path
+) -> None:
+    ann("post", "hello")
+    assert ann("export", "car", str(tmp_path / "ann.car")).code == 0
+    account = ann.json("id", "show").one()["account"]
+    bob = ann.at(tmp_path / "bob")
+    assert bob("import", "car", str(tmp_path / "ann.car")).code == 0
+
+    (said,) = bob.json("drill", "--account", account).lines()
+    text = bob("drill", "--account", account).out
+
+    assert not said["own"]
+    assert "--offer" not in text
+    if said["advice"]["step"] == "add_keeper":
+        assert f"unhush keep {account}" in text
+    if said["strangers"]:
+        assert "No machine is known" not in text
+
+
+def test_a_machine_of_somebody_known_only_by_what_they_signed_has_a_name(ann: Cli) -> None:
+    stranger = Person("stranger", 86).account
+    facts = cast("Any", SimpleNamespace(whose={"12D3KooWstranger": stranger}))
+    with Node(Config(ann.home)) as node:
+        assert _name(node, facts, "12D3KooWstranger") == f"{str(stranger)[-6:]} (…stranger)"
+
+
+@pytest.mark.parametrize("lose", ["house", "peer", "peer:99", "keeper:0", ""])
 def test_what_cannot_be_lost_is_refused(ann: Cli, lose: str) -> None:
     said = ann("drill", "--lose", lose)
     assert said.code == 2
@@ -141,6 +171,19 @@ def test_a_live_drill_that_is_interrupted_leaves_nothing_behind(
     assert seen.is_set()
     assert list(folder.iterdir()) == []
     assert time.monotonic() - began < 60
+
+
+def test_a_live_drill_that_is_told_to_end_leaves_nothing_behind(ann: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    dead = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"
+    with start("--home", ann.home, "drill", "--live", "--peer", dead, TMPDIR=str(folder)) as process:
+        await_until(lambda: any(folder.glob("unhush-drill-*/home")), "the throw-away home is there")
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err.strip()) == (1, b"stopped")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_live_drill_with_nobody_to_ask_says_so(ann: Cli) -> None:

@@ -210,9 +210,12 @@ def test_an_invite_may_ask_to_be_kept_and_that_is_said_before_anything_is_done(a
     asking = encode_invite(Invite(MARA, PEER, (), bytes(16), 4_000_000_000, "Mara", asks_keeping=True))
     silent = ann("accept", "--yes", "--wait", "0", asking)
     assert "They also ask you to keep their account" in silent.err
-    assert f"unhush keep {MARA}" in silent.out
+    assert f"\nThey ask you to keep their account: unhush keep {MARA}\n" in silent.out, "a line that can be copied"
     assert ann.json("keep", "--list").lines() == []
     said = ann.json("accept", "--yes", "--wait", "0", "--keep", asking).lines()[0]
     assert (said["asks_keeping"], said["kept"]) == (True, True)
     assert [each["account"] for each in ann.json("keep", "--list").lines()] == [str(MARA)]
+    told = ann("accept", "--yes", "--wait", "0", "--keep", asking).out.splitlines()
+    assert told[0].endswith(f"To take it back: unhush unfollow {MARA}")
+    assert told[1] == f"You keep their account. To take that back: unhush unkeep {MARA}"
     assert ann.json("accept", "--yes", "--wait", "0", LINK).lines()[0]["asks_keeping"] is False

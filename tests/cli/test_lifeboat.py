@@ -65,6 +65,42 @@ def test_an_unknown_program_in_a_file_is_a_warning(ann: Cli, tmp_path: Path) -> 
 
     assert said.code == 0
     assert "unknown program" in said.err
+    assert ann("verify", str(file), "--strict").code == 6
+    assert ann("verify", "--strict").code == 2
+
+
+def test_a_file_is_not_written_over_unless_that_is_said(ann: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ann.html"
+    make(ann, file)
+    assert ann("verify", str(file), "--strict").code == 0
+    before = file.read_bytes()
+    ann("post", "another")
+
+    said = ann("export", "lifeboat", str(file))
+
+    assert (said.code, "--force" in said.err, file.read_bytes() == before) == (1, True, True)
+    assert ann.json("export", "lifeboat", str(file), "--force").one()["records"] == 4
+
+
+def test_words_that_are_not_in_a_file_are_counted(ann: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ann.html"
+    make(ann, file)
+    bob = ann.at(tmp_path / "bob")
+    account = bob.json("import", "lifeboat", str(file)).one()["account"]
+    post = ann.json("timeline").one()["id"]
+    assert bob("withhold", post, "--reason", "not here").code == 0
+    lesser = tmp_path / "lesser.html"
+
+    said = bob.json("export", "lifeboat", str(lesser), "--account", account)
+
+    assert (json.loads(said.out)["lacking"], json.loads(said.out)["absent"]) == (1, {"withheld": 1})
+    assert "1 of 2 are in it with their words; 1 withheld" in said.err
+    cleo = ann.at(tmp_path / "cleo")
+    assert cleo("import", "lifeboat", str(lesser)).code == 0
+    checked = cleo("verify")
+    assert "1 body withheld" in checked.out
+    assert "taken back" not in checked.out
+    assert "(withheld by whoever gave it" in cleo("show", post).out
 
 
 def test_files_that_cannot_be_checked_are_named(ann: Cli, tmp_path: Path) -> None:

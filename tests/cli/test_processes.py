@@ -223,7 +223,15 @@ OFFLINE = {
     "peers": ["peers"],
     "peers add": ["peers", "add", "/ip4/192.0.2.7/tcp/4470/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"],
     "peers remove": ["peers", "remove", "12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"],
+    "card": ["card", "--url", "https://ann.example/boat.html"],
     "status": ["status"],
+    "keep": ["keep", NOBODY],
+    "keep list": ["keep", "--list"],
+    "keepers": ["keepers"],
+    "unkeep": ["unkeep", NOBODY],
+    "withhold": ["withhold", "--list"],
+    "drill": ["drill"],
+    "audit": ["audit"],
     "export": ["export", "car", "{file}"],
     "import": ["import", "car", "{file}"],
     "verify": ["verify"],
@@ -240,7 +248,7 @@ OFFLINE = {
 }
 # These ask peers for something first.
 WANTS_DOING = 7  # the doctor has something to say
-ONLINE = {"run", "restore", "rotate", "sync"}
+ONLINE = {"run", "restore", "rotate", "sync", "open"}
 NETWORK_MODULES = {"libp2p", "aiohttp", "trio", "multiaddr"}
 INDEPENDENT_CHECK = {"import", "verify deep"}  # read CIDs with somebody else's library too, on purpose
 

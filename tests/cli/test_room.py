@@ -12,7 +12,7 @@ def test_storage_says_who_takes_what_for_people_and_programs(ann: Cli) -> None:
     people = ann("storage")
 
     assert set(value) == {
-        "database", "free", "media", "fulltext", "room", "reserve", "tiers", "largest", "gc",
+        "database", "free", "media", "fulltext", "room", "reserve", "tiers", "kept", "largest", "gc",
     }  # fmt: skip
     assert value["reserve"] == 16 * 2**20
     assert value["tiers"]["own"]["accounts"] == 1

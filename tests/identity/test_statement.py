@@ -264,11 +264,15 @@ def test_claims_of_several_things_do_not_displace_each_other() -> None:
     assert Heads((), bytes(32)).subject == Card((), ()).subject == bytes(32)
 
 
-def test_possession_is_shown_with_the_nonce_before_the_body() -> None:
+def test_possession_is_shown_for_one_nonce_and_one_signer() -> None:
     case = next(case for case in VECTORS["good"] if case["name"] == "a possession")
-    claim = parse_statement(bytes.fromhex(case["block"])).claim
+    said = parse_statement(bytes.fromhex(case["block"]))
+    claim, body, other = said.claim, b"\xa1\x61a\x01", PublicKey(bytes(32))
     assert isinstance(claim, Possession)
-    assert digest_possession(claim.nonce, b"\xa1\x61a\x01") == claim.digest
+    assert digest_possession(claim.nonce, said.account, said.key, body) == claim.digest
+    assert digest_possession(bytes(16), said.account, said.key, body) != claim.digest
+    assert digest_possession(claim.nonce, ENTRY, said.key, body) != claim.digest
+    assert digest_possession(claim.nonce, said.account, other, body) != claim.digest
 
 
 def test_blocks_are_strict_dag_cbor() -> None:

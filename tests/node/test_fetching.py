@@ -9,11 +9,14 @@ import pytest
 from tests.support.people import Clock, Home, Person, ingest, open_home
 
 from unhush.identity.cid import Cid
+from unhush.identity.statement import MediaPolicy
 from unhush.node import fetching, mediaroom
 from unhush.node.fetching import Fetching
 from unhush.node.mediaroom import MediaRoom
+from unhush.node.mediawishes import DAY_MS, LATELY_MS
 from unhush.storage.blobs.manifest import CHUNK_BYTES
-from unhush.storage.kinds import Edit, Follow, Media, Post
+from unhush.storage.keeping.promises import Promise
+from unhush.storage.kinds import Edit, Follow, Media, Post, Profile
 from unhush.storage.store import Store
 
 
@@ -63,14 +66,22 @@ def showing(blob: Cid, size: int) -> Post:
     return Post("look", media=(Media(blob, "image/png", size, "a picture"),))
 
 
-def run_until_still(store: Store, asked: Asked, clock: Clock) -> None:
-    """Made and stopped at once, it has looked at everything; its own steps then go on here."""
+def run_until_still(store: Store, asked: Asked, clock: Clock) -> Fetching:
+    """Made and stopped at once; its own steps then go on here."""
     running = Fetching(store, asked, clock_ms=clock)
     running.stop()
     running._stopping.clear()
+    step_until_still(running)
+    return running
+
+
+def step_until_still(running: Fetching) -> None:
+    running._promises_at = 0.0
+    running._read_promises()
     while running._look():
         pass
     for _ in range(50):
+        running._walk_some()
         running._begin()
 
 
@@ -148,3 +159,105 @@ def test_one_s_own_pictures_have_no_share(home: Home, tmp_path: Path, monkeypatc
     room.freshen()
     assert not room.is_full_for(home.person.account)
     assert room.is_full_for(Person("Cleo", seed=3).account)
+
+
+# -- what was promised
+
+BUDGET = 2**30
+
+
+@pytest.fixture
+def eve(home: Home) -> Person:
+    """Nobody follows her."""
+    person = Person("Eve", seed=5)
+    ingest(home.store, person.incept)
+    return person
+
+
+def keep(home: Home, person: Person, media: MediaPolicy, budget_bytes: int = BUDGET) -> None:
+    home.store.promises.keep(person.account, Promise(budget_bytes, media, 0))
+
+
+@pytest.mark.parametrize(
+    ("media", "expected"),
+    [(MediaPolicy.NONE, []), (MediaPolicy.RECENT, [1, 40, 89]), (MediaPolicy.ALL, [1, 40, 89, 100, 900])],
+)
+def test_of_an_account_that_is_only_kept_comes_what_was_promised_newest_first(
+    home: Home, eve: Person, tmp_path: Path, media: MediaPolicy, expected: list[int]
+) -> None:
+    now_ms = 2_000 * DAY_MS
+    pictures = {days: made(tmp_path, days)[0] for days in (1, 40, 89, 100, 900)}
+    posts = [eve.write(showing(blob, 9), time_ms=now_ms - days * DAY_MS) for days, blob in reversed(pictures.items())]
+    days_of = {blob: days for days, blob in pictures.items()}
+    ingest(home.store, *(post.arrival for post in posts))
+    keep(home, eve, media)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetching, "LOOK_BACK", 0)  # what is here already is seen by a walk alone
+        patch.setattr(fetching, "_WALK_STEP", 2)
+        walked = Asked(lambda _: False)
+        run_until_still(home.store, walked, Clock(now_ms))
+    assert [days_of[blob] for blob in dict.fromkeys(walked.blobs)] == expected
+    seen = Asked(lambda _: False)
+    run_until_still(home.store, seen, Clock(now_ms))
+    assert {days_of[blob] for blob in seen.blobs} == set(expected), "as it comes"
+
+
+def test_a_larger_promise_has_the_history_walked_again(home: Home, eve: Person, tmp_path: Path) -> None:
+    now_ms = 2_000 * DAY_MS
+    old, portrait = made(tmp_path, 1)[0], made(tmp_path, 2)[0]
+    ingest(
+        home.store,
+        eve.write(Profile("Eve", avatar=portrait), time_ms=0).arrival,
+        eve.write(showing(old, 1_000), time_ms=now_ms - 900 * DAY_MS).arrival,
+    )
+    keep(home, eve, MediaPolicy.RECENT)
+    asked = Asked(lambda _: False)
+    running = run_until_still(home.store, asked, Clock(now_ms))
+    assert set(asked.blobs) == {portrait}
+    keep(home, eve, MediaPolicy.ALL)
+    step_until_still(running)
+    assert set(asked.blobs) == {portrait, old}
+
+
+def test_who_is_followed_and_kept_without_pictures_has_those_of_anybody_followed(
+    home: Home, ann: Person, tmp_path: Path
+) -> None:
+    keep(home, ann, MediaPolicy.NONE)
+    now_ms = 2_000 * DAY_MS
+    new, old = made(tmp_path, 1)[0], made(tmp_path, 2)[0]
+    ingest(
+        home.store,
+        ann.write(showing(old, 1_000), time_ms=now_ms - LATELY_MS - 1).arrival,
+        ann.write(showing(new, 1_000), time_ms=now_ms - LATELY_MS).arrival,
+    )
+    asked = Asked(lambda _: False)
+    run_until_still(home.store, asked, Clock(now_ms))
+    assert set(asked.blobs) == {new}
+
+
+def test_promised_pictures_have_a_room_of_their_own_as_large_as_the_budget(
+    home: Home, ann: Person, eve: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mediaroom, "MAX_KEPT_BYTES", 2 * CHUNK_BYTES)
+    keep(home, eve, MediaPolicy.ALL, 3 * CHUNK_BYTES)
+    puts = dict(made(tmp_path, number, 2 * CHUNK_BYTES + 4 * number) for number in range(1, 13))
+    anns, eves = list(puts)[:6], list(puts)[6:]
+    asked = Asked(lambda blob: (puts[blob](home.store), False)[1])
+    ingest(home.store, *(ann.write(showing(blob, 1_000)).arrival for blob in anns))
+    ingest(home.store, *(eve.write(showing(blob, 1_000)).arrival for blob in eves))
+    run_until_still(home.store, asked, Clock())
+    assert 1 <= len(set(anns) & set(asked.blobs)) < len(anns), "the room of all others"
+    assert 2 <= len(set(eves) & set(asked.blobs)) < len(eves), "her own"
+    assert max(most for most in asked.most if most is not None) == fetching.MAX_EAGER_BYTES
+    assert min(most for most in asked.most if most is not None) < 3 * CHUNK_BYTES, "what is left of it"
+
+
+def test_a_large_file_comes_if_it_was_promised_and_there_is_room(home: Home, eve: Person, tmp_path: Path) -> None:
+    size = fetching.MAX_EAGER_BYTES + 1
+    fits, too_large = made(tmp_path, 1)[0], made(tmp_path, 2)[0]
+    keep(home, eve, MediaPolicy.ALL, 2 * size)
+    ingest(home.store, eve.write(showing(too_large, 3 * size)).arrival, eve.write(showing(fits, size)).arrival)
+    asked = Asked(lambda _: False)
+    run_until_still(home.store, asked, Clock())
+    assert set(asked.blobs) == {fits}
+    assert asked.most == {size}

@@ -18,7 +18,7 @@ from tests.support.processes import child
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.statement import Receipt, parse_statement, verify_statement
 from unhush.node import Config, Node, found_account
-from unhush.node.errors import BadConfig, NotFound, NotKept
+from unhush.node.errors import BadConfig, MalformedCid, NotFound, NotKept
 from unhush.node.views import KeeperInfo, KeptBy
 from unhush.storage.store import Store
 
@@ -158,6 +158,14 @@ def test_what_would_mean_nothing_is_refused(make: Make) -> None:
         lambda: ann.keep(ann.post("hello").id),
         lambda: ann.withhold(stranger, ""),
         lambda: ann.withhold(stranger, "\ud800"),
+        lambda: ann.keep(stranger, budget=True),
+        lambda: ann.keep(stranger, budget=1e9),  # type: ignore[arg-type]
+        lambda: ann.keep(stranger, media=5),  # type: ignore[arg-type]
+        lambda: ann.keep_all((), exact=True),
+        lambda: ann.withhold(stranger, None),  # type: ignore[arg-type]
+        lambda: ann.wait_kept(stranger, by=0),
+        lambda: ann.wait_kept(stranger, by="x"),  # type: ignore[arg-type]
+        lambda: ann.wait_kept(stranger, timeout_s=float("nan")),
     ):
         with pytest.raises(BadConfig):
             refused()
@@ -171,6 +179,24 @@ def test_what_would_mean_nothing_is_refused(make: Make) -> None:
         with pytest.raises(NotFound):
             missing()
     assert ann.kept() == ann.keepers() == ann.keeping_offers() == ann.withheld() == ()
+
+
+def test_people_are_named_as_the_commands_take_them_and_what_is_not_named_stays(make: Make) -> None:
+    ann = make("Ann")
+    mara = cid_of(b"Mara")
+    ann.follow(mara, "mara")
+    kept = ann.keep("mara", "500MiB", "all")
+    assert (kept.account, kept.budget_bytes, kept.media) == (mara, 500 * 2**20, "all")
+    again = ann.keep("mara")
+    assert (again.budget_bytes, again.media, again.since_ms) == (kept.budget_bytes, "all", kept.since_ms)
+    ann.offer_keeping("mara")
+    assert ann.kept("mara")[0].account == ann.keepers()[0].account == mara
+    assert ann.keepers("mara") == ()
+    ann.withdraw_keeping("mara")
+    ann.unkeep("mara")
+    assert ann.kept() == ann.keepers() == ()
+    with pytest.raises(MalformedCid):
+        ann.keep("nobody")
 
 
 # -- what a receipt says is there

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.support.lifeboats import (
     CHANGES,
+    FLOOD,
+    FLOODS,
     PIECE_FRAMES,
     Change,
     Frames,
@@ -32,7 +34,7 @@ from unhush.identity.codec import Value, decode_map, encode
 from unhush.identity.entry import parse_entry
 from unhush.node import Config, Node, Post
 from unhush.node.errors import LifeboatTooLarge, MalformedLifeboat, NotFound, UnknownFile
-from unhush.node.lifeboat import form, making
+from unhush.node.lifeboat import checking, form, making
 from unhush.node.lifeboat.checking import check_lifeboat
 from unhush.node.lifeboat.form import BlockFrame, Contents, ExtraFrame, Frame, RecordFrame
 from unhush.node.lifeboat.making import export_lifeboat
@@ -292,6 +294,7 @@ def test_a_home_without_account_becomes_a_carrier(
         assert bob.portrait(account) is not None
         again = bob.import_lifeboat(boat)
         assert (again.stored, again.known) == (0, taken.stored)
+        assert (again.blobs, again.known_blobs, again.lost_blobs, again.lost_extras) == (0, 3, 0, 0)
         carried_on = bob.export_lifeboat(tmp_path / "again.html", account, media="all")
         assert check_lifeboat(carried_on.file).ok
         assert frames_of(carried_on.file)[1] == frames_of(boat)[1]
@@ -311,7 +314,7 @@ def test_of_a_changed_file_what_holds_is_taken_in_and_nothing_else(
 
         assert 0 < taken.stored < check_lifeboat(boat).records
         assert taken.refused == 2
-        assert taken.blobs == 2
+        assert (taken.blobs, taken.lost_blobs, taken.unshown_blobs) == (2, 1, 0)
         assert taken.first_problem
         assert bob.verify(deep=True).bad == 0
 
@@ -347,6 +350,83 @@ def test_few_bytes_do_not_become_many(boat: Path, tmp_path: Path) -> None:
 
     assert "piece" in problems(check_lifeboat(file))
     assert len(form.unpack(bomb)[0]) <= form.MAX_PIECE_BYTES
+
+
+def test_words_that_are_all_alike_are_still_a_piece_that_can_be_read() -> None:
+    for frames in (b"", b"a", bytes(form.MAX_PIECE_BYTES), random.Random(1).randbytes(5_000), b"ab" * 40):
+        text = form.pack(frames)
+
+        assert form.unpack(text) == (frames, True)
+
+
+def test_a_piece_grows_only_so_far() -> None:
+    for size in (100, 50_000, form.MAX_PIECE_BYTES + 1):
+        packed = gzip.compress(bytes(size), 9, mtime=0)
+        limit = min(form.MAX_PIECE_BYTES, form.MAX_GROWTH * len(packed))
+
+        assert form.unpack(b64encode(packed)) == (bytes(min(size, limit)), size <= limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "checks"),
+    [
+        ("beside", {"signature", "count"}),
+        ("too large", {"frame"}),
+        ("grown", {"piece", "count"}),
+        ("torn runs", {"missing", "count"}),
+    ],
+)
+def test_a_file_made_to_cost_is_judged_like_any_other(boat: Path, tmp_path: Path, name: str, checks: set[str]) -> None:
+    report = check_lifeboat(FLOODS[name](boat, tmp_path / "flood.html"))
+
+    # Only the first are told in words; of the flood beside those are all of one kind.
+    assert problems(report) <= checks | {"standing", "head"}
+    assert problems(report) & checks
+    assert report.checked >= check_lifeboat(boat).records // 2
+
+
+def test_entries_beside_that_nobody_signed_are_each_looked_at_once(
+    boat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = FLOODS["beside"](boat, tmp_path / "flood.html")
+    asked: list[int] = []
+
+    def count(*_: object) -> bool:
+        asked.append(1)
+        return False
+
+    monkeypatch.setattr(checking, "_vouches", count)
+
+    assert check_lifeboat(file).problem_count >= FLOOD
+    assert len(asked) < 100
+
+
+def test_what_lacks_of_runs_is_what_lacks_of_their_numbers() -> None:
+    dice = random.Random(9)
+    for _ in range(300):
+        one, other = ({at for at in range(24) if dice.random() < 0.6} for _ in range(2))
+        lacking = checking._lacking(checking._runs(sorted(one)), checking._runs(sorted(other)))
+
+        assert [seq for low, high in lacking for seq in range(low, high + 1)] == sorted(one - other)
+
+
+def test_twenty_thousand_runs_are_held_against_as_many() -> None:
+    runs, others = ([(at, at) for at in range(start, 40_000, 2)] for start in (0, 1))
+
+    assert list(checking._lacking(runs, others)) == runs  # by pairs this would be 400 million
+
+
+def test_pieces_that_begin_inside_others_are_none(boat: Path, tmp_path: Path) -> None:
+    data = boat.read_bytes()
+    at = data.index(PIECE_TAG % 1)
+    nested = b"".join(PIECE_TAG % number for number in range(2, 400))
+    file = tmp_path / "nested.html"
+    file.write_bytes(data[:at] + nested + data[at:])
+
+    report = check_lifeboat(file)
+
+    assert problems(report) >= {"piece"}
+    assert "piece 1 of" in "".join(report.remarks())
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What running nodes sign by themselves: heads, cards and receipts that reach others, and answers to challenges."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import pytest
+from PIL import Image
 from tests.support.commands import await_until
 from tests.support.nodes import CHEAP, address_of, config_of, introduce, publish
 
@@ -27,10 +29,14 @@ from unhush.identity.statement import (
     verify_statement,
 )
 from unhush.node import Config, Node, found_account
-from unhush.node.keeping import speaking
+from unhush.node.errors import BadConfig, NotFound
+from unhush.node.keeping import receipting, speaking
 from unhush.node.keeping.speaking import Speaking
 from unhush.storage.keeping.promises import Promise
+from unhush.storage.keeping.statements import SignedStatement, Took
+from unhush.storage.schema import Table
 from unhush.storage.snapshot import Snapshot
+from unhush.storage.transaction import Txn
 
 NONCE: Final = bytes(range(16))
 PROMISE: Final = Promise(10_000_000, MediaPolicy.NONE, 0)
@@ -174,6 +180,42 @@ def test_a_card_that_would_be_too_long_leaves_addresses_out(
     assert 1 <= len(card.peers) < 4
 
 
+def test_web_addresses_stand_on_the_card_and_go_again(
+    opened: Callable[..., Node], speak: Callable[[Node, Ears], Speaking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.node.keeping.speaking.ADDRESSES_EVERY_S", 0.1)
+    node, ears = opened("ann"), Ears()
+    addresses, ears.addresses = ears.addresses, ()
+    url = "https://ann.example/boat.html"
+    assert node.change_card([url]).unsaid == (url,)
+    speak(node, ears)
+    await_until(lambda: ears.claims(Card), "a card, though it is reached nowhere")
+    assert ears.claims(Card) == [Card((), (url,))]
+    ears.addresses = addresses
+    await_until(lambda: len(ears.claims(Card)) == 2, "a card with both")
+    assert ears.claims(Card)[-1] == Card(addresses, (url,))
+    shown = node.card()
+    assert (shown.peers, shown.urls, shown.unsaid) == (addresses, (url,), ())
+    ears.addresses = ()
+    node.change_card(drop=[url])
+    await_until(lambda: len(ears.claims(Card)) == 3, "a card without it")
+    assert ears.claims(Card)[-1] == Card(addresses, ())  # where it was reached is not taken back for that
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [["ftp://ann.example/"], ["https://ann.example/\u202e"], ["https://a b/"], [""], ["https://" + "a" * 400]],
+)
+def test_what_is_no_web_address_stands_on_no_card(opened: Callable[..., Node], urls: list[str]) -> None:
+    node = opened("ann")
+    node.change_card(["https://ann.example/"])
+    with pytest.raises(BadConfig):
+        node.change_card(urls)
+    with pytest.raises(NotFound):
+        node.change_card(drop=["https://other.example/"])
+    assert node.card().unsaid == ("https://ann.example/",)
+
+
 def test_a_sealed_key_whose_passphrase_is_not_there_says_why_it_is_silent(
     tmp_path: Path, speak: Callable[[Node, Ears], Speaking]
 ) -> None:
@@ -230,7 +272,8 @@ def test_what_was_promised_is_proven_and_what_was_not_is_not_answered(
     assert record is not None
     assert record.body is not None
     (answer,) = prove(spoken, of, post.id)
-    assert answer.claim == Possession(of, post.id, NONCE, digest_possession(NONCE, record.body))
+    digest = digest_possession(NONCE, keeper.account(), answer.key, record.body)
+    assert answer.claim == Possession(of, post.id, NONCE, digest)
     assert answer.account == keeper.account()
     own = keeper.post("mine")
     assert prove(spoken, keeper.account(), own.id) == []
@@ -258,7 +301,47 @@ def test_what_is_withheld_is_absent_under_a_receipt_that_lists_it(
     assert before[-1].time <= absent.time
 
 
-def test_what_is_not_here_is_absent_under_a_receipt_that_was_looked_up_anew(
+def test_a_receipt_speaks_of_pictures_once_they_came(
+    opened: Callable[..., Node],
+    speak: Callable[[Node, Ears], Speaking],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receipting, "PICTURES_S", 0.0)
+    monkeypatch.setattr(receipting, "_AGES_EVERY_S", 0.0)
+    author, keeper, ears = opened("author"), opened("keeper"), Ears()
+    of, file = author.account(), tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(file)
+    media = author.attach(file, "a picture")
+    author.post("look", media=[media])
+    speak(keeper, ears)
+    keeper._store.promises.keep(of, Promise(2**30, MediaPolicy.ALL, 0))
+    copy_of(author, keeper, tmp_path)
+    keeper._store.blobs.remove(media.cid)
+    await_until(lambda: receipts(keeper, of) and receipts(keeper, of)[0].media is MediaPolicy.NONE, "a receipt")
+    keeper._store.blobs.put(BytesIO(author._store.blobs.read(media.cid)))
+    await_until(lambda: receipts(keeper, of)[0].media is MediaPolicy.ALL, "word of the picture", within_s=20)
+
+
+def test_what_is_withheld_of_somebody_followed_is_absent_with_the_reason_and_nothing_else_is_answered(
+    opened: Callable[..., Node], speak: Callable[[Node, Ears], Speaking], tmp_path: Path
+) -> None:
+    author, follower, ears = opened("author"), opened("follower"), Ears()
+    of, post, other = author.account(), author.post("a secret"), author.post("no secret")
+    copy_of(author, follower, tmp_path)
+    spoken = speak(follower, ears)
+    follower.withhold(post.id, "a court said so")
+    assert prove(spoken, of, post.id) == []  # nobody said that it is carried here
+    follower.follow(of)
+    (absent,) = prove(spoken, of, post.id)
+    assert absent.claim == Absent(of, post.id, "a court said so")
+    assert prove(spoken, of, other.id) == []
+    assert prove(spoken, follower.account(), post.id) == []
+    follower.unwithhold(post.id)
+    assert prove(spoken, of, post.id) == []
+
+
+def test_what_was_never_here_is_absent_under_no_receipt_and_costs_no_look_at_the_account(
     opened: Callable[..., Node], speak: Callable[[Node, Ears], Speaking], tmp_path: Path
 ) -> None:
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
@@ -267,11 +350,110 @@ def test_what_is_not_here_is_absent_under_a_receipt_that_was_looked_up_anew(
     keeper._store.promises.keep(of, PROMISE)
     copy_of(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
+    await_until(lambda: receipts(keeper, of) and ears.claims(Receipt), "a receipt")
+    before = look(keeper, lambda snapshot: snapshot.receipts_of(of))
+    for number in range(10):
+        made_up = cid_of(b"never seen %d" % number)
+        (absent,) = prove(spoken, of, made_up)
+        assert absent.claim == Absent(of, made_up, NOT_HERE)
+    assert look(keeper, lambda snapshot: snapshot.receipts_of(of)) == before
+    assert len(ears.claims(Receipt)) == 1
+
+
+def test_an_account_is_looked_at_anew_for_challenges_only_once_in_a_while(
+    opened: Callable[..., Node],
+    speak: Callable[[Node, Ears], Speaking],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receipting.Receipting, "_note_withheld", lambda *_: None)  # nothing but challenges is a reason
+    author, keeper, ears = opened("author"), opened("keeper"), Ears()
+    of = author.account()
+    first, second = (author.post(f"post {number}").id for number in range(2))
+    keeper._store.promises.keep(of, PROMISE)
+    copy_of(author, keeper, tmp_path)
+    spoken = speak(keeper, ears)
+    await_until(lambda: receipts(keeper, of) and ears.claims(Receipt), "a receipt")
+    time.sleep(1.0)  # until another look is within its share of the time
+    keeper._store.withheld.add(first, "a court said so", 1)
+    receipt, absent = prove(spoken, of, first)
+    assert absent.claim == Absent(of, first, "a court said so", receipt.digest)
+    keeper._store.withheld.add(second, "another court", 1)
+    # Its newest receipt still says that the second is here: what names none contradicts none.
+    (absent,) = prove(spoken, of, second)
+    assert absent.claim == Absent(of, second, "another court")
+    assert [each.claim for each in prove(spoken, of, first)][-1] == Absent(of, first, "a court said so", receipt.digest)
+    assert len(ears.claims(Receipt)) == 2
+
+
+def test_an_index_that_lost_an_entry_makes_no_contradiction(
+    opened: Callable[..., Node], speak: Callable[[Node, Ears], Speaking], tmp_path: Path
+) -> None:
+    author, keeper, ears = opened("author"), opened("keeper"), Ears()
+    of, post = author.account(), author.post("something")
+    keeper._store.promises.keep(of, PROMISE)
+    copy_of(author, keeper, tmp_path)
+    spoken = speak(keeper, ears)
     await_until(lambda: receipts(keeper, of), "a receipt")
-    before = look(keeper, lambda snapshot: snapshot.receipts_of(of))[0]
-    receipt, absent = prove(spoken, of, cid_of(b"never seen"))
-    assert receipt.time > before.time
-    assert absent.claim == Absent(of, cid_of(b"never seen"), NOT_HERE, receipt.digest)
+    keeper._store._environment.run(lambda txn: txn.delete(Table.IDS, post.id.digest))
+    (absent,) = prove(spoken, of, post.id)
+    assert absent.claim == Absent(of, post.id, NOT_HERE)
+
+
+def test_an_own_receipt_that_the_store_gave_up_is_given_again(
+    opened: Callable[..., Node],
+    speak: Callable[[Node, Ears], Speaking],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receipting, "_AGES_EVERY_S", 0.2)
+    author, keeper, ears = opened("author"), opened("keeper"), Ears()
+    of = author.account()
+    author.post("something")
+    keeper._store.promises.keep(of, PROMISE)
+    copy_of(author, keeper, tmp_path)
+    speak(keeper, ears)
+    await_until(lambda: receipts(keeper, of) and ears.claims(Receipt), "a receipt")
+    (own,) = look(keeper, lambda snapshot: snapshot.receipts_of(of))
+
+    def give_up(txn: Txn) -> None:
+        for key in [key for key, row in txn.scan(Table.STATEMENTS) if row.endswith(own.block)]:
+            txn.delete(Table.STATEMENTS, key)
+
+    keeper._store.statements._environment.run(give_up)
+    await_until(lambda: receipts(keeper, of), "the receipt again")
+    assert receipts(keeper, of) == [own.claim]
+
+
+def test_a_receipt_that_the_store_does_not_take_is_tried_again(
+    opened: Callable[..., Node],
+    speak: Callable[[Node, Ears], Speaking],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(receipting, "INTERVAL_S", 6.0)
+    author, keeper, ears = opened("author"), opened("keeper"), Ears()
+    of, refused = author.account(), []
+    author.post("something")
+    take = keeper._store.statements.take
+
+    def refuse_once(
+        items: Sequence[SignedStatement], now_ms: int, *, asked: frozenset[Cid] = frozenset()
+    ) -> list[Took]:
+        if of in asked and not refused:
+            refused.append(items)
+            return [Took.UNASKED]
+        return take(items, now_ms, asked=asked)
+
+    monkeypatch.setattr(keeper._store.statements, "take", refuse_once)
+    keeper._store.promises.keep(of, PROMISE)
+    copy_of(author, keeper, tmp_path)
+    spoken = speak(keeper, ears)
+    await_until(lambda: spoken.problem, "word of it")
+    assert "no receipt for 1" in spoken.problem
+    await_until(lambda: receipts(keeper, of), "a receipt")
+    assert len(refused) == 1
+    await_until(lambda: not spoken.problem, "the end of the problem")
 
 
 def test_what_its_author_took_back_is_absent_as_deleted(

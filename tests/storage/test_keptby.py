@@ -8,7 +8,8 @@ from tests.support.people import START_MS, Clock, Home, Person, Written, arrival
 from tests.support.saying import DAY_MS, receipt, say, take
 
 from unhush.identity.cid import Cid, cid_of
-from unhush.identity.statement import Claim, Head, Withheld
+from unhush.identity.keys import PublicKey
+from unhush.identity.statement import Claim, Head, Receipt, Withheld
 from unhush.storage.errors import NotFound
 from unhush.storage.keeping import proofs
 from unhush.storage.keeping.keptby import PROVEN_MS, KeptBy
@@ -38,8 +39,10 @@ class Circle:
         listed = tuple(Withheld(each.cid, "why") for each in withheld)
         assert self.say(keeper, receipt(self.bob.account, head_of(at), withheld=listed)) is Took.STORED
 
-    def show(self, keeper: Person, *, ok: bool = True, at_ms: int = START_MS) -> None:
-        self.home.store.proofs.note(self.bob.account, keeper.account, self.posts[0].cid, at_ms, ok, "" if ok else "no")
+    def show(self, keeper: Person, *, ok: bool = True, at_ms: int = START_MS, entry: Cid | None = None) -> None:
+        """A challenge for Bob's first post, or for another entry."""
+        asked = entry or self.posts[0].cid
+        self.home.store.proofs.note(self.bob.account, keeper.account, asked, at_ms, ok, "" if ok else "no")
 
     def kept_by(self, written: Written | Cid, now_ms: int = START_MS) -> KeptBy:
         with self.home.store.snapshot() as snapshot:
@@ -52,6 +55,16 @@ class Circle:
         with self.home.store.snapshot() as snapshot:
             views = snapshot.keepers_of(self.bob.account, now_ms)
         return [(view.keeper, view.is_trusted, view.is_proven) for view in views]
+
+    def proving(self) -> set[PublicKey]:
+        """The logs whose heads prove something, of those that the one keeper names that has said anything."""
+        with self.home.store.snapshot() as snapshot:
+            (view,) = (each for each in snapshot.keepers_of(self.bob.account, START_MS) if each.receipt is not None)
+            assert view.receipt is not None
+            claim = view.receipt.claim
+            assert isinstance(claim, Receipt)
+            of = self.bob.account
+            return {head.key for head in claim.heads if snapshot.proves(of, view, claim, head, START_MS)}
 
 
 def head_of(written: Written) -> Head:
@@ -109,7 +122,7 @@ def test_it_covers_what_is_up_to_its_head_and_not_listed(circle: Circle) -> None
     assert [circle.kept_by(each) for each in circle.posts] == [(1, 0), (0, 0), (1, 0), (1, 0), (0, 0), (0, 0)]
 
 
-def test_a_head_of_another_branch_says_nothing_and_one_above_ours_covers_all(circle: Circle) -> None:
+def test_a_head_of_another_branch_says_nothing_and_one_above_ours_covers_a_log_that_was_shown(circle: Circle) -> None:
     circle.show(circle.accepted)
     other = Head(circle.bob.key, 3, cid_of(b"another branch"))
     circle.say(circle.accepted, receipt(circle.bob.account, other))
@@ -117,6 +130,42 @@ def test_a_head_of_another_branch_says_nothing_and_one_above_ours_covers_all(cir
     above = Head(circle.bob.key, 99, cid_of(b"not here yet"))
     circle.say(circle.accepted, receipt(circle.bob.account, above), time=START_MS + 1)
     assert circle.kept_by(circle.posts[5]) == (1, 0)
+
+
+def test_a_made_up_head_is_its_keepers_word_alone(circle: Circle) -> None:
+    """Nothing here can be asked for below such a head, so a passed challenge of anything else says nothing of it."""
+    phone, added = circle.bob.add_device()
+    mobile = circle.bob.write(Post("on the way"), by=phone)
+    ingest(circle.home.store, added, mobile.arrival)
+    made_up = Head(phone.key.public, 2**40, cid_of(b"made up"))
+    circle.say(circle.accepted, receipt(circle.bob.account, head_of(circle.posts[5]), made_up))
+    circle.show(circle.accepted)
+    assert (circle.kept_by(circle.posts[5]), circle.kept_by(mobile)) == ((1, 0), (0, 1))
+    assert circle.proving() == {circle.bob.key}
+    circle.show(circle.accepted, entry=mobile.cid, at_ms=START_MS + 1)
+    assert (circle.kept_by(circle.posts[5]), circle.kept_by(mobile)) == ((1, 0), (1, 0))
+    assert circle.proving() == {circle.bob.key, phone.key.public}
+    circle.show(circle.accepted, entry=cid_of(b"nothing that is here"), at_ms=START_MS + 2)
+    assert (circle.kept_by(circle.posts[5]), circle.kept_by(mobile)) == ((1, 0), (0, 1))
+
+
+def test_a_log_that_was_shown_counts_only_by_an_entry_that_the_receipt_covers(circle: Circle) -> None:
+    made_up = Head(circle.bob.key, 2**40, cid_of(b"made up"))
+    listed = Withheld(circle.posts[0].cid, "why")
+    circle.say(circle.accepted, receipt(circle.bob.account, made_up, withheld=(listed,)))
+    circle.show(circle.accepted)
+    assert circle.kept_by(circle.posts[2]) == (0, 1)
+    circle.show(circle.accepted, entry=circle.posts[1].cid, at_ms=START_MS + 1)
+    assert circle.kept_by(circle.posts[2]) == (1, 0)
+
+
+def test_a_head_that_comes_here_settles_what_it_was_worth(circle: Circle) -> None:
+    later = circle.bob.post("one more")
+    circle.say(circle.accepted, receipt(circle.bob.account, head_of(later)))
+    circle.show(circle.accepted, entry=circle.bob.account)
+    assert circle.kept_by(circle.posts[5]) == (0, 1)
+    ingest(circle.home.store, later.arrival)
+    assert circle.kept_by(circle.posts[5]) == circle.kept_by(later) == (1, 0)
 
 
 def test_a_receipt_that_ended_or_without_heads_is_none(circle: Circle) -> None:
@@ -209,17 +258,21 @@ def test_a_page_of_records_is_answered_as_a_slow_look_at_everything_answers(
     people = [Person(f"{seed}", seed=seed, clock_ms=clock) for seed in range(90, 98)]
     phone, added = known_bob.add_device()
     written = [known_bob.write(Post(f"{number}"), by=random.choice((None, phone))) for number in range(30)]
+    ahead = [known_bob.write(Post(f"{number}"), by=random.choice((None, phone))) for number in range(8)]  # not here
     asked, followed = set(random.sample(range(8), 3)), set(random.sample(range(8), 2))
     ingest(home.store, added, *arrivals_of(written))
+    newest = {each.entry.header.key.bytes: each.seq for each in written}
     ingest(home.store, *(known_bob.write(Keeper(people[index].account)).arrival for index in asked))
     home.publish(*(Follow(people[index].account) for index in followed))
     heads: dict[int, dict[bytes, int]] = {}
     listed: dict[int, set[Cid]] = {}
+    shown: dict[int, Written] = {}
     proven: set[int] = set()
     for index, person in enumerate(people):
         if random.random() < 0.2:
             continue
-        tops = random.sample(written, 2)
+        tops = [*random.sample(written, 2), *(random.sample(ahead, 1) if random.random() < 0.4 else [])]
+        random.shuffle(tops)
         tops = [
             top
             for at, top in enumerate(tops)
@@ -233,8 +286,9 @@ def test_a_page_of_records_is_answered_as_a_slow_look_at_everything_answers(
         heads[index] = {top.entry.header.key.bytes: top.seq for top in tops}
         listed[index] = {each.cid for each in withheld}
         if random.random() < 0.6:
+            shown[index] = random.choice(written)
             home.store.proofs.note(
-                known_bob.account, person.account, written[0].cid, START_MS - random.randrange(9) * DAY_MS, True
+                known_bob.account, person.account, shown[index].cid, START_MS - random.randrange(9) * DAY_MS, True
             )
             held = home.store.proofs.of(known_bob.account)
             if any(each.keeper == person.account and each.at_ms >= START_MS - PROVEN_MS for each in held):
@@ -248,5 +302,12 @@ def test_a_page_of_records_is_answered_as_a_slow_look_at_everything_answers(
                 for index, tops_of in heads.items()
                 if tops_of.get(each.entry.header.key.bytes, -1) >= each.seq and each.cid not in listed[index]
             }
-            counting = holding & proven & (asked | followed)
+            key = each.entry.header.key.bytes
+            surely = {
+                index
+                for index in holding & shown.keys()
+                if heads[index][key] <= newest[key]
+                or (shown[index].entry.header.key.bytes == key and shown[index].cid not in listed[index])
+            }
+            counting = surely & proven & (asked | followed)
             assert snapshot.kept_by(record, START_MS) == (len(counting), len(holding) - len(counting))

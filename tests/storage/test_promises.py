@@ -40,11 +40,9 @@ def keep(store: Store, person: Person, budget_bytes: int = 30 * KIB, media: Medi
 def test_a_promise_is_remembered_changed_and_taken_back(home: Home, bob: Person) -> None:
     held = home.store.promises
     assert held.find(bob.account) is None
-    assert held.media_of(bob.account) is None
     keep(home.store, bob, 1, MediaPolicy.RECENT)
     keep(home.store, bob, 2, MediaPolicy.ALL)
     assert held.all() == {bob.account: Promise(2, MediaPolicy.ALL, 7)}
-    assert held.media_of(bob.account) is MediaPolicy.ALL
     with home.store.snapshot() as snapshot:
         assert snapshot.promises() == held.all()
     assert held.drop(bob.account)

@@ -316,6 +316,62 @@ def test_no_more_pictures_are_claimed_than_are_here(home: Home, known_bob: Perso
     assert claimed(MediaPolicy.RECENT) is MediaPolicy.RECENT
 
 
+def test_a_picture_is_read_and_hashed_before_it_is_claimed_and_again_the_next_day(
+    home: Home, known_bob: Person, clock: Clock
+) -> None:
+    blobs = [home.store.blobs.put(BytesIO(bytes([number]) * 600_000))[0] for number in range(3)]
+    home.store.promises.keep(known_bob.account, Promise(2**30, MediaPolicy.ALL, 0))
+    posts = [known_bob.write(Post("", media=(Media(blob, "image/png", 600_000, ""),))) for blob in blobs]
+    ingest(home.store, *arrivals_of(posts))
+    assert claim(home.store, known_bob.account).media is MediaPolicy.ALL
+
+    def turn_a_bit(blob: Cid) -> None:
+        chunk = home.store.blobs._manifest(blob).chunks[-1]
+        folder = home.store.blobs.folder
+        data = folder.read(chunk.digest, max_bytes=2**20)
+        assert data is not None
+        folder.remove(chunk.digest)
+        folder.write(chunk.digest, bytes([data[0] ^ 1]) + data[1:])
+
+    turn_a_bit(blobs[1])
+    assert claim(home.store, known_bob.account).media is MediaPolicy.ALL, "believed for a day"
+    clock.advance(receipts.BELIEVED_MS)
+    assert claim(home.store, known_bob.account).media is MediaPolicy.NONE
+    assert not home.store.blobs.has(blobs[1]), "put aside, to be fetched again"
+    home.store.blobs.put(BytesIO(bytes([1]) * 600_000))
+    assert claim(home.store, known_bob.account).media is MediaPolicy.ALL
+
+
+def test_pictures_are_hashed_in_parts_that_end(
+    home: Home, known_bob: Person, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "MOST_BYTES_AT_ONCE", 1_000)
+    monkeypatch.setattr(receipts, "MAX_BLOBS", 3)
+    blobs = [home.store.blobs.put(BytesIO(bytes([number]) * 1_000))[0] for number in range(3)]
+    home.store.promises.keep(known_bob.account, Promise(2**30, MediaPolicy.ALL, 0))
+
+    def parts() -> int:
+        for count in range(1, 9):
+            with home.store.snapshot() as snapshot:
+                if snapshot.hash_some(known_bob.account):
+                    return count
+        raise AssertionError("there is no end to it")
+
+    def show(blob: Cid) -> None:
+        ingest(home.store, known_bob.write(Post("", media=(Media(blob, "image/png", 1_000, ""),))).arrival)
+
+    for blob in blobs:
+        show(blob)
+    assert parts() == 4
+    assert parts() == 1
+    assert claim(home.store, known_bob.account).media is MediaPolicy.ALL
+    show(home.store.blobs.put(BytesIO(b"one more than is remembered"))[0])
+    assert parts() == 1
+    assert claim(home.store, known_bob.account).media is MediaPolicy.NONE, "what is not hashed is not claimed"
+    clock.advance(receipts.BELIEVED_MS)
+    assert parts() == 4
+
+
 # -- against a slow look at everything
 
 

@@ -36,6 +36,13 @@ def withhold(store: Store, cid: Cid, reason: str = "order of a court") -> None:
     store.withheld.add(cid, reason, 5)
 
 
+def versions_of(store: Store, cid: Cid) -> list[str]:
+    with store.snapshot() as snapshot:
+        record = snapshot.record(cid)
+        assert record is not None
+        return [version.post.text for version in snapshot.versions(record)]
+
+
 def asked(store: Store, question: Callable[[Snapshot], object]) -> object:
     with store.snapshot() as snapshot:
         return question(snapshot)
@@ -146,6 +153,103 @@ def test_an_edit_that_is_withheld_shows_the_version_before_it(home: Home, known_
     assert posts_of(home.store, known_bob) == ["answer"]
     assert asked(home.store, lambda snapshot: len(list(snapshot.thread(post.cid)))) == 1
     assert_counted_and_rebuildable(home.store)
+
+
+def test_a_post_is_withheld_with_all_its_versions_and_nothing_of_them_is_left(home: Home, known_bob: Person) -> None:
+    post, other = known_bob.post("first"), known_bob.post("another")
+    edits = [known_bob.write(Edit(post.cid, Post(f"{WORDS} {number} " * 20))) for number in range(3)]
+    beside = known_bob.write(Edit(other.cid, Post("another, mended")))
+    ingest(home.store, *arrivals_of([post, other, *edits, beside]), known_bob.write(Delete(edits[2].cid)).arrival)
+    assert home.store.fulltext.catch_up(9.0)
+    assert any(WORDS.encode() in file.read_bytes() for file in home.store.home.rglob("*") if file.is_file())
+
+    withhold(home.store, post.cid)
+
+    assert {each.body for each in (record_of(home.store, edit.cid) for edit in edits)} == {None}
+    assert record_of(home.store, beside.cid).body is not None
+    assert versions_of(home.store, other.cid) == ["another", "another, mended"]
+    assert posts_of(home.store, known_bob) == ["another"]
+    for file in home.store.home.rglob("*"):
+        assert not file.is_file() or WORDS.encode() not in file.read_bytes(), file
+    all_of_it = {post.cid: None} | dict.fromkeys((edit.cid for edit in edits), post.cid)
+    assert {cid: each.of for cid, each in home.store.withheld.all().items()} == all_of_it
+    assert {each.reason for each in home.store.withheld.all().values()} == {"order of a court"}
+    assert {each.status for each in ingest(home.store, *arrivals_of(edits))} == {Status.KNOWN}
+    assert wanted_runs(home.store, known_bob) == ((0, 6),)
+    withhold(home.store, post.cid, "another reason")
+    assert {each.reason for each in home.store.withheld.all().values()} == {"another reason"}
+    home.store.fulltext.catch_up(9.0)
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_an_edit_that_comes_later_is_withheld_with_its_post_and_both_come_again(home: Home, known_bob: Person) -> None:
+    post = known_bob.post("first")
+    edits = [known_bob.write(Edit(post.cid, Post("second"))), known_bob.write(Edit(post.cid, Post("third")))]
+    ingest(home.store, post.arrival, edits[0].without_body)
+    withhold(home.store, post.cid)
+    ingest(home.store, *arrivals_of(edits))
+    for edit in edits:
+        record = record_of(home.store, edit.cid)
+        assert (record.body, record.body_state) == (None, BodyState.WITHHELD)
+        with pytest.raises(WithholdRefused, match=str(post.cid)):
+            home.store.withheld.drop(edit.cid)
+    assert wanted_runs(home.store, known_bob) == ((0, 2),)
+    assert_counted_and_rebuildable(home.store)
+
+    assert home.store.withheld.drop(post.cid)
+    assert home.store.withheld.all() == {}
+    assert wanted_runs(home.store, known_bob) == ()
+    ingest(home.store, *arrivals_of([post, *edits]))
+    assert set(versions_of(home.store, post.cid)) == {"first", "second", "third"}
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_edits_that_came_before_a_post_that_is_withheld_go_when_it_comes(home: Home, known_bob: Person) -> None:
+    post = known_bob.post("first")
+    edit = known_bob.write(Edit(post.cid, Post("second")))
+    ingest(home.store, edit.arrival)
+    withhold(home.store, post.cid)
+    ingest(home.store, post.arrival)
+    assert record_of(home.store, edit.cid).body_state is BodyState.WITHHELD
+    assert posts_of(home.store, known_bob) == []
+    assert_counted_and_rebuildable(home.store)
+
+
+def test_an_edit_that_was_withheld_by_itself_stays_so(home: Home, known_bob: Person) -> None:
+    post = known_bob.post("first")
+    edit = known_bob.write(Edit(post.cid, Post("second")))
+    ingest(home.store, post.arrival, edit.arrival)
+    withhold(home.store, edit.cid, "of its own")
+    withhold(home.store, post.cid)
+    assert home.store.withheld.drop(post.cid)
+    assert home.store.withheld.all() == {edit.cid: withheld.WithheldBody(edit.cid, "of its own", 5)}
+    ingest(home.store, post.arrival, edit.arrival)
+    assert versions_of(home.store, post.cid) == ["first"]
+
+
+def test_what_somebody_else_says_of_a_post_does_not_go_with_it(home: Home, known_bob: Person) -> None:
+    cleo = Person("Cleo", seed=3)
+    home.publish(Follow(cleo.account))
+    post = known_bob.post("first")
+    ingest(home.store, post.arrival, cleo.incept)
+    withhold(home.store, post.cid)
+    no_edit = cleo.write(Edit(post.cid, Post("second")))
+    ingest(home.store, no_edit.arrival)
+    assert record_of(home.store, no_edit.cid).body is not None
+    assert set(home.store.withheld.all()) == {post.cid}
+
+
+def test_edits_of_others_making_take_no_place_of_decisions(
+    home: Home, known_bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withheld, "MAX_WITHHELD", 2)
+    post = known_bob.post("first")
+    withhold(home.store, post.cid)
+    ingest(home.store, post.arrival, *(known_bob.write(Edit(post.cid, Post("more"))).arrival for _ in range(3)))
+    assert len(home.store.withheld.all()) == 4
+    withhold(home.store, cid_of(b"two"))
+    with pytest.raises(WithholdRefused, match="2 bodies"):
+        withhold(home.store, cid_of(b"three"))
 
 
 def test_what_its_author_took_back_already_can_be_withheld(home: Home, known_bob: Person) -> None:

@@ -255,7 +255,7 @@ class Keeper(Node):
     def answer(self, entry: Cid, nonce: bytes) -> list[Statement]:
         """A possession, or an absent: under a receipt that does not cover the entry, if need be a new one."""
         if (body := self.disk.bodies.get(entry)) is not None:
-            digest = digest_possession(nonce, body)
+            digest = digest_possession(nonce, self.person.account, self.person.device.key.public, body)
             return [self.say(Possession(self.world.account, entry, nonce, digest))]
         if self.disk.receipt is not None and self.covers(self.disk.receipt, entry):
             self.renew(must=True)

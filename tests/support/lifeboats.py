@@ -1,5 +1,6 @@
 """Lifeboats to test with: an account with a bit of everything, and files changed by somebody who knows the format."""
 
+import gzip
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +17,11 @@ from unhush.identity.cid import Cid
 from unhush.identity.codec import decode_map, encode
 from unhush.identity.entry import parse_entry
 from unhush.identity.errors import MalformedBytes
+from unhush.identity.keys import PublicKey
 from unhush.identity.statement import Heads, sign_statement
 from unhush.node import Config, Node, Post, found_account
 from unhush.node.lifeboat.form import (
+    MAX_FRAME_BYTES,
     BlockFrame,
     Contents,
     ExtraFrame,
@@ -293,4 +296,81 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a picture": (change_a_picture, "blob"),
     "a statement": (change_a_statement, "statement"),
     "a kind": (change_the_kind, "signature"),
+}
+
+
+# -- files made to cost whoever checks them more than they weigh
+
+FLOOD = 400
+
+
+def flood_beside(path: Path, target: Path) -> Path:
+    """Entries beside a log that nobody signed, some of them under one that is signed."""
+
+    def change(frames: Frames) -> Frames:
+        one, two, three = (_record(frames[at]) for at in _longest(frames)[-3:])
+        bad = [one._replace(place="beside", entry=one.entry[:-8] + bytes((at % 256,)) * 8) for at in range(FLOOD)]
+        chain = [*map(_unsigned, (one, two)), three]
+        return [*frames, *bad, *(each._replace(place="beside") for each in chain)]
+
+    return write_again(path, target, change)
+
+
+def _unsigned(frame: RecordFrame) -> RecordFrame:
+    """The same header under a signature of nobody, so another entry: nothing names it any more."""
+    return frame._replace(entry=frame.entry[:-1] + bytes((frame.entry[-1] ^ 1,)))
+
+
+def _longest(frames: Frames) -> list[int]:
+    """Where the entries of the log that has most of them stand."""
+    logs: dict[PublicKey, list[int]] = {}
+    for at in records(frames):
+        logs.setdefault(parse_entry(_record(frames[at]).entry).header.key, []).append(at)
+    return max(logs.values(), key=len)
+
+
+def too_large_parts(path: Path, target: Path) -> Path:
+    """Records whose entry or body is larger than any can be."""
+
+    def change(frames: Frames) -> Frames:
+        frame = _record(frames[records(frames)[-1]])
+        return [*frames, frame._replace(entry=bytes(1_025), body=None), frame._replace(body=bytes(65_537))]
+
+    return write_again(path, target, change)
+
+
+def grown_piece(path: Path, target: Path) -> Path:
+    """A last piece of few bytes that unpacks to many, in frames that could be read."""
+    data = write_again(path, target).read_bytes()
+    told, _ = frames_of(path=target)
+    number = len(told.pieces) + 1
+    frame = encode_frame(BlockFrame(bytes(MAX_FRAME_BYTES - 100)))
+    text = b64encode(gzip.compress(7 * frame, 9, mtime=0))
+    start = data.index(CONTENTS_TAG.partition(b"%")[0])
+    end = data.index(END_TAG, start) + len(END_TAG)
+    fitting = replace(told, pieces=(*told.pieces, Piece(sha256(text).digest(), 7)), blocks=told.blocks + 7)
+    contents = b64encode(fitting.encode())
+    tag = CONTENTS_TAG % sha256(contents).hexdigest().encode()
+    target.write_bytes(data[:start] + PIECE_TAG % number + text + END_TAG + tag + contents + END_TAG + data[end:])
+    return target
+
+
+def torn_runs(path: Path, target: Path) -> Path:
+    """A list of contents that says of every second entry that it is not there."""
+
+    def lie(contents: Contents) -> Contents:
+        logs = tuple(
+            replace(log, runs=tuple((seq, seq) for seq in range(log.runs[0][0], log.runs[-1][1] + 9, 2)))
+            for log in contents.logs
+        )
+        return replace(contents, logs=logs, blobs=contents.blobs * 2)
+
+    return write_again(path, target, contents=lie)
+
+
+FLOODS: dict[str, Callable[[Path, Path], Path]] = {
+    "beside": flood_beside,
+    "too large": too_large_parts,
+    "grown": grown_piece,
+    "torn runs": torn_runs,
 }

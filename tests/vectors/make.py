@@ -1394,7 +1394,15 @@ CLAIMS: dict[str, dict[str, Notation]] = {
         "of": {"link": CID},
         "entry": {"link": CID},
         "nonce": raw(bytes(range(16))),
-        "digest": raw(sha256(bytes(range(16)) + BLOCK).digest()),
+        "digest": raw(
+            sha256(
+                b"unhush/1/possession\0"
+                + bytes(range(16))
+                + ref.cid_bytes(CID)
+                + ref.public_key(seed("device"))
+                + BLOCK
+            ).digest()
+        ),
     },
 }
 

@@ -18,7 +18,7 @@ from unhush.gossip.errors import MalformedAddress, NotConnected, StreamBroken, S
 from unhush.gossip.net.host import Host
 from unhush.gossip.net.keep.challenging import Challenging
 from unhush.gossip.net.keep.conversing import Conversation
-from unhush.gossip.net.keep.shelf import is_fresh
+from unhush.gossip.net.keep.shelf import is_fresh, trusted_first
 from unhush.gossip.net.wire.roster import ConnectedPeer
 from unhush.gossip.proto.addresses import parse_address
 from unhush.gossip.proto.faults import SyncFault
@@ -133,7 +133,7 @@ class Enquiring:
         now_ms = self._clock_ms()
         with self._store.snapshot() as snapshot:
             own = snapshot.own_account()
-            receipts = [each for each in snapshot.receipts_of(account) if is_fresh(each, now_ms)]
+            receipts = [each for each in trusted_first(snapshot, account) if is_fresh(each, now_ms)]
         return list(dict.fromkeys(each.account for each in receipts if each.account != own))[:MAX_KEEPERS]
 
     async def _ask_keeper(

@@ -20,6 +20,7 @@ from unhush.gossip.net.host import ConnectedPeer, Host
 from unhush.gossip.net.keep.challenging import Challenging
 from unhush.gossip.net.keep.conversing import Conversation
 from unhush.gossip.net.keep.enquiring import Enquiring
+from unhush.gossip.net.keep.places import block_of
 from unhush.gossip.net.keep.serving import Serving, Speaker
 from unhush.gossip.net.keep.shelf import Gained, Shelf, is_fresh
 from unhush.gossip.proto.carriage import pack_carriage
@@ -30,6 +31,7 @@ from unhush.gossip.proto.proving import (
     Pair,
     Proving,
 )
+from unhush.gossip.proto.shares import Asker, Shares
 from unhush.gossip.proto.statements import (
     NO_EPOCH,
     PROTOCOL,
@@ -54,6 +56,14 @@ log = logging.getLogger(__name__)
 MAX_RECENT_BYTES: Final = 4_194_304
 # Answers to ``since`` taken in one conversation.
 MAX_ROUNDS: Final = 16
+# Statements taken in answers to ``since``, which cost some signature checks each: as much as an honest peer looks up
+# for us in a minute. An answer with none counts as a few, for who says forever that there is more.
+GIVEN_PER_PEER: Final = 2_048
+GIVEN: Final = 16_384
+GIVEN_S: Final = 60.0
+GIVEN_AT_LEAST: Final = 16
+# Whose word counts is looked up again so often.
+TRUST_S: Final = 60.0
 # Keepers and accounts whose cards are at hand.
 MAX_CARDS: Final = 8_192
 
@@ -101,8 +111,14 @@ class StatementService:
             challenge=self._challenge,
         )
         self._serving = Serving(
-            host, self._shelf, speaker=config.speaker, heard_filter=self._telling.heard_filter, take=self._take
+            host,
+            self._shelf,
+            speaker=config.speaker,
+            heard_filter=self._telling.heard_filter,
+            take=self._take,
+            is_known=self._is_known,
         )
+        self._given = Shares(GIVEN_PER_PEER, GIVEN, GIVEN_S)
         self._own: Cid | None = None
         self._carried: frozenset[Cid] = frozenset()
         self._until_ms: dict[Pair, int] = {}  # when the receipts of keepers of carried accounts end
@@ -110,6 +126,9 @@ class StatementService:
         self._keys: dict[Pair, dict[PublicKey, None]] = {}  # the devices that gave those
         # Where the machines of carried accounts and keepers are, by the device that says so.
         self._cards: dict[Cid, dict[PublicKey, tuple[str, ...]]] = {}
+        self._trusted: frozenset[Pair] = frozenset()  # keepers whose word counts
+        self._trust_at = 0.0  # when that is looked up again
+        self._friends: frozenset[str] = frozenset()  # machines of those carried, and of these keepers
         self._looked_up: set[Cid] = set()
         self._minded: frozenset[Cid] = frozenset()  # those carried, and their keepers
         self._filter = b""
@@ -158,6 +177,16 @@ class StatementService:
         cards = self._cards.get(account, {}).values()
         return frozenset(address.rpartition("/p2p/")[2] for addresses in cards for address in addresses)
 
+    def _is_known(self, peer_id: str) -> bool:
+        """Whether we chose a peer, or it is a machine of somebody carried here or of a keeper that counts."""
+        return peer_id in self._friends or any(
+            each.peer_id == peer_id and not each.inbound for each in self._host.connected()
+        )
+
+    def _block_of(self, peer_id: str) -> str | None:
+        address = next((each.address for each in self._host.connected() if each.peer_id == peer_id), "")
+        return block_of(address)
+
     # -- asking, telling, challenging
 
     async def run(self) -> None:
@@ -166,6 +195,7 @@ class StatementService:
             while True:
                 self._poked = trio.Event()
                 await self._look_up()
+                await self._look_up_trust()
                 if self._is_stale:
                     self._mind()
                 now = trio.current_time()
@@ -215,10 +245,15 @@ class StatementService:
         cursor = await self._read(partial(self._shelf.find_cursor, step.peer_id))
         epoch, n = cursor if cursor is not None else (NO_EPOCH, 0)
         total, is_more = 0, False
+        asker = Asker(step.peer_id, self._block_of(step.peer_id), self._is_known(step.peer_id))
         for _ in range(MAX_ROUNDS):
+            if not self._given.is_open(asker, trio.current_time()):
+                self._telling.asked(step, trio.current_time(), gained=total)  # the rest with the next regular question
+                return
             answer = await conversation.ask(Since(epoch, n, self._filter))
             if not isinstance(answer, Items) or not answer.epoch:
                 break
+            self._given.charge(asker, max(GIVEN_AT_LEAST, len(answer.items)), trio.current_time())
             total += await self._take(step.peer_id, answer.items)
             is_new = (answer.epoch, answer.n) != (epoch, n)
             if is_new:
@@ -275,6 +310,8 @@ class StatementService:
                 self._heard_card(statement.account, statement.key, peers, source)
             case Receipt(of) if of in self._carried and statement.account != self._own:
                 pair = Pair(of, statement.account)
+                if gained.is_trusted:
+                    self._trusted |= {pair}
                 if is_fresh(statement, self._clock_ms()):
                     self._kept(pair, statement.key, statement.expires)
                 else:
@@ -291,7 +328,7 @@ class StatementService:
         others = [each for each in self._keys.get(pair, ()) if each != key]
         self._keys[pair] = dict.fromkeys([key, *others][:MAX_DEVICES])  # the newest first
         if len(self._until_ms) > MAX_KNOWN:
-            oldest = next(iter(self._until_ms))
+            oldest = next((each for each in self._until_ms if each not in self._trusted), next(iter(self._until_ms)))
             del self._until_ms[oldest]
             self._keys.pop(oldest, None)
 
@@ -321,6 +358,8 @@ class StatementService:
             del cards[next(iter(cards))]
         if len(self._cards) > MAX_CARDS:
             del self._cards[next(iter(self._cards))]
+        if account in self._carried:
+            self._is_stale = True  # its machines are known now
         kept = {pair.of for pair in self._until_ms if pair.keeper == account}
         for address in peers:
             self._learn(address, frozenset({account, *kept}), source)
@@ -350,12 +389,14 @@ class StatementService:
         if self._carried:
             self._telling.mind(minded, now)
         pairs: dict[Pair, float | None] = {}
-        # The own account first, its owner wants to know most of all; and keepers who are followed before strangers.
-        for pair in sorted(self._until_ms, key=lambda pair: (pair.of != self._own, pair.keeper not in self._carried)):
+        # The own account first, its owner wants to know most of all; and keepers whose word counts before strangers.
+        for pair in sorted(self._until_ms, key=lambda pair: (pair.of != self._own, pair not in self._trusted)):
             if self._until_ms[pair] > now_ms and len(pairs) < MAX_PAIRS:
                 proven_ms = self._proven_ms.get(pair)
                 pairs[pair] = None if proven_ms is None else max(0, now_ms - proven_ms) / 1_000
         self._proving.set_pairs(pairs, now, own=self._own)
+        close = self._carried | {pair.keeper for pair in self._trusted}
+        self._friends = frozenset().union(*(self.machines_of(each) for each in close if each in self._cards))
 
     async def _look_up(self) -> None:
         """What the store knows of accounts that were not looked at yet."""
@@ -369,6 +410,7 @@ class StatementService:
             log.warning("statements could not be looked up: %s", exc)
             return
         self._until_ms = known.until_ms | self._until_ms
+        self._trusted |= known.trusted
         self._keys = known.keys | self._keys
         self._proven_ms |= known.proven_ms
         for account, cards in known.cards.items():
@@ -376,6 +418,18 @@ class StatementService:
                 if isinstance(card.claim, Card):
                     self._heard_card(account, card.key, card.claim.peers, None)
         self._is_stale = True
+
+    async def _look_up_trust(self) -> None:
+        """Follows and records that accept a keeper come after receipts too."""
+        if trio.current_time() < self._trust_at:
+            return
+        try:
+            trusted = await self._read(partial(self._shelf.trusted, tuple(self._until_ms)))
+            self._is_stale |= trusted != self._trusted
+            self._trusted = trusted
+        except StorageError as exc:
+            log.warning("whose word counts could not be looked up: %s", exc)
+        self._trust_at = trio.current_time() + TRUST_S
 
     def _addresses_of(self, pair: Pair) -> tuple[str, ...]:
         """Of the machine that gave the receipt; if it has no card, of all that the keeper has."""

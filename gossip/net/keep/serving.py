@@ -6,6 +6,7 @@ loop, and what is signed in answer to a challenge is signed elsewhere still
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar, assert_never
@@ -15,11 +16,12 @@ import trio
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.host import Host
 from unhush.gossip.net.keep.conversing import Payloads
+from unhush.gossip.net.keep.places import Place, Places, block_of
 from unhush.gossip.net.keep.shelf import Shelf
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.proving import ANSWERED, ANSWERED_INTERVAL_S, ANSWERED_PER_PEER
-from unhush.gossip.proto.shares import Shares
+from unhush.gossip.proto.shares import Asker, Shares
 from unhush.gossip.proto.statements import (
     MAX_ITEMS,
     MAX_QUESTIONS,
@@ -41,9 +43,6 @@ from unhush.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-# Streams served at a time, in all and for one peer: each may hold a frame of half a megabyte.
-MAX_SERVED: Final = 16
-MAX_SERVED_PER_PEER: Final = 2
 # A question comes as soon as the stream is open, and the next once the answer is there.
 QUESTION_S: Final = 30.0
 WRITE_S: Final = 30.0
@@ -52,7 +51,9 @@ PROVE_S: Final = 15.0
 # Questions ``since`` and ``about``: an honest peer asks once a minute, and twenty times when it takes up accounts.
 QUESTIONS_PER_PEER: Final = 120
 QUESTIONS: Final = 1_200
-# Statements looked up for answers, some 0.4 ms of processor time each: who begins from nothing gets 34 a second.
+# Statements looked up for answers, some 0.4 ms of processor time each: who begins from nothing gets 34 a second. What
+# takes longer counts as so many more.
+LOOK_S: Final = 0.0004
 LOOKS_PER_PEER: Final = 2_048
 LOOKS: Final = 8_192
 # Statements told: an honest peer tells 256 at once, and four a second.
@@ -82,13 +83,15 @@ class Serving:
         speaker: Speaker | None,
         heard_filter: Callable[[str, bytes], None],
         take: Callable[[str, Sequence[ToldStatement]], Awaitable[int]],
+        is_known: Callable[[str], bool],
     ) -> None:
         self._host = host
         self._shelf = shelf
         self._speaker = speaker
         self._heard_filter = heard_filter
         self._take = take
-        self._served: dict[str, int] = {}
+        self._is_known = is_known
+        self._places = Places()
         self._questions = Shares(QUESTIONS_PER_PEER, QUESTIONS, SHARES_S)
         self._looks = Shares(LOOKS_PER_PEER, LOOKS, SHARES_S)
         self._told = Shares(TOLD_PER_PEER, TOLD, SHARES_S)
@@ -97,54 +100,57 @@ class Serving:
 
     async def serve(self, stream: Stream) -> None:
         """Answer one peer's questions, one after the other; what breaks the rules raises."""
-        peer_id = stream.peer_id
-        mine = self._served.get(peer_id, 0)
-        if mine >= MAX_SERVED_PER_PEER or sum(self._served.values()) >= MAX_SERVED:
+        asker = Asker(stream.peer_id, block_of(stream.address), self._is_known(stream.peer_id))
+        place = self._places.begin(asker, trio.current_time())
+        if place is None:
             self._host.tally.count(Met.STATEMENTS_PUT_OFF)
             await stream.reset()
             return
-        self._served[peer_id] = mine + 1
         try:
-            await self._converse(stream)
+            with place.scope:
+                await self._converse(stream, place)
         except StreamBroken as exc:
-            log.debug("statements broke peer=%s reason=%s", peer_id, exc)
+            log.debug("statements broke peer=%s reason=%s", asker.peer_id, exc)
             await stream.reset()
         except trio.TooSlowError:
-            log.debug("statements are too slow peer=%s", peer_id)
+            log.debug("statements are too slow peer=%s", asker.peer_id)
             await stream.reset()
         finally:
-            self._served[peer_id] -= 1
-            if not self._served[peer_id]:
-                del self._served[peer_id]
+            self._places.end(place)
+        if place.scope.cancelled_caught:
+            self._host.tally.count(Met.STATEMENTS_PUT_OFF)
+            await stream.reset()
 
-    async def _converse(self, stream: Stream) -> None:
+    async def _converse(self, stream: Stream, place: Place) -> None:
         payloads = Payloads(stream)
         for _ in range(MAX_QUESTIONS):
             with trio.fail_after(QUESTION_S):
                 payload = await payloads.next()
             if payload is None:
                 break
-            answer = await self._answer(stream.peer_id, payload)
+            place.idle_since = None
+            answer = await self._answer(place.asker, payload)
             with trio.fail_after(WRITE_S):
                 await stream.write(frame(encode_answer(answer)))
+            place.idle_since = trio.current_time()
         await stream.close()
 
-    async def _answer(self, peer_id: str, payload: bytes) -> Answer:
+    async def _answer(self, asker: Asker, payload: bytes) -> Answer:
         question = parse_question(payload)
-        if not self._questions.spend(peer_id, 1, trio.current_time()):
+        if not self._questions.spend(asker, 1, trio.current_time()):
             self._host.tally.count(Met.STATEMENTS_PUT_OFF)
             raise StreamBroken("asked more often than any use of it")
         try:
             match question:
                 case Since():
-                    self._heard_filter(peer_id, question.carriage)
-                    return await self._since(peer_id, question)
+                    self._heard_filter(asker.peer_id, question.carriage)
+                    return await self._since(asker, question)
                 case About(accounts):
-                    return await self._about(peer_id, accounts)
+                    return await self._about(asker, accounts)
                 case Tell(items):
-                    return await self._hear(peer_id, items)
+                    return await self._hear(asker, items)
                 case Prove():
-                    return Items(tuple(await self._prove(peer_id, question)))
+                    return Items(tuple(await self._prove(asker, question)))
                 case Unknown():
                     return Items()
                 case _:
@@ -153,32 +159,36 @@ class Serving:
             log.warning("statements could not be looked up: %s", exc)
             raise StreamBroken("the store cannot be read now") from exc
 
-    async def _since(self, peer_id: str, question: Since) -> Items:
-        if not self._looks.is_open(peer_id, trio.current_time()):
+    async def _since(self, asker: Asker, question: Since) -> Items:
+        if not self._looks.is_open(asker, trio.current_time()):
             self._host.tally.count(Met.STATEMENTS_PUT_OFF)
             return await self._read(partial(self._shelf.later, question))
-        answer, looked_at = await self._read(partial(self._shelf.since, question))
-        self._looks.charge(peer_id, looked_at, trio.current_time())
+        (answer, looked_at), took_s = await self._read(partial(_timed, partial(self._shelf.since, question)))
+        self._charge(asker, looked_at, took_s)
         return answer
 
-    async def _about(self, peer_id: str, accounts: Sequence[Cid]) -> Items:
-        if not self._looks.is_open(peer_id, trio.current_time()):
+    async def _about(self, asker: Asker, accounts: Sequence[Cid]) -> Items:
+        if not self._looks.is_open(asker, trio.current_time()):
             self._host.tally.count(Met.STATEMENTS_PUT_OFF)
             raise StreamBroken("asked more often than any use of it")
-        answer = await self._read(partial(self._shelf.about, accounts))
-        self._looks.charge(peer_id, len(answer.items), trio.current_time())
+        answer, took_s = await self._read(partial(_timed, partial(self._shelf.about, accounts)))
+        self._charge(asker, len(answer.items), took_s)
         return answer
 
-    async def _hear(self, peer_id: str, items: Sequence[ToldStatement]) -> Taken:
-        if not self._told.spend(peer_id, len(items), trio.current_time()):
+    def _charge(self, asker: Asker, looked_at: int, took_s: float) -> None:
+        """By what it cost, as far as that is more: also what was looked at in vain, or takes long to look at."""
+        self._looks.charge(asker, max(looked_at, int(took_s / LOOK_S)), trio.current_time())
+
+    async def _hear(self, asker: Asker, items: Sequence[ToldStatement]) -> Taken:
+        if not self._told.spend(asker, len(items), trio.current_time()):
             self._host.tally.count(Met.STATEMENT_IGNORED, len(items))
             return Taken(0)
-        return Taken(await self._take(peer_id, items))
+        return Taken(await self._take(asker.peer_id, items))
 
-    async def _prove(self, peer_id: str, question: Prove) -> Sequence[ToldStatement]:
+    async def _prove(self, asker: Asker, question: Prove) -> Sequence[ToldStatement]:
         if self._speaker is None:
             return ()
-        if not self._proofs.spend(peer_id, 1, trio.current_time()):
+        if not self._proofs.spend(asker, 1, trio.current_time()):
             self._host.tally.count(Met.PROOF_REFUSED)
             return ()
         token, answered = trio.lowlevel.current_trio_token(), trio.Event()
@@ -200,3 +210,10 @@ class Serving:
 
     async def _read(self, act: Callable[[], _Found]) -> _Found:
         return await trio.to_thread.run_sync(act, limiter=self._readers)
+
+
+def _timed(act: Callable[[], _Found]) -> tuple[_Found, float]:
+    """What it finds, and the processor time that took on this thread, in seconds."""
+    began = time.thread_time()
+    found = act()
+    return found, time.thread_time() - began

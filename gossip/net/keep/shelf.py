@@ -1,5 +1,6 @@
 """What the statements protocol reads from the store and writes to it; on threads beside the loop."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,6 +9,7 @@ from unhush.gossip.proto.frames import Operation
 from unhush.gossip.proto.proving import Pair
 from unhush.gossip.proto.statements import (
     MAX_ITEMS,
+    MAX_ITEMS_BYTES,
     Items,
     Since,
     ToldStatement,
@@ -21,10 +23,14 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.statement import Receipt, Statement, UnverifiedStatement, parse_statement
 from unhush.storage.keeping.speakers import Operation as HeldOperation
 from unhush.storage.keeping.statements import USUAL_BYTES, SignedStatement, Took
+from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
 
 # So often 256 statements are looked through for one answer to ``since``: what nobody wants takes no answers.
 MAX_LOOKS: Final = 4
+# Processor time for one answer to ``about``; an account begun within it is read to its end. Of the rest somebody else
+# may be asked.
+MAX_ABOUT_S: Final = 0.25
 # Accounts whose receipts and cards are looked at when the network starts, and keepers of one account that are minded.
 MAX_ACCOUNTS: Final = 4_096
 MAX_KEEPERS: Final = 32
@@ -36,6 +42,7 @@ class Gained:
 
     told: ToldStatement
     statement: UnverifiedStatement
+    is_trusted: bool = False  # a receipt of a keeper whose word counts
 
     @property
     def concerns(self) -> tuple[Cid, ...]:
@@ -58,6 +65,7 @@ class Known:
     until_ms: dict[Pair, int] = field(default_factory=dict)  # when each keeper's receipt ends
     keys: dict[Pair, dict[PublicKey, None]] = field(default_factory=dict)  # the devices that gave receipts
     proven_ms: dict[Pair, int] = field(default_factory=dict)
+    trusted: set[Pair] = field(default_factory=set)  # whose word counts
     cards: dict[Cid, list[Statement]] = field(default_factory=dict)
 
 
@@ -95,11 +103,18 @@ class Shelf:
         return Items(tuple(chosen), epoch, n, is_more=True), looked_at
 
     def about(self, accounts: Iterable[Cid]) -> Items:
-        """What is held about accounts, as much as fits."""
+        """What is held about accounts, as much as fits; no more is read than that, nor for longer than is fair."""
         found: dict[bytes, ToldStatement] = {}
-        for account in accounts:
-            for signed in self._store.statements.about(account):
-                found.setdefault(signed.block, _told(signed))
+        until_s = time.thread_time() + MAX_ABOUT_S
+        room = MAX_ITEMS_BYTES
+        for account in dict.fromkeys(accounts):
+            for signed in self._store.statements.about(account, max_bytes=room):
+                told = _told(signed)
+                if told.block not in found:
+                    found[told.block] = told
+                    room -= told.travel_bytes
+            if room <= 0 or len(found) >= MAX_ITEMS or time.thread_time() >= until_s:
+                break
         return Items(fitting(found.values()))
 
     def take(self, items: Sequence[ToldStatement], asked: frozenset[Cid]) -> TakenIn:
@@ -115,13 +130,24 @@ class Shelf:
                     taken.is_faulty = True
                 case Took.STORED:
                     statement = parse_statement(told.block)
-                    taken.gained.append(Gained(told, statement))
+                    taken.gained.append(Gained(told, statement, self._is_trusted(statement)))
                     taken.known.append(statement.digest)
                 case Took.KNOWN | Took.OLDER:
                     taken.known.append(parse_statement(told.block).digest)
                 case _:
                     pass
         return taken
+
+    def _is_trusted(self, statement: UnverifiedStatement) -> bool:
+        if not isinstance(statement.claim, Receipt):
+            return False
+        with self._store.snapshot() as snapshot:
+            return snapshot.trusts(statement.claim.of, statement.account)
+
+    def trusted(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
+        """Those of them whose word counts now: accepted by the owner of the account, or followed by the reader."""
+        with self._store.snapshot() as snapshot:
+            return frozenset(pair for pair in pairs if snapshot.trusts(*pair))
 
     def read(self, items: Iterable[ToldStatement]) -> list[Gained]:
         """What this node said itself."""
@@ -140,11 +166,15 @@ class Shelf:
         with self._store.snapshot() as snapshot:
             for account in list(accounts)[:MAX_ACCOUNTS]:
                 keepers: set[Cid] = set()
-                for statement in snapshot.receipts_of(account):
-                    if statement.account == own or not is_fresh(statement, now_ms) or len(keepers) == MAX_KEEPERS:
+                for statement in trusted_first(snapshot, account):
+                    if statement.account == own or not is_fresh(statement, now_ms):
+                        continue
+                    if statement.account not in keepers and len(keepers) == MAX_KEEPERS:
                         continue
                     keepers.add(statement.account)
                     pair = Pair(account, statement.account)
+                    if snapshot.trusts(*pair):
+                        known.trusted.add(pair)
                     known.until_ms[pair] = max(statement.expires, known.until_ms.get(pair, 0))
                     known.keys.setdefault(pair, {})[statement.key] = None
                 for proof in self._store.proofs.of(account) if keepers else ():
@@ -154,6 +184,16 @@ class Shelf:
                 for who in {account, *keepers} - known.cards.keys():
                     known.cards[who] = snapshot.cards(who)
         return known
+
+
+def trusted_first(snapshot: Snapshot, account: Cid) -> list[Statement]:
+    """The receipts for an account, of keepers whose word counts before all others, and of both the newest first.
+
+    Strangers' are as many and as new as they like, and whoever takes the first few must not miss the others for them.
+    """
+    found = snapshot.receipts_of(account)
+    trusted = {keeper for keeper in {each.account for each in found} if snapshot.trusts(account, keeper)}
+    return sorted(found, key=lambda each: each.account not in trusted)
 
 
 def is_fresh(statement: Statement | UnverifiedStatement, now_ms: int) -> bool:

@@ -87,7 +87,11 @@ MAX_PACKED_BYTES: Final = 256
 
 
 class Dht:
-    """One for each host; ``run`` until cancelled. ``learn`` gets each address found, and where its teller is."""
+    """One for each host; ``run`` until cancelled. ``learn`` gets each address found, and where its teller is.
+
+    A guest asks and nothing else: it tells nobody what it carries nor where it is, and answers nobody. So nothing of it
+    stays in the tables of others.
+    """
 
     def __init__(
         self,
@@ -98,8 +102,10 @@ class Dht:
         carried: Callable[[], Iterable[Cid]],
         lacking: Callable[[], Iterable[Cid]],
         count: Callable[[Met], None],
+        is_guest: bool = False,
     ) -> None:
         self._host = host
+        self._is_guest = is_guest
         self._network = network
         self._learn = learn
         self._carried = carried
@@ -111,7 +117,8 @@ class Dht:
         self._sought_at: OrderedDict[Cid, float] = OrderedDict()
         self._seeks = Allowance(SEEKS, SEEKS_S)
         self._patience: dict[str, Allowance] = {}
-        host.handle(PROTOCOL, self._serve)
+        if not is_guest:
+            host.handle(PROTOCOL, self._serve)
         host.on_disconnected(self._gone)
 
     @property
@@ -132,7 +139,7 @@ class Dht:
         if not self._places():
             return
         now = trio.current_time()
-        carried = sorted(self._carried())[:MAX_KEYS_PER_PEER]
+        carried = sorted(self._carried())[:MAX_KEYS_PER_PEER] if not self._is_guest else []
         self._told_at = {account: at for account, at in self._told_at.items() if account in set(carried)}
         for account in carried:
             if self._told_at.get(account, now) <= now:
@@ -196,7 +203,8 @@ class Dht:
     async def _ask(self, lookup: Lookup, contact: Contact, request: Message) -> None:
         async def exchange(peer_id: str, at: str) -> bool:
             # So that who answers can send others to us.
-            _put(request.closerPeers, [self._own()])
+            if not self._is_guest:
+                _put(request.closerPeers, [self._own()])
             answer = await self._exchange(peer_id, request)
             told = (_read(answer.providerPeers, at), _read(answer.closerPeers, at))
             lookup.answered(at, *told)

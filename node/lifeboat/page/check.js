@@ -80,7 +80,7 @@ class Check {
         this.blockFrames += 1;
       } else if (frame.kind === "extra") {
         this.extras += 1;
-        if (frame.type === "statement") this.statements.push(frame.block);
+        if (frame.type === "statement") this.statements.push(frame.block.length <= BLOCK.bytes ? frame.block : new Uint8Array());
       } else this.addRecord(frame);
       await breathe();
     }
@@ -90,7 +90,7 @@ class Check {
 
   addRecord(frame) {
     const record = {
-      number: this.records.length + 1, kind: frame.kind, body: frame.body, reason: frame.reason ?? null, entry: null,
+      number: this.records.length + 1, kind: frame.kind, hasBody: frame.body !== null, body: null, reason: frame.reason ?? null, entry: null,
       verdict: null, isAuthentic: false, isSignedWrongly: false, hasWrongBody: false, standing: null,
     };
     this.records.push(record);
@@ -98,6 +98,9 @@ class Check {
       record.entry = parseEntry(frame.entry);
       // Begun here, asked for in ``checkEach``: the browser judges on other cores while we read on.
       record.verdict = isSigned(this.verifier, record.entry, this.network);
+      // What cannot be shown is not kept; it is said of it when its turn comes.
+      record.hasWrongBody = record.hasBody && !isBodyOf(record.entry, frame.body);
+      if (!record.hasWrongBody) record.body = frame.body;
     } catch (problem) {
       if (!(problem instanceof Malformed)) throw problem;
       this.wrong("bytes", `it is no entry: ${problem.message}`, record.number);
@@ -115,7 +118,7 @@ class Check {
   }
 
   checkOne(contents, record, isValid) {
-    const { entry, number, body } = record;
+    const { entry, number } = record;
     record.isAuthentic = isValid;
     record.isSignedWrongly = !isValid;
     if (entry.account !== contents.account) {
@@ -126,10 +129,7 @@ class Check {
       this.wrong("kind", `a ${entry.kind} stands where none belongs`, number, entry.id);
       record.isAuthentic = false;
     }
-    if (body !== null && !isBodyOf(entry, body)) {
-      this.wrong("body", "its words are not the ones that were signed", number, entry.id);
-      record.hasWrongBody = true;
-    }
+    if (record.hasWrongBody) this.wrong("body", "its words are not the ones that were signed", number, entry.id);
   }
 
   // The operations as a set: which should be here, what they make of the account, which devices may speak.
@@ -138,7 +138,7 @@ class Check {
     const known = new Set(found.map((record) => record.entry.id));
     const due = new Set(contents.operations);
     for (const id of due) if (!known.has(id)) this.wrong("identity", "an operation of the account is missing", null, id);
-    const parsed = [];
+    const parsed = new Map(); // id → operation, or what is wrong with it: its 512 points are judged once
     let inception = null;
     for (const record of found) {
       const { entry, number } = record;
@@ -149,33 +149,35 @@ class Check {
         if (entry.kind === "identity.rotate" && (!inception || rawGeneration(decodeBody(record.body), inception.next, entry.key) < 0)) {
           throw new Malformed("it does not follow from the inception");
         }
-        const operation = parseOperation(entry, record.body);
+        if (!parsed.has(entry.id)) parsed.set(entry.id, parsedOperation(entry, record.body));
+        const operation = parsed.get(entry.id);
+        if (operation instanceof Malformed) throw operation;
         if (entry.kind === INCEPTION) inception = operation;
-        parsed.push(operation);
       } catch (problem) {
         if (!(problem instanceof Malformed)) throw problem;
         this.wrong("operation", problem.message, number, entry.id);
       }
       await breathe();
     }
-    const trunk = findTrunk(contents.account, parsed);
+    const trunk = findTrunk(contents.account, [...parsed.values()].filter((operation) => !(operation instanceof Malformed)));
     if (!trunk) this.wrong("identity", "the inception of the account is not here, so nothing can be judged");
     return trunk ? fold(trunk) : null;
   }
 
-  checkLogs(contents, state) {
-    const logs = new Map(contents.logs.map((log) => [log.key, { ...log, slots: new Map(), besides: [] }]));
+  async checkLogs(contents, state) {
+    const logs = new Map(contents.logs.map((log) => [log.key, { ...log, slots: new Map(), besides: [], ids: new Set() }]));
     let before = null;
     let bodies = 0;
     for (const record of this.records) {
-      if (record.body !== null && record.kind !== "operation") bodies += 1;
+      if (record.hasBody && record.kind !== "operation") bodies += 1;
       if (record.kind === "operation" || !record.entry) continue;
       this.place(logs, record, before);
       before = record;
+      await breathe();
     }
     for (const log of logs.values()) {
-      this.checkChain(log);
-      this.judgeLog(log, state);
+      await this.checkChain(log);
+      await this.judgeLog(log, state);
     }
     const held = this.records.length;
     if (held !== contents.records) this.wrong("count", `${contents.records} records should be here, ${held} are`);
@@ -187,18 +189,21 @@ class Check {
     const { entry, number, kind } = record;
     const log = logs.get(entry.key);
     if (!log) return this.wrong("count", "it is of a log that is not in the list of contents", number, entry.id);
-    if (kind === "beside") return log.besides.push(record);
+    if (kind === "beside") {
+      log.besides.push(record);
+      return log.ids.add(entry.id);
+    }
     if (before?.entry.key === entry.key && before.kind === "record" && before.entry.seq >= entry.seq) {
       this.wrong("order", `entry ${entry.seq} of its log stands after entry ${before.entry.seq}`, number, entry.id);
     }
     if (log.slots.has(entry.seq)) return this.wrong("order", `entry ${entry.seq} of its log stands here twice`, number, entry.id);
     log.slots.set(entry.seq, record);
-    return null;
+    return log.ids.add(entry.id);
   }
 
   // From the newest down: each is signed by its key, or named by an authentic one above; each names the one below.
-  checkChain(log) {
-    const seqs = [...log.slots.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  async checkChain(log) {
+    const seqs = [...log.slots.keys()].sort(bySize);
     let above = null;
     for (const seq of seqs.toReversed()) {
       const record = log.slots.get(seq);
@@ -211,21 +216,35 @@ class Check {
         this.wrong("chain", `entry ${above.entry.seq} of its log names another one before it`, number, entry.id);
       }
       above = record;
+      await breathe();
     }
-    for (const record of log.besides) {
-      if (record.isSignedWrongly) this.checkBeside(log, record);
-    }
-    this.checkRuns(log, seqs);
+    await this.checkBeside(log);
+    await this.checkRuns(log, seqs);
   }
 
-  checkBeside(log, record) {
-    const { entry, number } = record;
-    const others = [...log.besides, ...log.slots.values()];
-    if (others.some((other) => other.isAuthentic && doesVouch(other.entry, entry))) record.isAuthentic = true;
-    else this.wrong("signature", "it is not signed by the key it names", number, entry.id);
+  // As in the chain, from the newest down; who names an entry is looked up: a flood of them costs its length.
+  async checkBeside(log) {
+    const vouching = new Map();
+    const note = ({ isAuthentic, entry }) => {
+      if (isAuthentic && entry.prev) vouching.set(`${entry.prev} ${entry.account} ${less(entry.seq, 1)}`, entry);
+    };
+    for (const record of log.slots.values()) {
+      note(record);
+      await breathe();
+    }
+    for (const record of log.besides.toSorted((one, other) => bySize(other.entry.seq, one.entry.seq))) {
+      const { entry, number } = record;
+      const by = vouching.get(`${entry.id} ${entry.account} ${entry.seq}`);
+      if (record.isSignedWrongly) {
+        if (by && doesVouch(by, entry)) record.isAuthentic = true;
+        else this.wrong("signature", "it is not signed by the key it names", number, entry.id);
+      }
+      note(record);
+      await breathe();
+    }
   }
 
-  checkRuns(log, seqs) {
+  async checkRuns(log, seqs) {
     const name = `the log of device k${base32Of(bytesOf(log.key)).slice(0, 7)}…`;
     if (log.besides.length !== log.beside) this.wrong("count", `${name} should have ${log.beside} entries beside it and has ${log.besides.length}`);
     const held = runsOf(seqs);
@@ -233,9 +252,11 @@ class Check {
       const next = log.slots.get(less(high, -1));
       const said = low === high ? `entry ${low} of ${name} is missing` : `entries ${low} to ${high} of ${name} are missing`;
       this.wrong("missing", said, null, low === high && next?.entry.prev ? next.entry.prev : null);
+      await breathe();
     }
     for (const [low, high] of lacking(held, log.runs)) {
       this.wrong("count", `entries ${low} to ${high} of ${name} are not in the list of contents`);
+      await breathe();
     }
     const newest = log.slots.get(log.runs.at(-1)[1]);
     if (newest && newest.entry.id !== log.head) {
@@ -243,10 +264,11 @@ class Check {
     }
   }
 
-  judgeLog(log, state) {
+  async judgeLog(log, state) {
     const entries = [...log.slots.values(), ...log.besides].filter((record) => record.isAuthentic);
     const verdicts = state ? judge(state.cuts.get(log.key) ?? NOTHING, entries.map((record) => record.entry)) : new Map();
     for (const record of entries) {
+      await breathe();
       record.standing = verdicts.get(record.entry.id) ?? "void";
       if (!state || record.standing === "in force" || record.standing === "contested") continue;
       const why = state.cuts.has(log.key) ? "the account cut its device off before it" : "the account does not list its device";
@@ -260,6 +282,7 @@ class Check {
       const fields = await readStatement(this.verifier, block, contents.network);
       if (!fields) this.wrong("statement", "a signed statement does not hold");
       else if (fields.get("type") === "heads" && fields.get("account").hex === contents.account && state) this.checkHeads(fields, state, logs);
+      await breathe();
     }
   }
 
@@ -271,9 +294,8 @@ class Check {
       const [key, seq, entry] = Array.isArray(head) && head.length === 3 ? head : [];
       if (!(key instanceof Uint8Array) || key.length !== 32 || !isInt(seq) || !(entry instanceof Link)) continue;
       const log = logs.get(hexOf(key));
-      const records = log ? [...log.slots.values(), ...log.besides] : [];
       if ((state.cuts.get(hexOf(key)) ?? NOTHING)[0] < seq) continue; // the account let go of it since
-      if (!records.some((record) => record.entry.id === entry.hex)) {
+      if (!log?.ids.has(entry.hex)) {
         this.wrong("head", `entry ${seq} of device k${base32Of(key).slice(0, 7)}… is missing, which a device of the account tells of`, null, entry.hex);
       }
     }
@@ -282,7 +304,7 @@ class Check {
   // Every blob of the list, whole; the blocks it is made of, by its id.
   async checkBlobs(contents) {
     const whole = new Map();
-    for (const id of contents.blobs) {
+    for (const id of new Set(contents.blobs)) {
       const parts = this.partsOf(new Link(id));
       if (parts) whole.set(id, parts);
       else this.wrong("blob", "a picture is missing or is not the one that was signed", null, id);
@@ -309,6 +331,20 @@ class Check {
       throw problem;
     }
   }
+}
+
+function parsedOperation(entry, body) {
+  try {
+    return parseOperation(entry, body);
+  } catch (problem) {
+    if (problem instanceof Malformed) return problem;
+    throw problem;
+  }
+}
+
+// Numbers of entries, also such as a JavaScript number does not hold.
+function bySize(one, other) {
+  return one < other ? -1 : one > other ? 1 : 0;
 }
 
 // The fields of a statement of any type that is signed by the key it names; null for anything else.
@@ -339,15 +375,18 @@ function runsOf(seqs) {
   return runs;
 }
 
-// The parts of ascending runs that lie in none of some others.
+// The parts of ascending runs that lie in none of some others, ascending too; each is looked at once or twice.
 function lacking(runs, others) {
   const parts = [];
+  let first = 0;
   for (const [low, high] of runs) {
     let from = low;
-    for (const [otherLow, otherHigh] of others) {
-      if (otherHigh < from || otherLow > high) continue;
+    for (; first < others.length && others[first][0] <= high; first += 1) {
+      const [otherLow, otherHigh] = others[first];
       if (otherLow > from) parts.push([from, less(otherLow, 1)]);
-      from = less(otherHigh, -1);
+      const behind = less(otherHigh, -1);
+      if (behind > from) from = behind;
+      if (otherHigh > high) break; // it reaches into the next run
     }
     if (from <= high) parts.push([from, high]);
   }
@@ -367,7 +406,7 @@ async function checkFile(file, tell = () => {}) {
     await check.readPieces(contents, file.pieces);
     await check.checkEach(contents);
     state = await check.checkIdentity(contents);
-    await check.checkStatements(contents, state, check.checkLogs(contents, state));
+    await check.checkStatements(contents, state, await check.checkLogs(contents, state));
     blobs = await check.checkBlobs(contents);
   }
   const passed = check.records.filter((record) => record.isAuthentic && !record.hasWrongBody && !check.faulty.has(record.number));

@@ -188,6 +188,11 @@ function nameOf(account) {
   return account.name ? make("bdi", {}, account.name) : make("bdi", {}, "someone ", make("span", { class: "id" }, `…${shortId(account.id)}`));
 }
 
+// What leads elsewhere than it looks like is neither shown nor followed: nothing invisible, nothing that turns text around.
+function cleanAddress(said) {
+  return said.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Z}]/gu, "").replace(MARKS, "$1");
+}
+
 function showAccount(account, report) {
   const { profile } = account;
   const banner = profile?.banner ? account.pictureOf(profile.banner) : null;
@@ -196,7 +201,7 @@ function showAccount(account, report) {
   const facts = [
     [written, "post"], [carried, "carried post"], [account.follows.size, "followed account"], [account.reactions, "reaction"],
   ].filter(([number]) => number);
-  const links = (profile?.links ?? []).filter(isWebAddress);
+  const links = (profile?.links ?? []).map(cleanAddress).filter(isWebAddress);
   find("account").replaceChildren(
     make("div", { class: "banner" }, make("img", { src: banner ?? drawn(drawBanner(account.id)), alt: "", width: 800, height: 200 })),
     make("div", { class: "prof" }, portraitOf(account, "lg")),
@@ -204,7 +209,7 @@ function showAccount(account, report) {
       make("h1", {}, nameOf(account)),
       make("p", { class: "ids muted" }, "The name is what this account calls itself. Its words and its id say who it is."),
       profile?.bio && make("p", { class: "bio", dir: "auto" }, cleanText(profile.bio)),
-      links.length > 0 && make("p", { class: "facts" }, ...links.map((url) => make("a", { href: url, rel: `me ${LINK_REL}`, target: "_blank" }, url))),
+      links.length > 0 && make("p", { class: "facts" }, ...links.map((url) => make("a", { href: url, rel: `me ${LINK_REL}`, target: "_blank" }, make("bdi", {}, url)))),
       make("p", { class: "facts" }, ...facts.map(([number, what]) => make("span", {}, make("b", {}, number.toLocaleString("en")), ` ${counted(number, what).split(" ").slice(1).join(" ")}`))),
       report.alarms.length > 0 && make("p", { class: "warnline" }, icon("triangle-alert"), make("span", {}, `This account raises an alarm: ${report.alarms.join(", ")}.`)),
     ),

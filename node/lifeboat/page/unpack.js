@@ -3,6 +3,7 @@
 
 const MAX_PIECES = 512;
 const MAX_PIECE_BYTES = 2_097_152;
+const MAX_GROWTH = 16; // and no piece more than so many times its zipped bytes
 const MAX_CONTENTS_TEXT = 1_400_000; // 1 MiB in base64
 const MAX_FRAME_BYTES = 270_336; // a chunk of a blob, 256 KiB, and what stands around it
 const CHUNK_BYTES = 262_144;
@@ -73,6 +74,7 @@ async function unpack(packed) {
 }
 
 async function unpackBy(packed, step) {
+  const limit = Math.min(MAX_PIECE_BYTES, MAX_GROWTH * packed.length);
   const parts = [];
   let size = 0;
   const stream = new DecompressionStream("gzip");
@@ -89,9 +91,9 @@ async function unpackBy(packed, step) {
       if (done) return { bytes: joined(...parts), isWhole: true };
       parts.push(value);
       size += value.length;
-      if (size > MAX_PIECE_BYTES) {
+      if (size > limit) {
         await reader.cancel();
-        return { bytes: joined(...parts).subarray(0, MAX_PIECE_BYTES), isWhole: false };
+        return { bytes: joined(...parts).subarray(0, limit), isWhole: false };
       }
     }
   } catch {
@@ -127,8 +129,8 @@ function frameOf(value) {
   const areBytes = first instanceof Uint8Array;
   if (kind === "block" && value.length === 2 && areBytes) return { kind, block: first };
   if (kind === "extra" && value.length === 3 && typeof first === "string" && second instanceof Uint8Array) return { kind, type: first, block: second };
-  if (RECORD_FRAMES.includes(kind) && areBytes) {
-    if (value.length === 3 && second instanceof Uint8Array) return { kind, entry: first, body: second };
+  if (RECORD_FRAMES.includes(kind) && areBytes && first.length <= MAX_ENTRY_BYTES) {
+    if (value.length === 3 && second instanceof Uint8Array && second.length <= MAX_BODY_BYTES) return { kind, entry: first, body: second };
     if (value.length === 4 && second === null && kind !== "operation" && ABSENT.includes(reason)) return { kind, entry: first, body: null, reason };
   }
   throw new Malformed("a frame of no kind we know");

@@ -459,7 +459,7 @@ class Keeping:
         """An honest answer to a challenge."""
         item = self.find_item(question.of, question.entry)
         if item is not None and item.body is not None:
-            digest = digest_possession(question.nonce, item.body)
+            digest = digest_possession(question.nonce, self._node.account, self._node.person.key.public, item.body)
             return [self._say(Possession(question.of, question.entry, question.nonce, digest))]
         return [self.renew(question.of), self.refuse(question, NOT_HERE)]
 

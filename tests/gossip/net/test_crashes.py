@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.host.exceptions import StreamFailure
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX
 from libp2p.stream_muxer.exceptions import MuxedStreamError
@@ -41,7 +42,8 @@ async def a_message_on_a_topic_whose_validator_raises(stranger: Any, victim: str
 
 
 async def a_stream_whose_handler_raises(stranger: Any, victim: str) -> None:
-    await stranger.stream(victim, "/raises")
+    with suppress(StreamFailure):  # if the reset comes before the stranger has read that the name is known
+        await stranger.stream(victim, "/raises")
 
 
 async def a_protocol_name_that_is_not_utf8(stranger: Any, victim: str) -> None:

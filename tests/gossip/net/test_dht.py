@@ -12,7 +12,7 @@ from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from multiaddr import Multiaddr
 
-from unhush.gossip.errors import RemoteProtocolError, StreamBroken
+from unhush.gossip.errors import RemoteProtocolError, StreamBroken, StreamRefused
 from unhush.gossip.net.host import ConnectedPeer, Host
 from unhush.gossip.net.meet import dht
 from unhush.gossip.net.meet.dht import Dht
@@ -29,7 +29,7 @@ SEED = 20_261_121
 class One:
     """A host in the DHT, and what it was told."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, is_guest: bool = False) -> None:
         self.host = host
         self.tally = Tally()
         self.learned: list[str] = []
@@ -42,6 +42,7 @@ class One:
             carried=lambda: self.carried,
             lacking=lambda: self.lacking,
             count=self.tally.count,
+            is_guest=is_guest,
         )
 
 
@@ -62,6 +63,28 @@ def test_who_knows_only_one_peer_finds_the_carrier(run: Any, our_host: Any) -> N
             # It was said for a day, and is not looked for again at once.
             await seeker.dht.step()
             assert len(seeker.learned) == 1
+
+    run(scene)
+
+
+def test_a_guest_finds_the_carrier_and_stays_in_no_table(run: Any, our_host: Any) -> None:
+    async def scene() -> None:
+        async with our_host() as a, our_host() as b, our_host() as c:
+            middle, carrier, guest = One(a), One(b), One(c, is_guest=True)
+            for each in (carrier, guest):
+                await each.host.dial(a.addresses()[0])
+            carrier.carried = guest.carried = {ANN}
+            await carrier.dht.step()
+            contacts = middle.dht.contact_count
+            guest.lacking = {ANN}
+            await guest.dht.step()
+            assert guest.learned == [carrier.host.addresses()[0]]
+            # Whether it carries or asks, of it nothing is noted: neither as a carrier nor as somebody to ask.
+            assert (middle.dht.provider_count, middle.dht.contact_count) == (1, contacts)
+            assert carrier.dht.provider_count == 0
+            assert c.peer_id not in {each.peer_id for each in middle.dht._contacts.closest(account_key("test", ANN))}
+            with pytest.raises(StreamRefused):
+                await a.open_stream(c.peer_id, PROTOCOL)
 
     run(scene)
 

@@ -14,8 +14,10 @@ from tests.support.people import NETWORK, START_MS, Clock, Device, Home, Person,
 
 from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net.host import Host
-from unhush.gossip.net.keep.conversing import Conversation
+from unhush.gossip.net.keep.conversing import Conversation, Payloads
 from unhush.gossip.net.keep.service import KeepConfig, StatementService
+from unhush.gossip.net.keep.shelf import Shelf
+from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.carriage import pack_carriage
 from unhush.gossip.proto.frames import Operation
 from unhush.gossip.proto.framing import frame
@@ -34,6 +36,7 @@ from unhush.gossip.proto.statements import (
     Taken,
     Tell,
     ToldStatement,
+    encode_answer,
     encode_question,
 )
 from unhush.gossip.proto.tally import Met
@@ -47,12 +50,11 @@ from unhush.identity.statement import (
     MediaPolicy,
     Possession,
     Receipt,
-    digest_possession,
     sign_statement,
 )
 from unhush.storage.keeping.speakers import Operation as HeldOperation
 from unhush.storage.keeping.statements import SignedStatement, Took
-from unhush.storage.kinds import Follow
+from unhush.storage.kinds import Follow, Keeper
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
 MakeHost = Callable[..., AbstractAsyncContextManager[Host]]
@@ -289,7 +291,7 @@ def test_a_challenge_is_answered_by_the_signer_and_put_off_beyond_a_rate(
         async with our_host() as a, our_host() as b:
             keeper = sides(a, "Kim")
             question = Prove(cid_of(b"of"), cid_of(b"entry"), NONCE)
-            shown = Possession(question.of, question.entry, NONCE, digest_possession(NONCE, b"body"))
+            shown = Possession(question.of, question.entry, NONCE, bytes(32))
             keeper.signer.answer = [signed(keeper.person, shown)]
             await b.dial(a.addresses()[0])
             answers = [await ask(b, a.peer_id, question) for _ in range(ANSWERED_PER_PEER + 5)]
@@ -408,6 +410,126 @@ def test_one_stream_takes_so_many_questions_and_one_peer_so_many_streams(
                 await stream.reset()
             await trio.sleep(0.2)
             assert await ask(b, a.peer_id, About((cid_of(b"x"),))) == Items()
+
+    run(main)
+
+
+def test_silent_streams_of_others_keep_nobody_from_asking(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.places.MAX_STRANGERS", 2)
+
+    async def main() -> None:
+        async with our_host() as a, our_host() as b, our_host() as c:
+            sides(a, "Ann")
+            await b.dial(a.addresses()[0])
+            await c.dial(a.addresses()[0])
+            silent = [await b.open_stream(a.peer_id, PROTOCOL) for _ in range(2)]
+            await trio.sleep(0.2)
+            assert await ask(c, a.peer_id, About((cid_of(b"x"),))) == Items()
+            with pytest.raises(StreamBroken):
+                await silent[0].read()
+            assert a.tally.read()[Met.STATEMENTS_PUT_OFF] == 1
+
+    run(main)
+
+
+def test_who_always_has_more_that_is_nothing_is_not_asked_on_and_on(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.service.GIVEN_PER_PEER", 320)
+
+    async def main() -> None:
+        async with our_host() as a, our_host() as b, trio.open_nursery() as nursery:
+            asked = 0
+
+            async def tease(stream: Stream) -> None:
+                nonlocal asked
+                payloads = Payloads(stream)
+                while await payloads.next() is not None:
+                    asked += 1
+                    await stream.write(frame(encode_answer(Items((), bytes(8), asked, is_more=True))))
+
+            b.handle(PROTOCOL, tease)
+            ann = sides(a, "Ann")
+            nursery.start_soon(ann.service.run)
+            await b.dial(a.addresses()[0])
+            await until(lambda: asked >= 16)
+            await trio.sleep(5.0)
+            assert 16 <= asked <= 22  # 20, and what time refills
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_strangers_with_newer_receipts_do_not_hide_the_keeper_that_was_accepted(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.shelf.MAX_KEEPERS", 2)
+    monkeypatch.setattr("unhush.gossip.net.keep.enquiring.MAX_KEEPERS", 2)
+    monkeypatch.setattr("unhush.gossip.net.keep.service.MAX_PAIRS", 2)
+
+    async def main() -> None:
+        async with our_host() as a:
+            ann = sides(a, "Ann")
+            of = ann.person.account
+            keeper, *strangers = (Person(f"keeper {each}", seed=200 + each) for each in range(6))
+            ann.home.publish(Keeper(keeper.account))
+            claim = Receipt(of, (Head(ann.person.key, 1, cid_of(b"e")),), (), bytes(32), MediaPolicy.NONE)
+            for age, who in enumerate([*strangers, keeper]):
+                told = signed(who, claim, START_MS - age * 1_000)
+                ops = tuple(HeldOperation(op.entry, op.body) for op in told.ops)
+                assert ann.home.store.statements.take([SignedStatement(told.block, ops)], ann.clock()) == [Took.STORED]
+            known = Shelf(ann.home.store, ann.clock).look_up([of], of)
+            assert len(known.until_ms) == 2
+            assert known.trusted == {Pair(of, keeper.account)} <= known.until_ms.keys()
+            assert ann.service.enquiring._find_keepers(of)[0] == keeper.account
+            with trio.move_on_after(1.0):
+                await ann.service.run()
+            assert Pair(of, keeper.account) in ann.service._proving._turns
+
+    run(main)
+
+
+def test_an_account_named_twice_is_a_fault_and_what_was_looked_at_in_vain_is_charged(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.serving.LOOK_S", 1e-9)  # any time at all is more than there is
+
+    async def main() -> None:
+        async with our_host() as a, our_host() as b:
+            sides(a, "Ann")
+            await b.dial(a.addresses()[0])
+            assert await ask(b, a.peer_id, About((cid_of(b"x"),))) == Items()
+            assert await ask(b, a.peer_id, About((cid_of(b"x"),))) is None
+            assert a.tally.read()[Met.STATEMENTS_PUT_OFF] == 1
+            assert not a.tally.read()[Met.PEER_FAULT]
+            assert await ask(b, a.peer_id, About((cid_of(b"x"),) * 2)) is None
+            await until(lambda: a.tally.read()[Met.PEER_FAULT] == 1)
+
+    run(main)
+
+
+def test_of_accounts_much_is_held_about_no_more_is_read_than_fits(
+    run: Run, our_host: MakeHost, sides: Callable[[Host, str], Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.keep.shelf.MAX_ITEMS_BYTES", 100)
+
+    async def main() -> None:
+        async with our_host() as a:
+            ann = sides(a, "Ann")
+            ann.say(card(a), tell=False)
+            read: list[Cid] = []
+            about = ann.home.store.statements.about
+
+            def count(account: Cid, *, max_bytes: int | None = None) -> list[SignedStatement]:
+                read.append(account)
+                return about(account, max_bytes=max_bytes)
+
+            monkeypatch.setattr(ann.home.store.statements, "about", count)
+            shelf = Shelf(ann.home.store, ann.clock)
+            assert len(shelf.about([ann.person.account, cid_of(b"x")]).items) == 1
+            assert read == [ann.person.account]
 
     run(main)
 

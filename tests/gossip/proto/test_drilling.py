@@ -37,7 +37,7 @@ def star(followers: int, *, dialable: int, exchanges: bool = True) -> Situation:
     [
         ("home", Losses(home=True)),
         ("home,peer:2,keeper:1,handle,bootstrap", Losses(True, 2, 1, True, True)),
-        (" peer:3 , keeper:0 ", Losses(peers=3)),
+        (" peer:3 , keeper:1 ", Losses(peers=3, keepers=1)),
     ],
 )
 def test_what_is_lost_is_read(text: str, losses: Losses) -> None:

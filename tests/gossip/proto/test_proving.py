@@ -197,15 +197,22 @@ def test_covered_is_what_lies_on_an_unbroken_run_below_the_very_head_that_is_nam
 
 
 def test_the_right_digest_proves_and_a_wrong_one_fails_and_is_no_evidence(case: Case) -> None:
-    right = digest_possession(NONCE, BODY)
+    right = digest_possession(NONCE, BEN.account, BEN.key, BODY)
     assert case.judge(possession(right)) is Outcome.PROVEN
-    wrong = possession(digest_possession(NONCE, b"something else"))
+    wrong = possession(digest_possession(NONCE, BEN.account, BEN.key, b"something else"))
     judged = judge(challenge(case.given), BODY, [wrong], receipts=(), is_on_branch=case.on_branch)
     assert (judged.outcome, judged.evidence) == (Outcome.FAILED, ())
 
 
+def test_the_answer_of_somebody_else_signed_anew_proves_nothing(case: Case) -> None:
+    forwarded = digest_possession(NONCE, ANN.account, ANN.key, BODY)
+    assert case.judge(possession(forwarded)) is Outcome.FAILED
+    of_another_device = digest_possession(NONCE, BEN.account, ANN.key, BODY)
+    assert case.judge(possession(of_another_device)) is Outcome.FAILED
+
+
 def test_an_answer_to_another_question_is_worth_nothing(case: Case) -> None:
-    right = digest_possession(NONCE, BODY)
+    right = digest_possession(NONCE, BEN.account, BEN.key, BODY)
     assert case.judge() is Outcome.NOTHING
     assert case.judge(possession(right, nonce=bytes(16))) is Outcome.NOTHING
     assert case.judge(possession(right, entry=LOG[12])) is Outcome.NOTHING

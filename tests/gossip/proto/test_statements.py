@@ -55,7 +55,7 @@ epochs: Final = st.binary(min_size=8, max_size=8)
 links: Final = st.sampled_from(ACCOUNTS)
 questions: Final = st.one_of(
     st.builds(Since, epochs, numbers, st.lists(links, max_size=30).map(pack_carriage)),
-    st.builds(About, st.lists(links, min_size=1, max_size=MAX_ACCOUNTS).map(tuple)),
+    st.builds(About, st.lists(links, min_size=1, max_size=MAX_ACCOUNTS, unique=True).map(tuple)),
     st.builds(Tell, items),
     st.builds(Prove, links, links, st.binary(min_size=16, max_size=16)),
 )

@@ -9,7 +9,8 @@ from tests.node.web.fake import ME, PEER, FakeNode
 
 from unhush.gossip.proto.invites import Invite, encode_invite
 from unhush.identity.cid import Cid, cid_of
-from unhush.node.views import KeeperInfo, KeepingOffer, KeptBy, KeptSummary
+from unhush.node.names import short_id
+from unhush.node.views import KeeperInfo, KeepingOffer, KeptBy, KeptSummary, NotGiven
 from unhush.node.web.keeping import MAX_ARCS, draw_ring
 
 HOSTILE = "<script>alert(1)</script>"
@@ -51,6 +52,21 @@ def test_of_others_only_what_is_kept_is_said(client: Client, node: FakeNode) -> 
     assert "kept by" not in client.get("/").page.text
     node.hears(ines, "Somebody does.", kept_by=KeptBy(1))
     assert "kept by 1" in client.get("/").page.text
+
+
+def test_what_a_keeper_does_without_is_named_on_the_page_and_in_place_of_the_words(
+    client: Client, node: FakeNode
+) -> None:
+    mara = node.meet("mara", "Mara")
+    gone = NotGiven(cid_of(b"gone"), f"a court {HOSTILE}", mara, "Mara")
+    node.keeping = {mara: keeper(mara, withheld=(gone,))}
+    kept = client.get("/kept").page
+    assert "Withholds 1 of your records" in kept.text
+    assert f"a court {HOSTILE}" in kept.text  # as text
+    shown = node.hears(mara, "", has_body=False, withheld=gone)
+    assert "Withheld by Mara : a court" in client.get(f"/post/{shown.id}").page.text
+    here = node.hears(mara, "", has_body=False, withheld=replace(gone, is_here=True))
+    assert "Withheld here: a court" in client.get(f"/post/{here.id}").page.text
 
 
 def test_who_keeps_me_is_listed_with_what_it_showed(client: Client, node: FakeNode) -> None:
@@ -99,7 +115,11 @@ def test_an_offer_is_accepted_with_room_and_stopped_again(client: Client, node: 
     node.offers = [KeepingOffer(ines, "Ines Lind", NOON_MS, is_kept=False)]
     page = client.get("/kept").page
     assert "Asked of you" in page.text
-    assert [each["value"] for each in page.all("option")] == ["none", "90d", "all"]
+    assert page.all("a", href=f"/kept/accept/{ines}")
+    step = client.get(f"/kept/accept/{ines}").page
+    assert [each["value"] for each in step.all("option")] == ["none", "90d", "all"]
+    assert "Ines Lind" in step.text
+    assert f"…{short_id(ines)}" in step.text
     assert client.submit("/kept/accept", {"who": str(ines), "budget": "500 MiB", "media": "90d"}).status == 303
     assert node.calls == [("keep", ines, 500 * 2**20, "90d")]
     text = client.get("/kept").page.text
@@ -107,6 +127,47 @@ def test_an_offer_is_accepted_with_room_and_stopped_again(client: Client, node: 
     assert "0 B of 500 MiB, 0 records, pictures of the last 90 days" in text
     assert client.submit("/kept/stop", {"who": str(ines)}).status == 303
     assert node.calls[-1] == ("unkeep", ines)
+
+
+def test_nothing_is_stopped_taken_back_or_accepted_by_one_click(client: Client, node: FakeNode) -> None:
+    ines, otto = (node.meet(name, HOSTILE, followed=False) for name in ("ines", "otto"))
+    mara = node.meet("mara", "Mara")
+    node.keep(ines, "1GiB", "none")
+    node.keeping = {mara: keeper(mara), otto: keeper(otto, HOSTILE, is_accepted=False, is_followed=False)}
+    node.calls.clear()
+    page = client.get("/kept").page
+    for act, account, means, who in (
+        ("stop", ines, "keeps this account no more", "whom you do not follow"),
+        ("withdraw", mara, "you ask it no more", "whom you follow"),
+        ("ask", otto, "It takes no room here", "whom you do not follow"),
+    ):
+        assert page.all("a", href=f"/kept/{act}/{account}")
+        assert not page.all("form", action=f"/kept/{act}") or act == "ask"  # which is also the form to ask by name
+        answer = client.get(f"/kept/{act}/{account}")
+        assert "<script>alert" not in answer.text
+        assert means in answer.page.text
+        assert who in answer.page.text
+        assert short_id(account) in answer.page.text
+        assert [each["value"] for each in answer.page.all("input", name="who")] == [str(account)]
+    assert node.calls == []
+
+
+def test_a_step_says_what_is_promised_already_and_what_was_wrong(client: Client, node: FakeNode) -> None:
+    ines, ben = node.meet("ines", "Ines"), node.meet("ben", "Ben")
+    node.keep(ben, "3GiB", "none")
+    node.offers = [KeepingOffer(ines, "Ines", NOON_MS, is_kept=False)]
+    assert "You keep 1 account so far and promised 3 GiB for it" in client.get(f"/kept/accept/{ines}").page.text
+    answer = client.submit("/kept/accept", {"who": str(ines), "budget": "twelve", "media": "all"})
+    assert answer.status == 422
+    assert answer.page.all("input", name="budget", value="twelve")
+    assert "Keep this account?" in answer.page.text
+    assert ines not in node.promised
+
+
+@pytest.mark.parametrize("act", ["ask", "withdraw", "accept", "stop"])
+def test_a_step_about_somebody_else_is_not_found(client: Client, node: FakeNode, act: str) -> None:
+    assert client.get(f"/kept/{act}/{STRANGER}").status == 404
+    assert client.get(f"/kept/{act}/nobody").status == 404
 
 
 def test_what_went_wrong_with_a_promise_is_said(client: Client, node: FakeNode) -> None:
@@ -126,7 +187,8 @@ def test_an_account_is_kept_from_the_page_of_its_person(client: Client, node: Fa
     page = client.get(f"/person/{ines}").page
     assert "0 B of 1.5 GiB, all pictures" in page.text
     assert "kept here for everyone" in page.text
-    assert client.submit(f"/person/{ines}/unkeep", {}).status == 303
+    assert page.all("a", href=f"/kept/stop/{ines}")
+    assert client.submit("/kept/stop", {"who": str(ines)}).status == 303
     assert [call[0] for call in node.calls] == ["keep", "unkeep"]
 
 
