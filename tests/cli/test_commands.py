@@ -21,7 +21,7 @@ PEER = "/ip4/192.0.2.7/tcp/4470/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHA
 RECORD_KEYS = {
     "id", "account", "aid", "name", "petname", "kind", "time", "title", "text", "lang", "warning", "tags", "reply",
     "own", "deleted", "body", "standing", "local", "media", "mentions", "edited", "version", "quote", "quoted",
-    "target", "emoji", "reposted", "counts", "reposted_by_you", "shun", "kept_by",
+    "target", "emoji", "reposted", "counts", "reposted_by_you", "shun", "kept_by", "withheld",
 }  # fmt: skip
 WRITTEN_KEYS = {"id", "account", "aid", "time"}
 PERSON_KEYS = {

@@ -110,7 +110,7 @@ def test_listening_only_for_itself_and_nobody_known_are_to_be_mended() -> None:
 
 
 def test_bounds_met_are_told_in_words() -> None:
-    assert "3 peers shut out for an hour" in said(OPEN, peers_banned=3, dialbacks_refused=0)["limits"].text
+    assert "3 × peers shut out for an hour" in said(OPEN, peers_banned=3, dialbacks_refused=0)["limits"].text
     assert said(OPEN, peers_banned=0)["limits"].grade is Grade.FINE
 
 

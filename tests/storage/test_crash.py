@@ -42,7 +42,7 @@ def kill_once(home: Path, random: Random) -> tuple[set[str], float]:
     return {line.split()[1] for line in said}, ready_s
 
 
-def kill_many(home: Path, times: int, seed: int, ready_s: float = READY_S) -> None:
+def kill_many(home: Path, times: int, seed: int, bound_s: float = READY_S) -> None:
     clock = Clock()
     with open_home(home, clock) as store:
         Home(store, Person("Ann", seed=1, clock_ms=clock), clock)
@@ -61,12 +61,12 @@ def kill_many(home: Path, times: int, seed: int, ready_s: float = READY_S) -> No
         (record,) = store.publish(publisher_of(Person("Ann", seed=1), clock, seed=5), Post("life goes on"))
         assert record.cid in cids_held(store)
     late = sorted(waits)[int(len(waits) * 0.95)]
-    assert late < ready_s, f"ready again after {late:.1f} s (p95)"
+    assert late < bound_s, f"ready again after {late:.1f} s (p95)"
     print(f"{times} kills, {len(acknowledged)} acknowledged records, ready again p95 {late:.2f} s")
 
 
 def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    kill_many(tmp_path / "home", 20, seed=20, ready_s=CROWDED_S)
+    kill_many(tmp_path / "home", 20, seed=20, bound_s=CROWDED_S)
 
 
 @pytest.mark.long
