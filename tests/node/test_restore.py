@@ -91,7 +91,7 @@ def has(node: Node, text: str) -> bool:
 
 
 def test_a_restore_that_is_killed_again_and_again_goes_on_and_makes_one_device(follower: "Follower") -> None:
-    follower.write([f"post {number}" for number in range(6_000)])  # some commits long
+    follower.write([f"post {number}" for number in range(3_000)])  # some commits long
     home = follower.root / "new"
 
     def restoring() -> Child:
