@@ -1,7 +1,6 @@
 """Accounts as files: CAR out, CAR in, and the independent check of every CID in between."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.node.errors import MalformedCar, NotFound, StorageError
+from unhush.node.errors import MalformedCar, NotFound
+from unhush.node.wholefiles import whole_file
 from unhush.storage.arrivals import Batch, Status
 from unhush.storage.car import CarContents, CarReader, write_car
 from unhush.storage.store import Store
@@ -33,21 +33,10 @@ class Imported:
 
 def export_car(store: Store, path: Path, account: Cid) -> CarContents:
     """Write an account to a file, whole or not at all; raises ``NotFound``, ``StorageError``."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with store.snapshot() as snapshot:
-            if snapshot.account(account) is None:
-                raise NotFound(f"no account {account} is kept here")
-            with temporary.open("xb") as file:
-                contents = write_car(file, snapshot, account)
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as exc:
-        raise StorageError(f"{path} cannot be written: {exc.strerror}") from exc
-    finally:
-        temporary.unlink(missing_ok=True)
-    return contents
+    with whole_file(path) as file, store.snapshot() as snapshot:
+        if snapshot.account(account) is None:
+            raise NotFound(f"no account {account} is kept here")
+        return write_car(file, snapshot, account)
 
 
 def import_car(store: Store, path: Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:

@@ -37,7 +37,6 @@ DHT_S: Final = 5.0
 DHT_FOUND: Final = 8
 # As in gossip/net/wire/swarm.py: 64 of 96 places are for who dials us.
 MAX_CONNECTIONS: Final = 96
-MAX_MACHINES: Final = 4_096
 # More than any sound run has; then it ends where it is.
 MAX_EVENTS: Final = 5_000_000
 
@@ -198,9 +197,6 @@ class World:
         if machine.found_at is None or machine.found_by is None or self._lost_at is None:
             return None
         return machine.found_at - self._lost_at, machine.found_by
-
-    def links_of(self, name: str) -> tuple[str, ...]:
-        return tuple(self._machines[name].links)
 
     # --- beginning ---------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """Evidence on disk: written whole or not at all, and checked by whoever gets it, with no home and no network."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +11,10 @@ from unhush.identity.cid import Cid
 from unhush.identity.keys import self_test
 from unhush.identity.statement import Absent, Heads, Receipt, Statement
 from unhush.identity.words import fingerprint
-from unhush.node.errors import BadEvidence, NotFound, StorageError
+from unhush.node.errors import BadEvidence, NotFound
 from unhush.node.keeping.evidence import BEGINNING, MAX_FILE_BYTES, Evidence, check_evidence, is_evidence
 from unhush.node.names import clean_name
+from unhush.node.wholefiles import whole_file
 
 Progress = Callable[[str, int], None]
 
@@ -113,17 +113,8 @@ def is_evidence_file(path: Path) -> bool:
 def write_evidence(path: Path, evidence: Evidence) -> int:
     """The bytes written; raises ``StorageError``."""
     data = evidence.encode()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as exc:
-        raise StorageError(f"{path} cannot be written: {exc.strerror}") from exc
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(data)
     return len(data)
 
 

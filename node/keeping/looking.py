@@ -19,7 +19,6 @@ from unhush.node.views import (
 )
 from unhush.storage.keeping.keptby import PROVEN_MS, KeeperView
 from unhush.storage.keeping.promises import Promise
-from unhush.storage.keeping.statements import MAX_RECEIPTS
 from unhush.storage.snapshot import Snapshot
 from unhush.storage.summaries import point_of
 
@@ -80,11 +79,6 @@ class Ledger:
             return f"no fresh receipt: {why_unsigned}"
         if not self._snapshot.usage(account).records:
             return "no receipt yet: nothing of it has arrived"
-        others = len(self._snapshot.receipts_of(account))
-        if others >= MAX_RECEIPTS:
-            return (
-                f"no receipt: {others} others say that they keep it, and this home's own has lost its place among them"
-            )
         return "no receipt yet: what has arrived is being looked through"
 
     def offers(self, own: Cid) -> tuple[KeepingOffer, ...]:

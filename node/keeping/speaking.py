@@ -110,6 +110,7 @@ class Speaking:
         self._heads = Allowance(HEADS, HEADS_INTERVAL_S)
         self._heads_due: float | None = None
         self._look_at = 0.0  # when to look again, without news
+        self._card_for: tuple[tuple[str, ...], tuple[str, ...]] | None = None  # what the last card should have named
         self._cards = Allowance(CARDS, CARDS_INTERVAL_S)
         self._unsubscribe: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="unhush-speaking", daemon=True)
@@ -245,7 +246,8 @@ class Speaking:
             peers = said.peers  # where it is reached is not known now, as at the start: what was said stays
         elif not peers:
             return
-        is_same = last is not None and (said.peers, said.urls) == (peers, urls)
+        wanted = (peers, urls)
+        is_same = last is not None and wanted in ((said.peers, said.urls), self._card_for)
         if is_same and last is not None and self._config.clock_ms() < last.time + RENEW_MS:
             return
         if not self._cards.spend(1, now):
@@ -253,6 +255,7 @@ class Speaking:
         while True:
             try:
                 self._say(Card(peers, urls))
+                self._card_for = wanted
                 return
             except MalformedStatement:  # too long for a card
                 if not peers:

@@ -6,7 +6,6 @@ written as it grows, beside its place, and moved there when it is whole.
 """
 
 import logging
-import os
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from unhush.identity.cid import Cid
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.keys import PublicKey
 from unhush.identity.statement import Heads
-from unhush.node.errors import BlobDamaged, BlobMissing, LifeboatTooLarge, NotFound, StorageError
+from unhush.node.errors import BlobDamaged, BlobMissing, LifeboatTooLarge, NotFound
 from unhush.node.lifeboat.form import (
     MAX_BLOBS,
     MAX_EXTRA_TYPE_BYTES,
@@ -45,6 +44,7 @@ from unhush.node.lifeboat.form import (
 )
 from unhush.node.lifeboat.reading import CONTENTS_TAG, END_TAG, PIECE_TAG
 from unhush.node.lifeboat.shell import build_shell
+from unhush.node.wholefiles import whole_file
 from unhush.storage.blobs.manifest import parse_manifest
 from unhush.storage.folds.blobrefs import blobs_of, may_name_blobs
 from unhush.storage.kinds import PROFILE
@@ -94,22 +94,12 @@ def export_lifeboat(
     ``extras``: signed blocks of other kinds to carry along, with their types.
     Raises ``NotFound``, ``LifeboatTooLarge``, ``StorageError``.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with store.snapshot() as snapshot:
-            if snapshot.account(account) is None:
-                raise NotFound(f"no account {account} is kept here")
-            with temporary.open("xb") as file:
-                making = _Making(store, snapshot, account, media=media, now_ms=now_ms, on_progress=on_progress)
-                contents = making.write(file, extras)
-                size = file.tell()
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as exc:
-        raise StorageError(f"{path} cannot be written: {exc.strerror}") from exc
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file, store.snapshot() as snapshot:
+        if snapshot.account(account) is None:
+            raise NotFound(f"no account {account} is kept here")
+        making = _Making(store, snapshot, account, media=media, now_ms=now_ms, on_progress=on_progress)
+        contents = making.write(file, extras)
+        size = file.tell()
     log.info("lifeboat made records=%d bytes=%d file=%s", contents.records, size, path)
     return Made(path, size, contents, making.lacking, dict(making.absent))
 

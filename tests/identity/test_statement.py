@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.notation import value_of
 
 from unhush.identity.cid import Cid, cid_of, cid_of_digest, cid_of_raw, parse_cid
 from unhush.identity.codec import Value, decode, encode
@@ -45,23 +46,6 @@ ACCOUNT = cid_of(b"an account")
 OF = cid_of(b"another account")
 ENTRY = cid_of(b"an entry")
 TIME = 1_900_000_000_000
-
-
-def value_of(notation: Any) -> Value:
-    if isinstance(notation, list):
-        return [value_of(item) for item in notation]
-    if not isinstance(notation, dict):
-        return notation
-    ((kind, inner),) = notation.items()
-    match kind:
-        case "int":
-            return int(inner)
-        case "bytes":
-            return bytes.fromhex(inner)
-        case "link":
-            return parse_cid(inner)
-        case _:
-            return {key: value_of(item) for key, item in inner}
 
 
 def named(cases: list[dict[str, Any]]) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.notation import value_of
 
 from unhush.identity.building import build_inception
 from unhush.identity.cid import Cid, cid_of, cid_of_raw, parse_cid
@@ -53,28 +54,6 @@ def bytes_of(written: str | list[list[Any]]) -> bytes:
     if isinstance(written, str):
         return bytes.fromhex(written)
     return b"".join(bytes.fromhex(part) * times for part, times in written)
-
-
-def value_of(notation: Any) -> Value:
-    if isinstance(notation, list):
-        return [value_of(item) for item in notation]
-    if not isinstance(notation, dict):
-        return notation
-    ((kind, inner),) = notation.items()
-    match kind:
-        case "int":
-            return int(inner)
-        case "bytes":
-            return bytes.fromhex(inner)
-        case "link":
-            return parse_cid(inner)
-        case "map":
-            return {key: value_of(item) for key, item in inner}
-        case "repeat":
-            return [value_of(inner[0])] * inner[1]
-        case "repeat_text":
-            return inner[0] * inner[1]
-    raise AssertionError(f"unknown notation {kind}")
 
 
 def types_of(value: Value) -> object:

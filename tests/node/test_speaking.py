@@ -122,6 +122,12 @@ def copy_of(author: Node, keeper: Node, tmp_path: Path) -> None:
     keeper.import_car(file)
 
 
+def promise(author: Node, keeper: Node, tmp_path: Path) -> None:
+    """The keeper promises the account of the author, and has it."""
+    keeper._store.promises.keep(author.account(), PROMISE)
+    copy_of(author, keeper, tmp_path)
+
+
 # --- alone
 
 
@@ -264,8 +270,7 @@ def test_what_was_promised_is_proven_and_what_was_not_is_not_answered(
 ) -> None:
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of, post = author.account(), author.post("hold this")
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     with author._store.snapshot() as snapshot:
         record = snapshot.record(post.id)
@@ -285,8 +290,7 @@ def test_what_is_withheld_is_absent_under_a_receipt_that_lists_it(
 ) -> None:
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of, post = author.account(), author.post("forbidden here")
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     await_until(lambda: receipts(keeper, of), "a receipt")
     keeper._store.withheld.add(post.id, "a court said so", 1)
@@ -347,8 +351,7 @@ def test_what_was_never_here_is_absent_under_no_receipt_and_costs_no_look_at_the
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of = author.account()
     author.post("something")
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     await_until(lambda: receipts(keeper, of) and ears.claims(Receipt), "a receipt")
     before = look(keeper, lambda snapshot: snapshot.receipts_of(of))
@@ -370,8 +373,7 @@ def test_an_account_is_looked_at_anew_for_challenges_only_once_in_a_while(
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of = author.account()
     first, second = (author.post(f"post {number}").id for number in range(2))
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     await_until(lambda: receipts(keeper, of) and ears.claims(Receipt), "a receipt")
     time.sleep(1.0)  # until another look is within its share of the time
@@ -391,8 +393,7 @@ def test_an_index_that_lost_an_entry_makes_no_contradiction(
 ) -> None:
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of, post = author.account(), author.post("something")
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     await_until(lambda: receipts(keeper, of), "a receipt")
     keeper._store._environment.run(lambda txn: txn.delete(Table.IDS, post.id.digest))
@@ -410,8 +411,7 @@ def test_an_own_receipt_that_the_store_gave_up_is_given_again(
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of = author.account()
     author.post("something")
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     speak(keeper, ears)
     await_until(lambda: receipts(keeper, of) and ears.claims(Receipt), "a receipt")
     (own,) = look(keeper, lambda snapshot: snapshot.receipts_of(of))
@@ -446,8 +446,7 @@ def test_a_receipt_that_the_store_does_not_take_is_tried_again(
         return take(items, now_ms, asked=asked)
 
     monkeypatch.setattr(keeper._store.statements, "take", refuse_once)
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     await_until(lambda: spoken.problem, "word of it")
     assert "no receipt for 1" in spoken.problem
@@ -462,8 +461,7 @@ def test_what_its_author_took_back_is_absent_as_deleted(
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of, post = author.account(), author.post("a slip")
     author.delete(post.id)
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     await_until(lambda: receipts(keeper, of), "a receipt")
     absent = prove(spoken, of, post.id)[-1].claim
@@ -476,8 +474,7 @@ def test_after_a_restart_nothing_is_said_twice(
 ) -> None:
     author, keeper, ears = opened("author"), opened("keeper"), Ears()
     of = author.account()
-    keeper._store.promises.keep(of, PROMISE)
-    copy_of(author, keeper, tmp_path)
+    promise(author, keeper, tmp_path)
     spoken = speak(keeper, ears)
     await_until(lambda: receipts(keeper, of) and ears.claims(Heads) and ears.claims(Card), "everything")
     spoken.stop()

@@ -8,9 +8,9 @@ import trio
 
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.host import Host
+from unhush.gossip.net.wire.payloads import Payloads
 from unhush.gossip.net.wire.stream import Stream
-from unhush.gossip.proto.faults import FrameTooLarge, MalformedFrame
-from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.statements import (
     MAX_ITEMS_BYTES,
     PROTOCOL,
@@ -24,31 +24,6 @@ log = logging.getLogger(__name__)
 
 # Taking 256 statements in is some thousand signature checks at the other end, and there may be a queue.
 ANSWER_S: Final = 30.0
-
-
-class Payloads:
-    """The payloads of a stream, one at a time."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._deframer = Deframer()
-        self._ready: list[bytes] = []
-
-    async def next(self) -> bytes | None:
-        """The next, None at the end of the stream; raises ``StreamBroken`` or a ``SyncFault``."""
-        while not self._ready:
-            chunk = await self._stream.read()
-            if not chunk:
-                if not self._deframer.is_between_frames:
-                    raise MalformedFrame("the stream ended within a frame")
-                return None
-            self._ready = self._deframer.feed(chunk)
-            if self._deframer.pending_bytes > MAX_ITEMS_BYTES + _LENGTH_BYTES:
-                raise FrameTooLarge(f"statements have at most {MAX_ITEMS_BYTES} bytes in a frame")
-        return self._ready.pop(0)
-
-
-_LENGTH_BYTES: Final = 3
 
 
 class Conversation:
@@ -65,7 +40,7 @@ class Conversation:
 
     async def __aenter__(self) -> Self:
         self._stream = await self._host.open_stream(self._peer_id, PROTOCOL)
-        self._payloads = Payloads(self._stream)
+        self._payloads = Payloads(self._stream, MAX_ITEMS_BYTES)
         return self
 
     async def __aexit__(

@@ -15,15 +15,16 @@ import trio
 
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.host import Host
-from unhush.gossip.net.keep.conversing import Payloads
 from unhush.gossip.net.keep.places import Place, Places, block_of
 from unhush.gossip.net.keep.shelf import Shelf
+from unhush.gossip.net.wire.payloads import Payloads
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.proving import ANSWERED, ANSWERED_INTERVAL_S, ANSWERED_PER_PEER
 from unhush.gossip.proto.shares import Asker, Shares
 from unhush.gossip.proto.statements import (
     MAX_ITEMS,
+    MAX_ITEMS_BYTES,
     MAX_QUESTIONS,
     About,
     Answer,
@@ -122,7 +123,7 @@ class Serving:
             await stream.reset()
 
     async def _converse(self, stream: Stream, place: Place) -> None:
-        payloads = Payloads(stream)
+        payloads = Payloads(stream, MAX_ITEMS_BYTES)
         for _ in range(MAX_QUESTIONS):
             with trio.fail_after(QUESTION_S):
                 payload = await payloads.next()

@@ -14,6 +14,7 @@ import trio
 
 from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net.host import Host, Stream
+from unhush.gossip.net.wire.payloads import Payloads
 from unhush.gossip.proto.blocks import (
     MAX_BLOCKS,
     MAX_REQUESTS,
@@ -25,8 +26,8 @@ from unhush.gossip.proto.blocks import (
     parse_answer,
     parse_request,
 )
-from unhush.gossip.proto.faults import MalformedFrame, SyncFault
-from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.faults import SyncFault
+from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.uploading import Uploads
 from unhush.identity.cid import Cid
 from unhush.storage.errors import BlobMismatch, BlobMissing, BlobTooLarge, StorageError
@@ -96,7 +97,7 @@ class BlobService:
                 del self._served[stream.peer_id]
 
     async def _serve(self, stream: Stream) -> None:
-        frames = _Frames(stream)
+        frames = Payloads(stream)
         for _ in range(MAX_REQUESTS):
             with trio.fail_after(REQUEST_TIMEOUT_S):
                 payload = await frames.next()
@@ -191,7 +192,7 @@ class BlobService:
         """Whether a peer gave all that was lacking; what it gave is kept in any case."""
         try:
             async with await self._host.open_stream(peer_id, PROTOCOL) as stream:
-                frames, asked = _Frames(stream), set[Cid]()
+                frames, asked = Payloads(stream), set[Cid]()
                 with trio.fail_after(PEER_S):
                     while missing := await trio.to_thread.run_sync(self._lacking, blob, max_bytes):
                         # A manifest may lie about its chunks: then what was given is still missing, and stays so.
@@ -213,7 +214,7 @@ class BlobService:
             log.warning("a blob is not kept: %s", exc)
         return False
 
-    async def _ask(self, stream: Stream, frames: "_Frames", blob: Cid, blocks: Sequence[Cid]) -> bool:
+    async def _ask(self, stream: Stream, frames: Payloads, blob: Cid, blocks: Sequence[Cid]) -> bool:
         with trio.fail_after(BLOCK_TIMEOUT_S):
             await stream.write(frame(encode_request(BlockRequest(blob, tuple(blocks)))))
         for cid in blocks:
@@ -226,23 +227,3 @@ class BlobService:
                 return False
             await trio.to_thread.run_sync(self._store.blobs.put_block, cid, block)
         return True
-
-
-class _Frames:
-    """The payloads of a stream, one at a time."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._deframer = Deframer()
-        self._ready: list[bytes] = []
-
-    async def next(self) -> bytes | None:
-        """The next payload, None at the end of the stream; raises ``StreamBroken`` or a ``SyncFault``."""
-        while not self._ready:
-            chunk = await self._stream.read()
-            if not chunk:
-                if not self._deframer.is_between_frames:
-                    raise MalformedFrame("the stream ended within a frame")
-                return None
-            self._ready = self._deframer.feed(chunk)
-        return self._ready.pop(0)

@@ -14,9 +14,10 @@ from tests.support.people import NETWORK, START_MS, Clock, Device, Home, Person,
 
 from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net.host import Host
-from unhush.gossip.net.keep.conversing import Conversation, Payloads
+from unhush.gossip.net.keep.conversing import Conversation
 from unhush.gossip.net.keep.service import KeepConfig, StatementService
 from unhush.gossip.net.keep.shelf import Shelf
+from unhush.gossip.net.wire.payloads import Payloads
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.carriage import pack_carriage
 from unhush.gossip.proto.frames import Operation
