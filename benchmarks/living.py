@@ -13,8 +13,8 @@ from unhush.identity.building import build_inception
 from unhush.identity.keys import SigningKey
 from unhush.identity.words import Words
 from unhush.node import Config
-from unhush.node.files import independent_cid_check
-from unhush.node.founding import publisher
+from unhush.node.account.founding import publisher
+from unhush.node.home.files import independent_cid_check
 from unhush.storage.arrivals import Arrival, Batch
 from unhush.storage.kinds import Follow, Post, Profile
 from unhush.storage.publish import Publisher

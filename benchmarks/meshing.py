@@ -20,9 +20,9 @@ from ingesting import now_ms
 from unhush.identity.cid import Cid
 from unhush.identity.words import Words
 from unhush.node import Config, found_account
+from unhush.node.account.founding import publisher
+from unhush.node.account.secrets import DEVICE
 from unhush.node.config import Home
-from unhush.node.founding import publisher
-from unhush.node.secrets import DEVICE
 from unhush.storage.arrivals import Arrival, Batch, Status
 from unhush.storage.keyfile import read_key
 from unhush.storage.kinds import Follow

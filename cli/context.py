@@ -30,8 +30,8 @@ class Context:
     def config(self, **settings: Any) -> "Config":
         """The settings of this call; a sealed key is opened with the passphrase from wherever it is to be had."""
         from unhush.cli.secrets import PassphraseSource
+        from unhush.node.account.secrets import forbid_core_dumps
         from unhush.node.config import Config, default_home
-        from unhush.node.secrets import forbid_core_dumps
 
         # Here and not in ``main``: no secret is read before, and ``--help`` never pays for loading the node.
         forbid_core_dumps()

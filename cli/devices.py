@@ -30,7 +30,7 @@ from unhush.cli.standing import (
 if TYPE_CHECKING:
     from unhush.identity.cid import Cid
     from unhush.node import Node
-    from unhush.node.devices import CutPlan, Last, RotationPlan, RowPlan
+    from unhush.node.account.devices import CutPlan, Last, RotationPlan, RowPlan
     from unhush.node.views import DeviceInfo
 
 unsynced_option = click.option("--unsynced", is_flag=True, help="Go on if no peer can be asked for the newest state.")
@@ -64,8 +64,8 @@ def list_command(context: Context, account: str | None) -> None:
 def request_command(context: Context, name: str, no_passphrase: bool) -> None:
     """On a new machine: make its key, and print the code by which it asks to be added to your account."""
     from unhush.node import Node
+    from unhush.node.account.devices import check_device_name
     from unhush.node.config import Home
-    from unhush.node.devices import check_device_name
     from unhush.node.errors import AccountExists
 
     check_device_name(name.strip())
@@ -205,7 +205,7 @@ def rotate_command(
 
 
 def _parse_place(node: "Node", text: str) -> "Last | Cid":
-    from unhush.node.devices import Last
+    from unhush.node.account.devices import Last
 
     return Last(text) if text in [place.value for place in Last] else node.show(text).id
 
@@ -263,7 +263,7 @@ def _changed(
 
 
 def _kept(plan: "RotationPlan", device: "DeviceInfo") -> "RotationPlan":
-    from unhush.node.devices import open_row
+    from unhush.node.account.devices import open_row
 
     others = tuple(row for row in plan.rows if row.key != device.key)
     old = next((row for row in plan.rows if row.key == device.key), None)
@@ -291,7 +291,7 @@ def _refuse_this(plan: "RotationPlan", device: "DeviceInfo") -> None:
 
 def _decide_on_added(node: "Node", plan: "RotationPlan", decided: set[str], *, drop_all: bool) -> "RotationPlan":
     """Who stole the root key can have added a device, so each that was added needs a person's word."""
-    from unhush.node.devices import Last
+    from unhush.node.account.devices import Last
 
     for device in node.devices.identity(node.account()).devices:
         if device.key not in plan.to_decide or str(device.key) in decided:

@@ -13,8 +13,8 @@ from unhush.cli.restoring import progress
 
 if TYPE_CHECKING:
     from unhush.gossip.proto.drilling import Advice
-    from unhush.node.keeping.drill import Drilled
-    from unhush.node.keeping.livedrill import LiveDrill
+    from unhush.node.drill.forecast import Drilled
+    from unhush.node.drill.live import LiveDrill
 
 # Something was found that should be done, as ``doctor`` says it.
 _ATTENTION: Final = 7
@@ -57,7 +57,7 @@ def drill_command(context: Context, *, lose: str, seed: int, account: str | None
     asks the network for the account, and is removed again. Exit code 7 if there is something to do.
     """
     from unhush.node.config import check_address
-    from unhush.node.keeping.drill import drill
+    from unhush.node.drill.forecast import drill
 
     if peer is not None:
         check_address(peer)
@@ -66,7 +66,7 @@ def drill_command(context: Context, *, lose: str, seed: int, account: str | None
         drilled = drill(node, lose, account=who, seed=seed)
         context.emit(_json_of(drilled), _text_of(drilled, lose))
         if live:
-            from unhush.node.keeping.livedrill import drill_live
+            from unhush.node.drill.live import drill_live
 
             with _ended_as_by_hand():
                 came = drill_live(node, drilled, lose, peer=peer, on_progress=progress(context))

@@ -36,8 +36,8 @@ def init_command(context: Context, name: str, words_to: Path | None, no_passphra
     Twenty-four recovery words are made with it. They are the only way back if this machine is lost: on a terminal
     they are shown once and three of them asked for; otherwise they wait in a file that only you can read.
     """
+    from unhush.node.account.founding import check_home, found_account, generate_words
     from unhush.node.config import Home
-    from unhush.node.founding import check_home, found_account, generate_words
 
     is_asked = not context.is_json and can_ask()
     check_home(context.config(), name)  # nobody should copy out words of an account that then cannot be made
@@ -68,7 +68,7 @@ def init_command(context: Context, name: str, words_to: Path | None, no_passphra
 
 def new_passphrase(context: Context, *, no_passphrase: bool, is_asked: bool) -> "Callable[[], str] | None":
     """What the first key of a home will be sealed with; None for nothing, which is said."""
-    from unhush.node.secrets import read_passphrase
+    from unhush.node.account.secrets import read_passphrase
 
     if no_passphrase:
         if context.passphrase_file is not None:

@@ -187,7 +187,7 @@ def passphrase_command(
 
 
 def _new_passphrase(file: Path | None) -> str:
-    from unhush.node.secrets import read_passphrase
+    from unhush.node.account.secrets import read_passphrase
 
     if file is not None:
         return read_passphrase(file)

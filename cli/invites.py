@@ -15,7 +15,7 @@ from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
     from unhush.node import Person
-    from unhush.node.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
+    from unhush.node.people.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
 
 _SPAN: Final = re.compile(r"([0-9]{1,6})([mhd])")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
@@ -239,7 +239,7 @@ def _explain(read: "ReadInvite") -> str:
 
 
 def _say_accepted(accepted: "AcceptedInvite", *, is_running: bool) -> str:
-    from unhush.node.invites import why_refused
+    from unhush.node.people.invites import why_refused
 
     name = _name(accepted.person)
     undo = f"To take it back: unhush unfollow {accepted.person.account}"

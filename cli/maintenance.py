@@ -11,7 +11,7 @@ from unhush.cli.context import FILE, Context, OurCommand, OurGroup, WrongUse, ex
 from unhush.cli.shown import some
 
 if TYPE_CHECKING:
-    from unhush.node.maintenance import Mended
+    from unhush.node.home.maintenance import Mended
     from unhush.storage.verify import Report
 
 # What was kept here is not what is here; the same as for a file of which something was refused.
@@ -32,7 +32,7 @@ def verify_command(context: Context, file: Path | None, deep: bool, repair: bool
     Forks, holes and bodies that others wrote wrongly or took back are counted and are no damage; only damage makes
     the exit code 6.
     """
-    from unhush.node.maintenance import repair_home, verify_home
+    from unhush.node.home.maintenance import repair_home, verify_home
 
     say = _progress(context)
     if file is not None:
@@ -55,7 +55,7 @@ def verify_command(context: Context, file: Path | None, deep: bool, repair: bool
 
 def _verify_file(context: Context, file: Path, *, is_strict: bool) -> int:
     """Needs no home: the file is judged by itself."""
-    from unhush.node.checking_files import check_file
+    from unhush.node.home.checking import check_file
 
     report = check_file(file, _progress(context))
     context.emit(report.to_json(), report.sentence())
@@ -142,7 +142,7 @@ def backup_command(context: Context, file: Path) -> None:
 @pass_context
 def compact_command(context: Context) -> None:
     """Make the database file as small as it can be; stop everything that uses the home first."""
-    from unhush.node.maintenance import compact_home
+    from unhush.node.home.maintenance import compact_home
 
     done = compact_home(context.config())
     context.emit(
@@ -167,7 +167,7 @@ def rebuild_command(context: Context) -> None:
 
 def import_backup(context: Context, file: Path) -> None:
     """Make a new home of a backup."""
-    from unhush.node.maintenance import restore_backup
+    from unhush.node.home.maintenance import restore_backup
 
     path = expanded(file)
     if not path.is_file():

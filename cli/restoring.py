@@ -47,8 +47,8 @@ def restore_command(
     This device gets a key of its own and is added; your history comes back, and the people who follow you notice
     nothing but your next post. If it is interrupted, the same command goes on.
     """
+    from unhush.node.account.devices import check_device_name
     from unhush.node.config import Home
-    from unhush.node.devices import check_device_name
 
     check_device_name(name.strip())
     if not peers and not Home(context.config().home).store.exists():

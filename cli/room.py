@@ -8,7 +8,7 @@ from unhush.cli.context import Context, OurCommand, pass_context
 from unhush.cli.shown import display_name, time_text
 
 if TYPE_CHECKING:
-    from unhush.node.room import Collected, RoomReport, Storage, Tier
+    from unhush.node.home.room import Collected, RoomReport, Storage, Tier
 
 _TIERS: Final = {
     "OWN": "you",

@@ -57,8 +57,8 @@ class PassphraseSource:
         self.last: str | None = None  # what was given last: the right one, once it opened something
 
     def __call__(self) -> str:
+        from unhush.node.account.secrets import read_passphrase
         from unhush.node.errors import KeySealed
-        from unhush.node.secrets import read_passphrase
 
         if self._file is not None:
             self.last = read_passphrase(self._file)
@@ -76,14 +76,14 @@ class PassphraseSource:
         return answer
 
     def _ask(self, prompt: str) -> str:
-        from unhush.node.secrets import check_passphrase
+        from unhush.node.account.secrets import check_passphrase
 
         return check_passphrase(ask_hidden(prompt))
 
 
 def ask_new_passphrase(prompt: str) -> str | None:
     """A passphrase typed twice; None if the person leaves it empty."""
-    from unhush.node.secrets import check_passphrase
+    from unhush.node.account.secrets import check_passphrase
 
     for _ in range(_MAX_TRIES):
         passphrase = ask_hidden(prompt)
@@ -115,8 +115,8 @@ class WordsSource:
 
     def get(self) -> "Words":
         """Read them now; raises ``WordsNeeded`` if there is nowhere to read them from, ``BadWords``."""
+        from unhush.node.account.secrets import read_words
         from unhush.node.errors import WordsNeeded
-        from unhush.node.secrets import read_words
 
         if self.given not in (None, "-"):
             return read_words(expanded(Path(self.given)))
@@ -141,7 +141,7 @@ class WordsSource:
 
 
 def _read_input() -> "Words":
-    from unhush.node.secrets import parse_words
+    from unhush.node.account.secrets import parse_words
 
     if sys.stdin is None:  # it can be, whatever its type says: closed by whoever started us
         raise WrongUse("There is no input to read the words from.")
@@ -149,8 +149,8 @@ def _read_input() -> "Words":
 
 
 def _ask_words() -> "Words":
+    from unhush.node.account.secrets import parse_words
     from unhush.node.errors import BadWords
-    from unhush.node.secrets import parse_words
 
     for tries in range(1, _MAX_TRIES + 1):
         try:

@@ -4,10 +4,10 @@
 configures logging or reads the environment.
 """
 
+from unhush.node.account.founding import Created, found_account
 from unhush.node.config import Config
-from unhush.node.founding import Created, found_account
-from unhush.node.headings import Heading
 from unhush.node.node import Node
+from unhush.node.records.headings import Heading
 from unhush.node.views import Page, PeerInfo, Person, Shown, Status, Thread
 from unhush.storage.kinds import Post
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Self
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, self_test
 from unhush.identity.words import Words
-from unhush.node.acting import Acting
-from unhush.node.circle import Lists
+from unhush.node.account.devices import Devices
+from unhush.node.account.founding import publisher
+from unhush.node.account.identities import describe
+from unhush.node.account.renewing import Renewing
+from unhush.node.account.secrets import Keys
 from unhush.node.config import Config, Home
 from unhush.node.control import ask, parse_network_view
-from unhush.node.devices import Devices
 from unhush.node.errors import (
     AccountExists,
     BadConfig,
@@ -32,20 +34,18 @@ from unhush.node.errors import (
     NotRunning,
     NotSynced,
 )
-from unhush.node.files import Imported, export_car, import_car
-from unhush.node.founding import publisher
-from unhush.node.identities import describe
+from unhush.node.home.files import Imported, export_car, import_car
+from unhush.node.home.maintenance import verify
+from unhush.node.home.room import Room
 from unhush.node.ids import as_cid
-from unhush.node.invites import Desk, Inviting
-from unhush.node.looking import Looking
-from unhush.node.maintenance import verify
-from unhush.node.media import MediaFiles
-from unhush.node.missing import Missing, find_missing_of
-from unhush.node.peering import Peering
-from unhush.node.reading import HIDDEN, Reader
-from unhush.node.renewing import Renewing
-from unhush.node.room import Room
-from unhush.node.secrets import Keys
+from unhush.node.people.circle import Lists
+from unhush.node.people.invites import Desk, Inviting
+from unhush.node.pictures.media import MediaFiles
+from unhush.node.records.acting import Acting
+from unhush.node.records.looking import Looking
+from unhush.node.records.missing import Missing, find_missing_of
+from unhush.node.records.reading import HIDDEN, Reader
+from unhush.node.service.peering import Peering
 from unhush.node.views import DeviceInfo, DeviceState, NetworkView, Person, Shown, Status, Thread
 from unhush.storage.backup import BackedUp
 from unhush.storage.blobs.thumbs import Thumbs
@@ -59,14 +59,14 @@ from unhush.storage.store import Store
 from unhush.storage.verify import Report
 
 if TYPE_CHECKING:
-    from unhush.node.checking_files import FileReport
+    from unhush.node.home.checking import FileReport
     from unhush.node.keeping.auditing import Asked, Audit
     from unhush.node.lifeboat.form import Media as Media_
     from unhush.node.lifeboat.making import Made
     from unhush.node.lifeboat.taking import Taken
+    from unhush.node.records.searching import Indexing, SearchPage
     from unhush.node.restoring import Progress, Restored, Restoring
-    from unhush.node.running import Running
-    from unhush.node.searching import Indexing, SearchPage
+    from unhush.node.service.running import Running
 
 LINGER_S = 1.0  # so that what was signed last still leaves before the network ends
 
@@ -206,7 +206,7 @@ class Node(Acting, Inviting, Looking, Peering):
         matches come first. Raises ``NothingToSearch`` if there is no word in ``text`` or only too short a beginning,
         ``MalformedCid`` for nobody, ``NotFound`` for a bad cursor.
         """
-        from unhush.node.searching import search  # lazy, as the engine
+        from unhush.node.records.searching import search  # lazy, as the engine
 
         return search(
             self._store,
@@ -304,7 +304,7 @@ class Node(Acting, Inviting, Looking, Peering):
 
     def metrics(self) -> bytes:
         """The figures of this home and its network, in the text format of Prometheus."""
-        from unhush.node.metrics import exposition  # lazy: hardly anybody asks
+        from unhush.node.service.metrics import exposition  # lazy: hardly anybody asks
 
         return exposition(self.status(), self._network_view(), self.keeping_figures())
 
@@ -384,7 +384,7 @@ class Node(Acting, Inviting, Looking, Peering):
 
         Raises ``NotFound``, ``UnknownFile``, ``MalformedLifeboat``.
         """
-        from unhush.node.checking_files import check_file
+        from unhush.node.home.checking import check_file
 
         return check_file(Path(path), on_progress)
 
@@ -419,12 +419,12 @@ class Node(Acting, Inviting, Looking, Peering):
                 self._indexing = self._start_indexing()
 
     def _start_indexing(self) -> "Indexing":
-        from unhush.node.searching import Indexing  # lazy: only a running node and a search load the engine
+        from unhush.node.records.searching import Indexing  # lazy: only a running node and a search load the engine
 
         return Indexing(self._store)
 
     def _start(self) -> "Running":
-        from unhush.node.running import Running  # lazy: the network costs a second and 80 MB
+        from unhush.node.service.running import Running  # lazy: the network costs a second and 80 MB
 
         return Running(self.config, self._home, self._store, self._keys, Desk(self))
 

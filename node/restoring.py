@@ -26,12 +26,12 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.operations import MAX_NAME_BYTES, OPEN, Device, Table, parse_operation
 from unhush.identity.trunk import find_trunk
 from unhush.identity.words import Words
+from unhush.node.account.devices import Devices
+from unhush.node.account.identities import read_trunk
+from unhush.node.account.secrets import Keys
 from unhush.node.config import Config
-from unhush.node.devices import Devices
 from unhush.node.errors import AccountExists, BadWords, NetworkFailed, NotFound, NotSynced, SeveralAccounts
-from unhush.node.identities import read_trunk
-from unhush.node.running import Running
-from unhush.node.secrets import Keys
+from unhush.node.service.running import Running
 from unhush.node.views import DeviceInfo, DeviceState
 from unhush.storage.arrivals import Arrival, Batch, Status
 from unhush.storage.snapshot import Snapshot

@@ -36,12 +36,12 @@ from unhush.identity.statement import (
     Statement,
     digest_possession,
 )
+from unhush.node.account.secrets import Keys
+from unhush.node.addresses import best_addresses
 from unhush.node.config import Config
 from unhush.node.errors import KeyFileError
-from unhush.node.invites import best_addresses
 from unhush.node.keeping.receipting import SHARE, Receipting, ReceiptNotKept
 from unhush.node.keeping.voice import Speaker, Voice
-from unhush.node.secrets import Keys
 from unhush.storage.errors import StorageError
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.records import Record

@@ -16,15 +16,15 @@ from typing import Final
 from unhush.identity.cid import Cid
 from unhush.identity.errors import MalformedStatement
 from unhush.identity.statement import MAX_REASON_BYTES, Card, MediaPolicy
-from unhush.node.circle import Circle
+from unhush.node.account.secrets import Keys
 from unhush.node.config import Config
 from unhush.node.errors import BadConfig, NoKey, NotFound, NotKept, WrongKind
 from unhush.node.ids import as_cid
 from unhush.node.keeping.looking import Ledger
 from unhush.node.keeping.sizes import USUAL_BUDGET, Share, parse_budget, parse_media, parse_share
-from unhush.node.looking import Looking
-from unhush.node.reading import Reader
-from unhush.node.secrets import Keys
+from unhush.node.people.circle import Circle
+from unhush.node.records.looking import Looking
+from unhush.node.records.reading import Reader
 from unhush.node.views import (
     CardInfo,
     KeeperInfo,

@@ -26,9 +26,9 @@ from unhush.identity.statement import (
     sign_statement,
     stored_statement,
 )
+from unhush.node.account.secrets import Keys
 from unhush.node.config import Config
 from unhush.node.errors import KeyFileError
-from unhush.node.secrets import Keys
 from unhush.storage.keeping.statements import SignedStatement, Took
 from unhush.storage.store import Store
 

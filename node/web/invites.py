@@ -15,7 +15,7 @@ from aiohttp import web
 
 from unhush.identity.errors import UnhushError
 from unhush.node.errors import NotFound
-from unhush.node.invites import DAY_S, MAX_VALID_S, USUAL_DAYS, GivenInvite, ReadInvite, why_refused
+from unhush.node.people.invites import DAY_S, MAX_VALID_S, USUAL_DAYS, GivenInvite, ReadInvite, why_refused
 from unhush.node.web.desk import Desk, View, desk_of
 from unhush.node.web.forms import Unfit, fields, fit_account, fit_petname
 from unhush.node.web.seam import Verbs

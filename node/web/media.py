@@ -12,7 +12,7 @@ from aiohttp import web
 
 from unhush.identity.cid import Cid
 from unhush.node.errors import BlobMissing, ImageRefused
-from unhush.node.media import UNKNOWN_TYPE
+from unhush.node.pictures.media import UNKNOWN_TYPE
 from unhush.node.web.desk import desk_of
 from unhush.node.web.gate import MEDIA_CSP
 from unhush.node.web.pages import PICTURE_CACHE, cid_in

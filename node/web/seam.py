@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from unhush.identity.cid import Cid
-from unhush.node.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
+from unhush.node.people.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
 from unhush.node.views import (
     Activity,
     KeeperInfo,

@@ -182,7 +182,7 @@ class WebServer:
     async def _show_metrics(self, request: web.Request) -> web.Response:
         """For a program on this machine that watches the node; it has no session, and the gate has judged its Host."""
         assert self._metrics is not None
-        from unhush.node.metrics import CONTENT_TYPE_LATEST
+        from unhush.node.service.metrics import CONTENT_TYPE_LATEST
 
         body = await desk_of(request).hop(self._metrics)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

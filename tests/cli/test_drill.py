@@ -16,7 +16,7 @@ from tests.support.nodes import address_of
 from tests.support.people import Person
 
 from unhush.node import Config, Created, Node
-from unhush.node.keeping.drill import _name
+from unhush.node.drill.forecast import _name
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -163,7 +163,7 @@ def test_a_live_drill_that_is_interrupted_leaves_nothing_behind(
         seen.set()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unhush.node.keeping.livedrill._ask", interrupted)
+    monkeypatch.setattr("unhush.node.drill.live._ask", interrupted)
     dead = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"
     began = time.monotonic()
 

@@ -29,9 +29,9 @@ from unhush.identity.statement import (
     sign_statement,
 )
 from unhush.node import Node, found_account
-from unhush.node.checking_files import check_file
 from unhush.node.config import wall_clock_ms
 from unhush.node.errors import BadEvidence, NotFound
+from unhush.node.home.checking import check_file
 from unhush.node.keeping.auditing import Asked, enquire_over
 from unhush.node.keeping.evidence_file import EvidenceReport, check_evidence_file, write_evidence
 from unhush.node.keeping.speaking import Speaking

@@ -12,8 +12,8 @@ from tests.support.commands import await_until
 from tests.support.people import Person, arrivals_of
 
 from unhush.node import Config, Node, found_account
-from unhush.node.bulk import BulkProcess, ProcessGone
-from unhush.node.intake import Intake
+from unhush.node.service.bulk import BulkProcess, ProcessGone
+from unhush.node.service.intake import Intake
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.room.tiers import USUAL
 

@@ -50,9 +50,9 @@ from unhush.identity.entry import Entry
 from unhush.identity.keys import PublicKey, SigningKey
 from unhush.identity.words import Words
 from unhush.node import Node, found_account
+from unhush.node.account.secrets import Keys
 from unhush.node.config import Home
 from unhush.node.errors import WritingRefused
-from unhush.node.secrets import Keys
 from unhush.storage.keyfile import read_key
 from unhush.storage.kinds import Post
 from unhush.storage.store import Store

@@ -10,10 +10,11 @@ from tests.support.people import Clock, Home, Person, ingest, open_home
 
 from unhush.identity.cid import Cid
 from unhush.identity.statement import MediaPolicy
-from unhush.node import fetching, mediaroom
-from unhush.node.fetching import Fetching
-from unhush.node.mediaroom import MediaRoom
-from unhush.node.mediawishes import DAY_MS, LATELY_MS
+from unhush.node.pictures import fetching
+from unhush.node.pictures import room as mediaroom
+from unhush.node.pictures.fetching import Fetching
+from unhush.node.pictures.room import MediaRoom
+from unhush.node.pictures.wishes import DAY_MS, LATELY_MS
 from unhush.storage.blobs.manifest import CHUNK_BYTES
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.kinds import Edit, Follow, Media, Post, Profile

@@ -17,9 +17,9 @@ from tests.support.nodes import CHEAP
 
 from unhush.identity.words import parse_words
 from unhush.node import Config, Node, found_account
+from unhush.node.account.founding import generate_words
 from unhush.node.config import Home
 from unhush.node.errors import AccountExists, BadConfig, KeyFileError, MalformedRecord
-from unhush.node.founding import generate_words
 from unhush.storage.store import Store
 
 

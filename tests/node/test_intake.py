@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from unhush.node.intake import Intake
+from unhush.node.service.intake import Intake
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.errors import StoreFull
 from unhush.storage.ingest import Begun

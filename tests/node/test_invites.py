@@ -26,7 +26,7 @@ from unhush.node.errors import (
     NotRunning,
     WrongNetwork,
 )
-from unhush.node.invites import DAY_S, Desk
+from unhush.node.people.invites import DAY_S, Desk
 from unhush.storage.contacts import Contact
 from unhush.storage.invites import Stage
 

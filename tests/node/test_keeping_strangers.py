@@ -14,7 +14,7 @@ from tests.support.saying import say
 from unhush.identity.cid import cid_of
 from unhush.identity.statement import MediaPolicy, Receipt
 from unhush.node import Node, found_account
-from unhush.node.keeping.drill import drill
+from unhush.node.drill.forecast import drill
 from unhush.storage.keeping.statements import Took
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.people import Person as Stranger
 
-from unhush.node.marks import find_marks, fold_name
+from unhush.node.records.marks import find_marks, fold_name
 from unhush.storage.kinds import Post
 
 BEN = Stranger("Ben", seed=2).account

@@ -166,7 +166,7 @@ def test_a_blob_that_is_no_picture_is_looked_at_once(ann: Node, monkeypatch: pyt
     with pytest.raises(ImageRefused):
         ann.media.thumb(cid)
 
-    monkeypatch.setattr("unhush.node.media.draw_small", None)
+    monkeypatch.setattr("unhush.node.pictures.media.draw_small", None)
     with pytest.raises(ImageRefused):
         ann.media.thumb(cid)
 

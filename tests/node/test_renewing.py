@@ -9,7 +9,8 @@ from tests.support.commands import await_until
 from tests.support.nodes import Thief, config_of, hand
 from tests.support.people import Person
 
-from unhush.node import Node, found_account, renewing
+from unhush.node import Node, found_account
+from unhush.node.account import renewing
 from unhush.node.config import wall_clock_ms
 from unhush.node.errors import KeyFileError
 from unhush.storage.kinds import Post

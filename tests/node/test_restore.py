@@ -24,7 +24,7 @@ from unhush.identity.words import Words
 from unhush.node import Config, Node, found_account
 from unhush.node.config import Home, wall_clock_ms
 from unhush.node.errors import BadWords, DeviceRefused, NetworkFailed, NoKey, NotFound, SeveralAccounts
-from unhush.node.maintenance import restore_backup
+from unhush.node.home.maintenance import restore_backup
 from unhush.node.views import DeviceState
 
 WORDS = Words(bytes(range(32)))

@@ -11,7 +11,7 @@ from tests.support.people import NETWORK, START_MS, Clock, Person, arrivals_of
 
 from unhush.identity.cid import Cid
 from unhush.node import Node, found_account
-from unhush.node.room import Housekeeping
+from unhush.node.home.room import Housekeeping
 from unhush.storage.arrivals import Batch
 from unhush.storage.room.tiers import DAY_MS, KIB, USUAL, Tier
 from unhush.storage.schema import Table

@@ -7,7 +7,7 @@ import pytest
 
 from unhush.node import Node, Post
 from unhush.node.errors import MalformedCid, NothingToSearch, StoreFull
-from unhush.node.searching import Indexing
+from unhush.node.records.searching import Indexing
 from unhush.storage.fulltext.engine import Engine
 from unhush.storage.fulltext.fulltext import FullText
 
@@ -87,7 +87,7 @@ def test_a_running_node_indexes_what_comes(ann: Node) -> None:
 def test_indexing_goes_on_after_a_failure_that_is_said_once(
     ann: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("unhush.node.searching.AGAIN_S", 0.01)
+    monkeypatch.setattr("unhush.node.records.searching.AGAIN_S", 0.01)
     real, calls = FullText.catch_up, []
 
     def fail_at_first(index: FullText, *arguments: object, **named: object) -> bool:

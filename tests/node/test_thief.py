@@ -36,8 +36,8 @@ from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.words import Words
 from unhush.node import Node, found_account
+from unhush.node.account.devices import Last
 from unhush.node.config import Home
-from unhush.node.devices import Last
 from unhush.node.errors import WritingRefused
 from unhush.node.views import DeviceState
 from unhush.storage.keyfile import read_key

@@ -22,7 +22,7 @@ from tests.support.nodes import hand
 from tests.support.people import Person, arrivals_of
 
 from unhush.node import Config, Node, found_account
-from unhush.node.reading import MAX_PAGE
+from unhush.node.records.reading import MAX_PAGE
 
 PAGE: Final = 7
 AT_ONCE: Final = 5  # records of somebody else in one commit

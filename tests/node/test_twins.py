@@ -13,9 +13,9 @@ from unhush.identity.keys import SigningKey
 from unhush.identity.operations import NOTHING, Device
 from unhush.identity.words import Words
 from unhush.node import Config, Node, found_account
-from unhush.node.devices import Last
+from unhush.node.account.devices import Last
+from unhush.node.account.founding import generate_words
 from unhush.node.errors import WritingRefused
-from unhush.node.founding import generate_words
 from unhush.node.views import DeviceState
 from unhush.storage.arrivals import Arrival, Batch
 

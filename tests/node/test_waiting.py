@@ -1,6 +1,6 @@
 """Whose turn it is at ingest: live before bulk, bulk never starved, senders in turn, each with its bound."""
 
-from unhush.node.waiting import (
+from unhush.node.service.waiting import (
     ASSURED_BYTES,
     BUSY_GROUP_BYTES,
     BUSY_S,

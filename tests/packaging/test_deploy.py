@@ -18,7 +18,7 @@ import pytest
 
 from unhush.cli.main import COMMANDS, unhush_command
 from unhush.node.keeping.sizes import parse_budget, parse_media, parse_share
-from unhush.node.metrics import NAMES
+from unhush.node.service.metrics import NAMES
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

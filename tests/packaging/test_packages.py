@@ -96,7 +96,7 @@ def test_the_packed_program_runs_without_the_checkout(wheel: Path, tmp_path: Pat
         archive.extractall(tmp_path / "site")
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import unhush, unhush.cli.main, unhush.node.running, unhush.node.web.server\n"
+        "import unhush, unhush.cli.main, unhush.node.service.running, unhush.node.web.server\n"
         "from unhush.node import Config, Node, found_account\n"
         "from pathlib import Path\n"
         "home = Path(sys.argv[2]); found_account(Config(home), 'Ann')\n"

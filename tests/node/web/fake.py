@@ -13,10 +13,10 @@ from typing import Final
 from unhush.gossip.proto.invites import Invite, encode_invite, parse_invite
 from unhush.identity.cid import Cid, cid_of, parse_cid
 from unhush.identity.errors import UnhushError
-from unhush.node.conversations import grow
 from unhush.node.errors import BadListName, MalformedRecord, NotFound, RecordDeleted
-from unhush.node.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
 from unhush.node.keeping.sizes import parse_budget, parse_media
+from unhush.node.people.invites import AcceptedInvite, GivenInvite, OpenInviteInfo, ReadInvite
+from unhush.node.records.conversations import grow
 from unhush.node.views import (
     Activity,
     Branch,

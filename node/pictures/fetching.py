@@ -17,8 +17,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from unhush.identity.cid import Cid
-from unhush.node.mediaroom import MediaRoom
-from unhush.node.mediawishes import Wish, find_wish
+from unhush.node.pictures.room import MediaRoom
+from unhush.node.pictures.wishes import Wish, find_wish
 from unhush.storage.blobs.manifest import MAX_BLOB_BYTES
 from unhush.storage.errors import StorageError
 from unhush.storage.folds.blobrefs import blobs_of

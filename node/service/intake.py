@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from unhush.node.bulk import BulkProcess, ProcessGone
-from unhush.node.waiting import Delivery, Waiting
+from unhush.node.service.bulk import BulkProcess, ProcessGone
+from unhush.node.service.waiting import Delivery, Waiting
 from unhush.storage.arrivals import Batch, Outcome, Status
 from unhush.storage.errors import StorageError
 from unhush.storage.ingest import Begun

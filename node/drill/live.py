@@ -15,10 +15,10 @@ from unhush.gossip.proto.drilling import parse_losses
 from unhush.identity.cid import Cid
 from unhush.identity.statement import MediaPolicy
 from unhush.node.config import Config, bootstrap_of
+from unhush.node.drill.forecast import Drilled, is_far
 from unhush.node.errors import NobodyAnswered
-from unhush.node.keeping.drill import Drilled, is_far
 from unhush.node.node import Node
-from unhush.node.running import Running
+from unhush.node.service.running import Running
 from unhush.storage.keeping.promises import Promise
 
 # A stranger who has nothing after this has found nobody.

@@ -3,9 +3,9 @@
 from unhush.identity.cid import Cid
 from unhush.node.errors import MalformedCid
 from unhush.node.ids import WHAT_AN_ID_IS, as_cid, looks_like_id
-from unhush.node.marks import fold_name
-from unhush.node.missing import Missing, find_missing, find_missing_of
-from unhush.node.reading import MAX_THREAD, Reader
+from unhush.node.records.marks import fold_name
+from unhush.node.records.missing import Missing, find_missing, find_missing_of
+from unhush.node.records.reading import MAX_THREAD, Reader
 from unhush.node.views import Activity, Page, People, Person, Shown, Thread
 from unhush.storage.store import Store
 

@@ -29,10 +29,10 @@ from unhush.identity.operations import (
 from unhush.identity.request import encode_request, parse_request
 from unhush.identity.trunk import Alarm, State, Trunk, limit
 from unhush.identity.words import GENERATIONS, Words, parse_words
+from unhush.node.account.identities import cut_of, describe, describe_operations, read_trunk, state_of
+from unhush.node.account.secrets import Keys, check_words, read_words
 from unhush.node.config import Config, Home
 from unhush.node.errors import BadConfig, DeviceRefused, KeyFileError, NoAccount, NotFound
-from unhush.node.identities import cut_of, describe, describe_operations, read_trunk, state_of
-from unhush.node.secrets import Keys, check_words, read_words
 from unhush.node.views import DeviceInfo, DeviceState, IdentityInfo, OperationInfo
 from unhush.storage.accounts import Account
 from unhush.storage.keyfile import erase_private

@@ -11,7 +11,7 @@ from typing import Final
 from unhush.identity.cid import Cid
 from unhush.identity.errors import UnhushError
 from unhush.node.errors import HomeInUse, StorageError
-from unhush.node.reading import MAX_PAGE, Reader
+from unhush.node.records.reading import MAX_PAGE, Reader
 from unhush.node.views import Shown
 from unhush.storage.fulltext.feeding import Step
 from unhush.storage.fulltext.query import parse_query

@@ -7,10 +7,10 @@ petnames and every other block stay in this home.
 from typing import Final
 
 from unhush.identity.cid import Cid
-from unhush.node.acting import Writing
 from unhush.node.errors import BadConfig, NotFound
 from unhush.node.ids import as_cid
-from unhush.node.reading import Reader
+from unhush.node.records.acting import Writing
+from unhush.node.records.reading import Reader
 from unhush.node.views import ListInfo, Person
 from unhush.storage.kinds import Block, Delete, Follow
 from unhush.storage.shunned import Shun

@@ -15,10 +15,10 @@ from unhush.identity.errors import BadWords
 from unhush.identity.keys import PublicKey, SigningKey, self_test
 from unhush.identity.operations import MAX_NAME_BYTES
 from unhush.identity.words import ENTROPY_BYTES, Words, parse_words
+from unhush.node.account.secrets import Keys
 from unhush.node.config import Config, Home
 from unhush.node.errors import AccountExists, BadConfig, KeyFileError
 from unhush.node.lock import HomeLock
-from unhush.node.secrets import Keys
 from unhush.storage.keyfile import make_private_dir, read_private, write_new_private, write_private
 from unhush.storage.kinds import Profile
 from unhush.storage.publish import Publisher

@@ -14,7 +14,7 @@ from unhush.identity.cid import cid_of
 from unhush.identity.keys import self_test
 from unhush.node.config import Config, Home
 from unhush.node.errors import NoAccount, StoreUnreadable
-from unhush.node.files import independent_cid_check
+from unhush.node.home.files import independent_cid_check
 from unhush.node.lock import HomeLock
 from unhush.storage import upkeep
 from unhush.storage.keyfile import make_private_dir

@@ -25,7 +25,7 @@ from unhush.node.errors import BadConfig, NobodyAnswered, NotFound, NotRunning
 from unhush.node.ids import as_cid
 from unhush.node.names import clean_name, short_id
 from unhush.node.node import Node
-from unhush.node.peering import peer_of
+from unhush.node.service.peering import peer_of
 from unhush.storage.folds.blobrefs import blobs_of
 from unhush.storage.snapshot import Snapshot
 
@@ -186,7 +186,7 @@ def _try_addresses(known: Iterable[Acquaintance]) -> dict[str, bool]:
     untried = [each for each in known if each.address and not (each.is_connected and each.has_answered)]
     if not untried:
         return {}
-    from unhush.node.running import ping_address  # lazy: the network costs a second and 80 MB
+    from unhush.node.service.running import ping_address  # lazy: the network costs a second and 80 MB
 
     untried.sort(key=lambda each: (not each.carries, not each.is_connected))
 

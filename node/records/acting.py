@@ -13,12 +13,12 @@ from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.node.errors import MalformedRecord, NotFound, NotYours, RecordDeleted, WrongKind
-from unhush.node.headings import NO_HEADING, Heading
 from unhush.node.ids import as_cid
-from unhush.node.marks import find_marks
-from unhush.node.media import MediaFiles
 from unhush.node.names import BIDI_REACHING
-from unhush.node.reading import HIDDEN, Reader
+from unhush.node.pictures.media import MediaFiles
+from unhush.node.records.headings import NO_HEADING, Heading
+from unhush.node.records.marks import find_marks
+from unhush.node.records.reading import HIDDEN, Reader
 from unhush.node.views import Shown
 from unhush.storage.accounts import Account
 from unhush.storage.kinds import (

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from unhush.gossip.errors import MalformedAddress, Unproven
+from unhush.gossip.errors import Unproven
 from unhush.gossip.proto.accepting import (
     Acceptance,
     Code,
@@ -22,10 +22,8 @@ from unhush.gossip.proto.accepting import (
     hash_token,
     sign_acceptance,
 )
-from unhush.gossip.proto.addresses import Scope, parse_address
 from unhush.gossip.proto.frames import Operation
 from unhush.gossip.proto.invites import (
-    MAX_ADDRESSES,
     MAX_NAME_BYTES,
     MAX_STARTER,
     TOKEN_BYTES,
@@ -36,15 +34,16 @@ from unhush.gossip.proto.invites import (
 from unhush.identity.cid import Cid
 from unhush.identity.errors import WrongNetwork
 from unhush.identity.words import fingerprint
-from unhush.node.circle import Lists
+from unhush.node.account.identities import read_trunk
+from unhush.node.account.secrets import Keys
+from unhush.node.addresses import best_addresses
 from unhush.node.config import DEFAULT_PORT, Config, check_address
 from unhush.node.errors import BadConfig, InviteEnded, NotFound, NotRunning, UnhushError
-from unhush.node.identities import read_trunk
 from unhush.node.ids import as_cid
 from unhush.node.keeping.verbs import Keeping
 from unhush.node.names import LookAlikes, clean_name
-from unhush.node.reading import Reader
-from unhush.node.secrets import Keys
+from unhush.node.people.circle import Lists
+from unhush.node.records.reading import Reader
 from unhush.node.views import NetworkView, Person
 from unhush.storage.accounts import Account, parse_operations
 from unhush.storage.arrivals import Arrival, Batch
@@ -480,20 +479,6 @@ def _own_addresses(given: Sequence[str], peer_id: str) -> tuple[str, ...]:
         if not each.endswith(end):
             raise BadConfig(f"{each} is the address of another machine; the peer id of this one is {peer_id}")
     return whole
-
-
-def best_addresses(given: Sequence[str], listen: Sequence[str]) -> tuple[str, ...]:
-    """At most four: those given, then from where most people are. Our own loopback is for tests and for nobody else."""
-    by_scope: dict[Scope, list[str]] = {scope: [] for scope in Scope}
-    through_relays: list[str] = []
-    for each in listen:
-        try:
-            address = parse_address(each)
-        except MalformedAddress:
-            continue
-        (through_relays if "/p2p-circuit/" in each else by_scope[address.scope]).append(each)
-    best = [*given, *by_scope[Scope.PUBLIC], *through_relays, *by_scope[Scope.PRIVATE]]
-    return tuple(dict.fromkeys(best or by_scope[Scope.LOOPBACK]))[:MAX_ADDRESSES]
 
 
 def _hint(name: str) -> str:

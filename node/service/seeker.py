@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.frames import Need, Question, ThreadFrame
 from unhush.identity.cid import Cid
-from unhush.node.missing import Missing, parse_missing
+from unhush.node.records.missing import Missing, parse_missing
 from unhush.storage.store import Store
 
 # Looks that somebody may still ask about.

@@ -16,21 +16,21 @@ from unhush.gossip.net.sync.seeking import Report
 from unhush.gossip.proto.choosing import Acquaintance, Standing
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, SigningKey
-from unhush.node.bulk import BulkProcess
+from unhush.node.account.secrets import PEER, Keys
 from unhush.node.config import DEFAULT_LISTEN, Config, Home, bootstrap_of, check_address
 from unhush.node.control import Answer, ControlServer
 from unhush.node.errors import HomeReadOnly, NetworkFailed, NobodyAnswered
-from unhush.node.fetching import Fetching
+from unhush.node.home.room import Housekeeping, Room
 from unhush.node.ids import as_cid
-from unhush.node.intake import Intake
-from unhush.node.invites import Desk
 from unhush.node.keeping.auditing import Asked
 from unhush.node.keeping.enquiries import Enquiries
 from unhush.node.keeping.speaking import Speaking
 from unhush.node.lock import HomeLock
-from unhush.node.room import Housekeeping, Room
-from unhush.node.secrets import PEER, Keys
-from unhush.node.seeker import Seeker
+from unhush.node.people.invites import Desk
+from unhush.node.pictures.fetching import Fetching
+from unhush.node.service.bulk import BulkProcess
+from unhush.node.service.intake import Intake
+from unhush.node.service.seeker import Seeker
 from unhush.node.views import LimitMet, NetworkView, OutageInfo, PeerInfo, SyncInfo
 from unhush.storage.contacts import Contact
 from unhush.storage.keyfile import read_key, write_key

@@ -11,9 +11,9 @@ from unhush.identity.errors import MalformedCid
 from unhush.identity.operations import OPEN
 from unhush.identity.statement import Absent, Receipt
 from unhush.identity.trunk import Standing
-from unhush.node.conversations import grow
 from unhush.node.errors import BadConfig, NotFound, RecordDeleted
-from unhush.node.marks import fold_name
+from unhush.node.records.conversations import grow
+from unhush.node.records.marks import fold_name
 from unhush.node.views import (
     UNTOUCHED,
     Activity,

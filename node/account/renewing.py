@@ -11,9 +11,9 @@ import time
 from typing import Final
 
 from unhush.identity.errors import UnhushError
-from unhush.node.devices import Devices
+from unhush.node.account.devices import Devices
+from unhush.node.account.secrets import Keys
 from unhush.node.errors import KeyFileError
-from unhush.node.secrets import Keys
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from unhush.storage.contacts import Contact
 from unhush.storage.store import Store
 
 if TYPE_CHECKING:
-    from unhush.node.running import Running
+    from unhush.node.service.running import Running
 
 # All is here once nothing was missing for so long: a session that opens says within this what its peer carries.
 _SETTLED_S: Final = 1.0
@@ -119,7 +119,7 @@ class Peering:
             for each in view.peers if view is not None else ():
                 if each.peer == peer:
                     return Ping(each.address, peer, self._ping_connected(peer), was_connected=True)
-        from unhush.node.running import ping_address  # lazy: the network costs a second and 80 MB
+        from unhush.node.service.running import ping_address  # lazy: the network costs a second and 80 MB
 
         last: NobodyAnswered | None = None
         for address in self._ways_to(peer):

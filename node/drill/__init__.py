@@ -1,0 +1,1 @@
+"""The fire drill: what would be left, foretold and then tried."""

@@ -1,0 +1,1 @@
+"""People: whom this account follows, and how two who know each other find together."""

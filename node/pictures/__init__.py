@@ -1,0 +1,1 @@
+"""Pictures: taken in, given room, wished for and fetched."""

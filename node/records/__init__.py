@@ -1,0 +1,1 @@
+"""Records: written, found, and read as a person sees them."""
