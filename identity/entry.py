@@ -132,6 +132,30 @@ def stored_entry(block: bytes) -> Entry:
     return Entry(header, header.account or cid, cid, block)
 
 
+class Place(NamedTuple):
+    """Where an entry stands, as the bytes of its block have it."""
+
+    account: bytes  # binary CIDs and keys, as they are
+    key: bytes
+    seq: int
+    time: int
+    kind: str
+
+
+def glance(block: bytes) -> Place | None:
+    """The place of a stored entry of a log, in a quarter of the time of ``stored_entry``; None for operations.
+
+    None as well for what must go the long way, where errors have names.
+    """
+    match = ENTRY.fullmatch(block)
+    if match is None:
+        return None
+    key, seq, kind, time, account = match.group(2, 3, 6, 9, 10)
+    if kind.startswith(b"identity."):
+        return None
+    return Place(account, key, read_uint(seq), read_uint(time), _KIND_NAMES.get(kind) or kind.decode())
+
+
 def _read_header(block: bytes) -> Header | None:
     """The header of a log's entry by its layout; None for what must go the long way (operations, and all errors)."""
     match = ENTRY.fullmatch(block)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from unhush.identity.cid import Cid, cid_of
-from unhush.identity.entry import Entry, stored_entry
+from unhush.identity.entry import Entry, Place, glance, stored_entry
 from unhush.identity.errors import IdentityError
 from unhush.storage.errors import DamagedRow
 
@@ -54,6 +54,17 @@ class Record:
             raise DamagedRow(self.aid, f"holds no entry: {exc}") from exc
         self.__dict__["cid"] = found.cid  # it was hashed for this already
         return found
+
+    @cached_property
+    def place(self) -> Place | None:
+        """Where it stands in its log, without parsing all of it; None for an identity operation."""
+        found = glance(self.block)
+        if found is not None:
+            return found
+        header = self.entry.header
+        if header.is_identity:
+            return None
+        return Place(self.account.bytes, header.key.bytes, header.seq, header.time, header.kind)
 
     @cached_property
     def cid(self) -> Cid:

@@ -57,12 +57,12 @@ def find_record_by_cid(txn: Txn, cid: Cid) -> Record | None:
     return record if record is not None and record.cid == cid else None
 
 
-def iter_journal(txn: Txn, since: int) -> Iterator[Record]:
-    """Sound records with an aid above ``since``, oldest first."""
+def iter_journal(txn: Txn, since: int, *, is_checked: bool = True) -> Iterator[Record]:
+    """Sound records with an aid above ``since``, oldest first; without the check any that can be read."""
     while True:
         try:
             for record in journal.iter_journal(txn, since):
-                if is_sound(txn, record):
+                if not is_checked or is_sound(txn, record):
                     yield record
         except DamagedRow as exc:
             _note(exc.aid, str(exc))

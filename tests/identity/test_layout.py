@@ -6,7 +6,7 @@ import pytest
 
 from unhush.identity.cid import DAG_CBOR_PREFIX, RAW_PREFIX, Cid
 from unhush.identity.codec import decode, encode
-from unhush.identity.entry import MAX_ENTRY_BYTES, Header, _parse_pair, _read_header
+from unhush.identity.entry import MAX_ENTRY_BYTES, Header, Place, _parse_pair, _read_header, glance
 from unhush.identity.errors import IdentityError
 from unhush.identity.keys import PublicKey
 
@@ -50,6 +50,23 @@ def the_long_way(block: bytes) -> Header | None:
         return _parse_pair(decode(block, max_bytes=MAX_ENTRY_BYTES))
     except IdentityError:
         return None
+
+
+def test_a_glance_finds_an_entry_where_its_header_says_it_stands() -> None:
+    dice = random.Random(2)
+    for _ in range(2_000):
+        block = random_block(dice)
+        header = the_long_way(block)
+        assert header is not None and header.account is not None
+        assert glance(block) == Place(header.account.bytes, header.key.bytes, header.seq, header.time, header.kind)
+
+
+def test_a_glance_leaves_operations_and_damage_to_the_long_way() -> None:
+    block = random_block(random.Random(3))
+    assert glance(block[:-1]) is None
+    assert glance(block.replace(b"\x64kind", b"\x64kine")) is None
+    operation = encode([{"key": bytes(32), "kind": "identity.add"}, bytes(64)])
+    assert glance(operation) is None
 
 
 def test_every_entry_of_a_log_is_read_by_its_layout() -> None:

@@ -26,7 +26,14 @@ _OWN_TOLD: Final = 20
 
 def find_concerns(snapshot: Snapshot, records: Iterable[Record]) -> tuple[Concerns, ...]:
     """Of new records those that are fresh, shown here, and concern somebody."""
-    fresh = (record for record in records if record.seen_at_ms - record.entry.header.time <= FRESH_MS)
+    fresh = (
+        record
+        for record in records
+        if record.place is not None
+        and record.seen_at_ms - record.place.time <= FRESH_MS
+        and may_concern(record.place.kind, record.body)  # nearly all end here
+        and snapshot.is_sound(record)
+    )
     return tuple(_iter_concerns(snapshot, fresh))
 
 
@@ -68,7 +75,7 @@ def _parse(hinted: Hinted) -> Body | None:
 
 def _iter_concerns(snapshot: Snapshot, records: Iterable[Record]) -> Iterator[Concerns]:
     for record in records:
-        if not may_concern(record.kind, record.body):  # nearly all end here
+        if not may_concern(record.kind, record.body):
             continue
         about = snapshot.concerned(record)
         if about and snapshot.standing(record) in (Standing.IN_FORCE, Standing.CONTESTED):

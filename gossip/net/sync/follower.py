@@ -18,6 +18,7 @@ from unhush.gossip.proto.config import Own
 from unhush.gossip.proto.events import Concerns, Forked, Grew, LogGrew
 from unhush.gossip.proto.ranges import NOTHING, Ranges
 from unhush.identity.cid import Cid
+from unhush.storage.errors import DamagedRow
 from unhush.storage.kinds import DELETE, FOLLOW
 from unhush.storage.records import BodyState, Record
 from unhush.storage.snapshot import Snapshot
@@ -90,21 +91,22 @@ class JournalFollower:
 
     def _step(self) -> bool:
         with self._store.snapshot() as snapshot:
-            records = list(islice(snapshot.journal(self._cursor), STEP))
+            records = list(islice(snapshot.unchecked_journal(self._cursor), STEP))
             home = own, clone_found = find_own(snapshot), snapshot.clone_found()
             # What the home itself is may change without a record.
             if not records and home == self._home:
                 return False
-            refolded, entries = _part(records)
+            operations, entries = _part(records)
             holes = frozenset(
                 log.account for log, part in entries.items() if any(map(snapshot.has_hole_below, _find_starts(part)))
             )
             forked = _find_forked(snapshot, entries)
             concerning = find_concerns(snapshot, chain.from_iterable(entries.values()))
-        written_here = entries.get(own, []) if own is not None else []
+            written_here = [each for each in entries.get(own, ()) if snapshot.is_sound(each)] if own is not None else []
+        refolded = frozenset(record.account for record in operations)
         self._tell(
             News(
-                grown=_find_growth(records, entries),
+                grown=_find_growth(operations, entries),
                 holes=holes,
                 refolded=refolded,
                 concerning=concerning,
@@ -134,32 +136,39 @@ def find_own(snapshot: Snapshot) -> Own | None:
     return Own(account, device) if account is not None and device is not None else None
 
 
-def _part(records: list[Record]) -> tuple[frozenset[Cid], dict[Own, list[Record]]]:
-    """The accounts of operations, and the entries of each log."""
-    refolded: set[Cid] = set()
-    entries: dict[Own, list[Record]] = {}
+def _part(records: list[Record]) -> tuple[list[Record], dict[Own, list[Record]]]:
+    """Operations, and the entries of each log; what cannot be read is left out, as it is of everything."""
+    operations: list[Record] = []
+    logs: dict[tuple[bytes, bytes], list[Record]] = {}
     for record in records:
-        header = record.entry.header
-        if header.is_identity:
-            refolded.add(record.account)
+        try:
+            place = record.place
+        except DamagedRow as exc:
+            log.error("a damaged record is not told of aid=%d problem=%s; run: unhush verify --repair", exc.aid, exc)
+            continue
+        if place is None:
+            operations.append(record)
         else:
-            entries.setdefault(Own(record.account, header.key), []).append(record)
-    return frozenset(refolded), entries
+            logs.setdefault((place.account, place.key), []).append(record)
+    return operations, {_log_of(part[0]): part for part in logs.values()}
 
 
-def _find_growth(records: list[Record], entries: dict[Own, list[Record]]) -> tuple[Grew | LogGrew, ...]:
+def _log_of(record: Record) -> Own:
+    return Own(record.account, record.entry.header.key)
+
+
+def _find_growth(operations: list[Record], entries: dict[Own, list[Record]]) -> tuple[Grew | LogGrew, ...]:
     """Operations one by one, entries by their logs."""
-    operations = (grew(record) for record in records if record.entry.header.is_identity)
     logs = (LogGrew(log.account, log.key, _seqs_of(part)) for log, part in entries.items())
-    return (*operations, *logs)
+    return (*map(grew, operations), *logs)
 
 
 def _seqs_of(part: list[Record]) -> Ranges:
     """Mostly one run, oldest first."""
     found = NOTHING
-    low = high = part[0].entry.header.seq
+    low = high = _seq(part[0])
     for record in part[1:]:
-        seq = record.entry.header.seq
+        seq = _seq(record)
         if seq == high + 1:
             high = seq
         else:
@@ -170,8 +179,14 @@ def _seqs_of(part: list[Record]) -> Ranges:
 
 def _find_starts(part: list[Record]) -> list[Record]:
     """The entries of a log that do not follow upon one of the same step: only below these there may be a hole."""
-    numbers = {record.entry.header.seq for record in part}
-    return [record for record in part if record.entry.header.seq - 1 not in numbers]
+    numbers = set(map(_seq, part))
+    return [record for record in part if _seq(record) - 1 not in numbers]
+
+
+def _seq(record: Record) -> int:
+    place = record.place
+    assert place is not None, "an operation among the entries of a log"
+    return place.seq
 
 
 def _find_forked(snapshot: Snapshot, entries: dict[Own, list[Record]]) -> tuple[Forked, ...]:
