@@ -57,7 +57,8 @@ def test_a_glance_finds_an_entry_where_its_header_says_it_stands() -> None:
     for _ in range(2_000):
         block = random_block(dice)
         header = the_long_way(block)
-        assert header is not None and header.account is not None
+        assert header is not None
+        assert header.account is not None
         assert glance(block) == Place(header.account.bytes, header.key.bytes, header.seq, header.time, header.kind)
 
 
