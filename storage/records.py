@@ -6,7 +6,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Final
 
-from unhush.identity.cid import Cid, cid_of
+from unhush.identity.cid import Cid, cid_of, cid_of_digest
 from unhush.identity.entry import Entry, Place, glance, stored_entry
 from unhush.identity.errors import IdentityError
 from unhush.storage.errors import DamagedRow
@@ -69,6 +69,10 @@ class Record:
     @cached_property
     def cid(self) -> Cid:
         return cid_of(self.block)
+
+    def know_digest(self, digest: bytes) -> None:
+        """The sha2-256 of the block, for whoever has made it already: ``cid`` need not hash again."""
+        self.__dict__.setdefault("cid", cid_of_digest(digest))
 
     @property
     def account(self) -> Cid:

@@ -36,10 +36,14 @@ def find_records(txn: Txn, aids: list[int]) -> list[Record | None]:
     ]
     digests = [sha256(record.block).digest() if record is not None else b"" for record in found]
     filed = txn.get_many(Table.IDS, [digest for digest in digests if digest])
-    return [
+    sound = [
         record if record is not None and _is_sound(record, filed.get(digest)) else None
         for record, digest in zip(found, digests, strict=True)
     ]
+    for record, digest in zip(sound, digests, strict=True):
+        if record is not None:
+            record.know_digest(digest)
+    return sound
 
 
 def _unpack(aid: int, row: bytes) -> Record | None:

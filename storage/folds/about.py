@@ -62,6 +62,11 @@ def find_about(txn: Txn, tail: bytes) -> tuple[int, ...] | None:
     return _ROW.unpack(row.ljust(_ROW.size, b"\x00")) if row is not None else None
 
 
+def names_delete(row: bytes | None) -> bool:
+    """Whether a row, as it is stored, counts a delete: that stands last, and zeros at the end are left out."""
+    return row is not None and len(row) > _ROW.size - 4
+
+
 def count(txn: Txn, tail: bytes, relation: Relation) -> int:
     found = find_about(txn, tail)
     return found[relation] if found is not None else 0

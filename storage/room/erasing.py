@@ -14,7 +14,7 @@ from unhush.identity.cid import Cid, cid_of_digest
 from unhush.storage import indexes, journal, standing
 from unhush.storage.accounts import Account
 from unhush.storage.folds import deletes
-from unhush.storage.folds.about import tail_of
+from unhush.storage.folds.about import names_delete, tail_of
 from unhush.storage.kinds import EDIT, Edit
 from unhush.storage.records import BodyState, Record
 from unhush.storage.schema import Table
@@ -43,11 +43,12 @@ def withheld(txn: Txn, record: Record) -> Record:
 
 
 def withheld_all(txn: Txn, records: list[Record]) -> list[Record]:
-    """As ``withheld`` for each, looking closer only where something names the record, or it may be an edit."""
-    named = txn.get_many(Table.ABOUT, [tail_of(record.cid) for record in records])
+    """As ``withheld`` for each, looking closer only where a delete names the record, or it may be an edit."""
+    tails = [tail_of(record.cid) for record in records]
+    named = txn.get_many(Table.ABOUT, tails)
     return [
-        withheld(txn, record) if tail_of(record.cid) in named or _EDIT_MARK in record.block else record
-        for record in records
+        withheld(txn, record) if names_delete(named.get(tail)) or _EDIT_MARK in record.block else record
+        for record, tail in zip(records, tails, strict=True)
     ]
 
 
