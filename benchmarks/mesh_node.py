@@ -5,7 +5,6 @@ machine share.
 """
 
 import cProfile
-import gc
 import json
 import logging
 import pstats
@@ -18,8 +17,8 @@ from typing import Any
 
 from crowd import NETWORK
 
-from unhush.cli.running import SWITCH_S
 from unhush.node import Config, Node
+from unhush.node.service import interpreter
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 # Records that may come between the look at the journal and the look at the timeline.
@@ -144,7 +143,7 @@ def main() -> int:
     stats: list[cProfile.Profile] = []
     if settings.get("profile"):
         profile_threads(stats)
-    sys.setswitchinterval(SWITCH_S)
+    interpreter.hand_over_quickly()
     logger = logging.getLogger("unhush")
     logger.setLevel(logging.INFO)
     logger.addHandler(Events())
@@ -154,7 +153,7 @@ def main() -> int:
     config = Config(Path(settings["home"]), network=NETWORK, listen=(LOOPBACK,), **settings["config"])
     with Node.open(config) as node:
         node.start_network()
-        gc.freeze()
+        interpreter.spare_the_collector()
         say(ready=True, address=node.status().listen[0])
         serve(node)
     if stats:

@@ -1,7 +1,6 @@
 """``run``: the node in the foreground, until it is told to end."""
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -18,9 +17,6 @@ from unhush.cli.shown import display_name
 if TYPE_CHECKING:
     from unhush.node import Node
     from unhush.node.web.server import WebServer
-
-
-SWITCH_S = 0.0005
 
 
 @click.command(cls=SigningCommand, name="run")
@@ -79,14 +75,15 @@ def run_command(
 
     It ends cleanly on Ctrl-C or SIGTERM.
     """
+    from unhush.node.service import interpreter
+
     web_at = _parse_web(web)
     # Not an Event: a handler runs inside the wait it interrupts, and would wait for the lock that wait holds.
     ended: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _: ended.put(got))
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    # Network and ingest hand records to each other across threads; the usual 5 ms would be most of a record's delay.
-    sys.setswitchinterval(SWITCH_S)
+    interpreter.hand_over_quickly()
     settings: dict[str, Any] = {"listen": listen} if listen else {}
     settings |= {"lan": not no_lan, **({"bootstrap": bootstrap} if bootstrap else {}), "ingest_process": ingest_process}
     with context.open(peers=peers, verify_workers=workers, relay=relay, dht=dht, metrics=metrics, **settings) as node:
@@ -95,7 +92,7 @@ def run_command(
             node.unlock()  # a passphrase is asked for now, not when somebody posts on the page
         page = _make_page(node, web_at) if web_at else None  # refused, if it is, before anything serves
         node.start_network()
-        gc.freeze()  # what the program itself is made of need not be looked through again whenever garbage is
+        interpreter.spare_the_collector()
         if page is not None and web_at is not None:
             page = _start_page(node, page, web_at, may_move=web is None)
             node.offer_page(page.one_time_address)

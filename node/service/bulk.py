@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from unhush.identity.cid import Cid
 from unhush.node.errors import NodeError
+from unhush.node.service import interpreter
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status, Welcome
 from unhush.storage.errors import StorageError
 from unhush.storage.records import BodyState
@@ -90,6 +91,7 @@ def serve(asker: Connection, home: Path, network: str, limits: Limits) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells all its processes; ours ends with the node
     with Store(home, network=network, clock_ms=wall_clock_ms, limits=limits) as store, contextlib.suppress(OSError):
+        interpreter.spare_the_collector()
         while True:
             try:
                 source, wanted_only, items = asker.recv()
