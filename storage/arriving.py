@@ -9,7 +9,8 @@ from unhush.identity.errors import IdentityError, MalformedBytes, WrongAccount
 from unhush.storage.admission import Admitted
 from unhush.storage.arrivals import Arrival, Outcome, Status
 from unhush.storage.indexes import parse_known
-from unhush.storage.kinds import Body
+from unhush.storage.kinds import POST, Body, Post
+from unhush.storage.kinds.plain import find_plain_text, plain_fields
 from unhush.storage.records import BodyState, Record
 
 # What a sender may say about a body it does not give. That bytes are no body is for us to find.
@@ -60,6 +61,11 @@ def parse_arrival(at: int, arrival: Arrival) -> Item | Outcome:
         check_body(entry.header, arrival.body)
     except IdentityError as exc:
         return rejected(cid, exc)
+    text = find_plain_text(arrival.body) if entry.header.kind == POST else None
+    if text is not None:
+        item.body, item.state = arrival.body, BodyState.PRESENT
+        item.fields, item.value = plain_fields(arrival.body, text), Post.of_checked_text(text)
+        return item
     try:
         item.fields = decode_body(arrival.body)
     except MalformedBytes:

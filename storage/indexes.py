@@ -59,6 +59,7 @@ from unhush.storage.kinds import (
     Repost,
     parse_body,
 )
+from unhush.storage.kinds.plain import find_plain_text
 from unhush.storage.records import Record
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
@@ -75,6 +76,8 @@ def find_body(record: Record) -> Body | None:
     """The parsed body; None if absent, of an unknown kind or against its kind's rules."""
     if record.body is None:
         return None
+    if record.kind == POST and (text := find_plain_text(record.body)) is not None:
+        return Post.of_checked_text(text)
     try:
         fields = decode_stored(record.body)  # it was judged strictly before it was stored
     except MalformedBytes:

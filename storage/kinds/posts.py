@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from typing import ClassVar, Final
 
 from unhush.identity.cid import Cid
@@ -197,6 +198,15 @@ class Post:
             Imported.parse(fields["imported"]) if "imported" in fields else None,
         )
 
+    @staticmethod
+    def of_checked_text(text: str) -> "Post":
+        """As the constructor for words alone whose size is certain, in a fifth of the time: most posts are that."""
+        made = object.__new__(Post)
+        for put, value in _NOTHING_ELSE:
+            put(made, value)
+        _SET_TEXT(made, text)
+        return made
+
     def fields(self) -> dict[str, Value]:
         optional = {"title": self.title, "lang": self.lang, "warning": self.warning}
         fields: dict[str, Value] = {"text": self.text}
@@ -211,6 +221,12 @@ class Post:
             if part is not None:
                 fields[name] = part.fields()
         return fields
+
+
+_SET_TEXT: Final = Post.__dict__["text"].__set__  # past the guard of the frozen value
+_NOTHING_ELSE: Final = tuple(
+    (Post.__dict__[each.name].__set__, each.default) for each in dataclass_fields(Post) if each.name != "text"
+)
 
 
 @dataclass(frozen=True, slots=True)
