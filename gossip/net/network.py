@@ -28,7 +28,7 @@ from unhush.gossip.net.status import NetworkStatus, SyncState
 from unhush.gossip.net.supervisor import Backoff, Outage, in_words, supervise
 from unhush.gossip.net.sync.seeking import Report, Sought
 from unhush.gossip.net.wire.metering import Figures
-from unhush.gossip.proto.choosing import Acquaintance
+from unhush.gossip.proto.decisions import Acquaintance
 from unhush.gossip.proto.events import Find
 from unhush.gossip.proto.frames import Question
 from unhush.gossip.proto.reach import ReachView

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from unhush.gossip.net.host import ConnectedPeer
 from unhush.gossip.net.supervisor import Outage
 from unhush.gossip.net.wire.metering import Figures
-from unhush.gossip.proto.choosing import Standing
+from unhush.gossip.proto.decisions import Standing
 from unhush.gossip.proto.tally import Met
 
 

@@ -30,7 +30,7 @@ does not step back.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final
 
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.addresses import (
@@ -45,6 +45,7 @@ from unhush.gossip.proto.addresses import (
 from unhush.gossip.proto.carriage import pack_carriage
 from unhush.gossip.proto.chance import Chance
 from unhush.gossip.proto.coverage import AIM, Coverage
+from unhush.gossip.proto.decisions import Acquaintance, AskPeers, Decision, Dial, LetGo, Standing
 from unhush.gossip.proto.frames import KnownPeer
 from unhush.gossip.proto.pacing import Allowance
 from unhush.gossip.proto.remembering import Memories
@@ -106,54 +107,6 @@ LATELY_S: Final = 3_600.0
 MAX_KNOWS: Final = 32
 
 MAX_SAVED: Final = 512  # peers told of that are kept for the next run
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """Connect to this address, then report ``dial_ended``."""
-
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class LetGo:
-    """Close the connections with this peer."""
-
-    peer_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AskPeers:
-    """Ask this peer, over its session, whom it knows."""
-
-    peer_id: str
-
-
-Decision: TypeAlias = Dial | LetGo | AskPeers
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a connected peer is to us: how many accounts we want it carries, and how many new records it gave."""
-
-    peer_id: str
-    covers: int
-    gave: int
-
-
-@dataclass(frozen=True, slots=True)
-class Acquaintance:
-    """A peer we are connected with, or were within the hour, or are told of, for who wants to see the whole of it."""
-
-    peer_id: str
-    address: str  # where it says, or others say, that it is dialled; empty if nobody does
-    is_connected: bool
-    has_answered: bool  # we dialled it, and it was there
-    is_chosen: bool
-    carries: bool  # the account asked about: its own word while connected, else as others say
-    knows: tuple[str, ...]  # peers it told us of: connected with it, or lately
-    hears: tuple[str, ...]  # and that we told it of
-    connected_s: float = 0.0  # for so long
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from unhush.gossip.proto import limits
 from unhush.gossip.proto.addresses import Address, AddressBook, Source
 from unhush.gossip.proto.bootstrapping import Bootstrap
 from unhush.gossip.proto.carriage import pack_carriage
-from unhush.gossip.proto.choosing import AskPeers, Chooser, Dial, LetGo
+from unhush.gossip.proto.choosing import Chooser
+from unhush.gossip.proto.decisions import AskPeers, Dial, LetGo
 from unhush.gossip.proto.frames import KnownPeer
 from unhush.identity.cid import Cid, cid_of
 

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from unhush.gossip.errors import MalformedAddress, MalformedLosses
 from unhush.gossip.proto.addresses import Scope, parse_address
-from unhush.gossip.proto.choosing import Acquaintance
-from unhush.gossip.proto.drilling import Machine, Report, Situation, machines_around, parse_losses, rehearse
+from unhush.gossip.proto.decisions import Acquaintance
+from unhush.gossip.proto.drilling import Report, rehearse
+from unhush.gossip.proto.situation import Machine, Situation, machines_around, parse_losses
 from unhush.identity.cid import Cid
 from unhush.identity.statement import Card, MediaPolicy, Receipt
 from unhush.node.config import bootstrap_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from unhush.gossip.proto.drilling import parse_losses
+from unhush.gossip.proto.situation import parse_losses
 from unhush.identity.cid import Cid
 from unhush.identity.statement import MediaPolicy
 from unhush.node.config import Config, bootstrap_of

@@ -13,7 +13,7 @@ from unhush.gossip.net.keep.service import KeepConfig
 from unhush.gossip.net.meet.meeting import MeetingConfig
 from unhush.gossip.net.network import Network, NetworkConfig
 from unhush.gossip.net.sync.seeking import Report
-from unhush.gossip.proto.choosing import Acquaintance, Standing
+from unhush.gossip.proto.decisions import Acquaintance, Standing
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey, SigningKey
 from unhush.node.account.secrets import PEER, Keys

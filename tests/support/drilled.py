@@ -10,16 +10,8 @@ from random import Random
 from typing import Final
 
 from unhush.gossip.proto.addresses import Known
-from unhush.gossip.proto.drilling import (
-    HORIZON_S,
-    RETURN_S,
-    Losses,
-    Machine,
-    Report,
-    Situation,
-    machines_around,
-    rehearse,
-)
+from unhush.gossip.proto.drilling import HORIZON_S, RETURN_S, Report, rehearse
+from unhush.gossip.proto.situation import Losses, Machine, Situation, machines_around
 from unhush.testing import SimNode, VirtualNetwork
 
 NODES: Final = 30

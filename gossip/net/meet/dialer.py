@@ -13,7 +13,8 @@ import trio
 from unhush.gossip.errors import DialFailed, MalformedAddress
 from unhush.gossip.net.host import ConnectedPeer, Host
 from unhush.gossip.proto.addresses import Address, AddressBook, Known, Source, parse_address
-from unhush.gossip.proto.choosing import AskPeers, Chooser, Dial, LetGo
+from unhush.gossip.proto.choosing import Chooser
+from unhush.gossip.proto.decisions import AskPeers, Dial, LetGo
 from unhush.storage.errors import StorageError
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from unhush.gossip.net.faults import FaultLedger
 from unhush.gossip.proto.actions import Found, Greeted, PeersAsked, PeersTold
 from unhush.gossip.proto.addresses import Address, AddressBook, Known, Source, parse_address
 from unhush.gossip.proto.checks import OwnChecks
-from unhush.gossip.proto.choosing import AskPeers, Chooser, Dial, LetGo
+from unhush.gossip.proto.choosing import Chooser
 from unhush.gossip.proto.config import Own, SessionConfig
+from unhush.gossip.proto.decisions import AskPeers, Dial, LetGo
 from unhush.gossip.proto.events import (
     AskForPeers,
     Concerns,

@@ -13,7 +13,8 @@ from tests.gossip.proto.test_addresses import at, peer
 from unhush.gossip.proto import choosing, coverage, limits, remembering
 from unhush.gossip.proto.addresses import AddressBook, Scope, Source, parse_address
 from unhush.gossip.proto.carriage import pack_carriage
-from unhush.gossip.proto.choosing import AskPeers, Chooser, Dial, LetGo
+from unhush.gossip.proto.choosing import Chooser
+from unhush.gossip.proto.decisions import AskPeers, Dial, LetGo
 from unhush.gossip.proto.frames import KnownPeer
 from unhush.identity.cid import Cid
 

@@ -5,18 +5,10 @@ from dataclasses import replace
 import pytest
 
 from unhush.gossip.errors import MalformedLosses
-from unhush.gossip.proto.choosing import Acquaintance
-from unhush.gossip.proto.drilling import (
-    MAX_ACTORS,
-    Losses,
-    Machine,
-    Situation,
-    Step,
-    machines_around,
-    parse_losses,
-    rehearse,
-)
+from unhush.gossip.proto.decisions import Acquaintance
+from unhush.gossip.proto.drilling import MAX_ACTORS, Step, rehearse
 from unhush.gossip.proto.rehearsal import Way
+from unhush.gossip.proto.situation import Losses, Machine, Situation, machines_around, parse_losses
 
 HOME = Losses(home=True)
 
