@@ -2,9 +2,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# Files of tests side by side, on small machines one more than there are cores: many wait for sockets and disks.
-WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 3 ? n + 1 : 4)))
-SHARED := -n $(WORKERS) --dist loadfile
+# Files of tests side by side, two more than there are cores: over a third of the time they wait for sockets and disks.
+# They begin in the order tests/conftest.py gives them, the longest first, and not by how many tests they have.
+WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 6 ? n + 2 : 8)))
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Or each of the hundreds of processes that tests start would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 
 help: ## what there is

@@ -40,7 +40,7 @@ def bench_lifeboat(posts: int = 5_000, rounds: int = 5) -> dict[str, Any]:
             for at in range(0, posts, 500):
                 node._publish(*written[at : at + 500])
             file = Path(folder) / "ann.html"
-            made_s = _best(lambda: node.export_lifeboat(file), rounds)
+            made_s = _best(lambda: node.export_lifeboat(file, force=True), rounds)
             taken_s = _taken(file, Path(folder))
         checked_s = _best(lambda: check_lifeboat(file), rounds)
         pages, processor = _in_chromium(file, Path(folder), rounds)

@@ -51,7 +51,7 @@ def audit_command(
         if file is not None:
             from unhush.node.keeping.evidence_file import write_evidence
 
-            written = write_evidence(file, audit.evidence())
+            written = write_evidence(file, audit.evidence(), force=force)
     value = json_of_audit(audit)
     lines = lines_of_audit(audit)
     if file is not None:

@@ -79,11 +79,12 @@ def expanded(path: Path) -> Path:
 
 
 def check_target(path: Path, *, force: bool) -> None:
-    """Raises ``StorageError``, before any work, for a file that is there already or could not be written."""
+    """Raises ``FileExists`` or ``StorageError``, before any work: a file is there already, or none can be written."""
     from unhush.node.errors import StorageError
+    from unhush.node.wholefiles import refuse_existing
 
-    if not force and (path.exists() or path.is_symlink()):
-        raise StorageError(f"{path} is there already; nothing was changed. To write over it: --force")
+    if not force:
+        refuse_existing(path)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise StorageError(f"{path} cannot be written: its folder is not there, or is not yours to write in")
 

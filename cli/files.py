@@ -28,13 +28,21 @@ def export_command() -> None:
 @export_command.command(name="car")
 @click.argument("file", type=_FILE)
 @click.option("--account", help="Whose; your own if you name none.")
+@click.option("--force", is_flag=True, help="Write over FILE if it is there already.")
 @pass_context
-def export_car_command(context: Context, file: Path, account: str | None) -> None:
+def export_car_command(context: Context, file: Path, account: str | None, *, force: bool) -> None:
     """Write a whole account to FILE, in a format any IPLD program reads (CAR version 1)."""
+    path = expanded(file)
+    check_target(path, force=force)
     with context.open() as node:
-        contents = node.export_car(file, account)
+        contents = node.export_car(path, account, force=force)
     context.emit(
-        {"file": str(file), "roots": [str(root) for root in contents.roots], "blocks": contents.blocks},
+        {
+            "file": str(path),
+            "roots": [str(root) for root in contents.roots],
+            "blocks": contents.blocks,
+            "cards": contents.cards,
+        },
         f"{some(contents.blocks, 'block')} of account {contents.roots[0]} in {file}.",
     )
 
@@ -59,7 +67,7 @@ def export_lifeboat_command(
     check_target(path, force=force)
     with context.open() as node:
         made = node.export_lifeboat(
-            path, account, media=media, on_progress=lambda what, count: _progress(context, what)(count)
+            path, account, media=media, on_progress=lambda what, count: _progress(context, what)(count), force=force
         )
     contents = made.contents
     lacking_bodies = made.absent.get("withheld", 0) + made.absent.get("unknown", 0)
@@ -99,19 +107,23 @@ def import_command() -> None:
 def import_car_command(context: Context, file: Path) -> int:
     """Take in the account in FILE; every hash and signature is checked. Works in a home without account."""
     with context.open(may_make=True) as node:
-        imported = node.import_car(file, _progress(context, "records taken in"))
+        imported = node.import_car(expanded(file), _progress(context, "records taken in"))
     value = {
         "accounts": [str(account) for account in imported.accounts],
         "stored": imported.stored,
         "known": imported.known,
         "refused": imported.refused,
+        "cards": imported.cards,
+        "refused_cards": imported.refused_cards,
     }
     context.emit(value, f"{_new_text('record', imported.stored, imported.known)}.")
     if imported.refused:
         were = some(imported.refused, "record was", "records were")
         context.say(f"unhush: {were} refused; the first: {imported.first_problem}")
-        return 6
-    return 0
+    if imported.refused_cards:
+        were = some(imported.refused_cards, "card was", "cards were")
+        context.say(f"unhush: {were} refused; what is wrong says: unhush verify {file}")
+    return 6 if imported.refused or imported.refused_cards else 0
 
 
 @import_command.command(name="lifeboat")

@@ -27,7 +27,7 @@ _DAMAGED = 6
 @click.option("--strict", is_flag=True, help="Of a FILE: also fail (6) if the page around the data is another one.")
 @pass_context
 def verify_command(context: Context, file: Path | None, deep: bool, repair: bool, strict: bool) -> int:
-    """Check everything kept here against hashes, signatures and chains; or a FILE, as a lifeboat.
+    """Check everything kept here against hashes, signatures and chains; or a FILE: a lifeboat, a CAR, evidence.
 
     Forks, holes and bodies that others wrote wrongly or took back are counted and are no damage; only damage makes
     the exit code 6.

@@ -1,5 +1,7 @@
 """The errors a caller of the node may meet, in one place: the node's own, and those it passes on."""
 
+from pathlib import Path
+
 from unhush.gossip.errors import InviteMistyped, MalformedInvite
 from unhush.identity.cid import Cid
 from unhush.identity.errors import (
@@ -62,6 +64,7 @@ __all__ = [
     "BlobsUnusable",
     "CryptoSelfTestFailed",
     "DeviceRefused",
+    "FileExists",
     "HomeInUse",
     "HomeReadOnly",
     "IdentityError",
@@ -131,6 +134,14 @@ class RecordDeleted(NotFound):
 
 class BadConfig(NodeError):
     """A setting that cannot be."""
+
+
+class FileExists(StorageError):
+    """What was to be written is there already; nothing of it was changed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already; nothing was changed. To write over it: --force")
+        self.path = path
 
 
 class BadEvidence(NodeError):

@@ -314,13 +314,17 @@ class Node(Acting, Inviting, Looking, Peering):
 
     # -- files
 
-    def export_car(self, path: str | Path, account: Cid | str | None = None) -> CarContents:
-        """Write an account (your own, if none is named) to a CAR file."""
-        return export_car(self._store, Path(path), as_cid(account) if account is not None else self.account())
+    def export_car(self, path: str | Path, account: Cid | str | None = None, *, force: bool = False) -> CarContents:
+        """Write an account (your own, if none is named) to a CAR file; over one that is there only with ``force``.
+
+        Raises ``FileExists``, ``NotFound``, ``StorageError``.
+        """
+        whose = as_cid(account) if account is not None else self.account()
+        return export_car(self._store, Path(path), whose, force=force)
 
     def import_car(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:
         """Take in a CAR file; works in a home without account."""
-        return import_car(self._store, Path(path), on_progress)
+        return import_car(self._store, Path(path), on_progress, now_ms=self.config.clock_ms())
 
     def export_lifeboat(
         self,
@@ -329,16 +333,20 @@ class Node(Acting, Inviting, Looking, Peering):
         *,
         media: "Media_" = "90d",
         on_progress: Callable[[str, int], None] = lambda _what, _count: None,
+        force: bool = False,
     ) -> "Made":
         """Write an account (your own, if none is named) to one HTML file that opens in any browser and checks itself.
 
-        ``media``: pictures of the last 90 days, ``all`` or ``none``. Raises ``NotFound``, ``LifeboatTooLarge``.
+        ``media``: pictures of the last 90 days, ``all`` or ``none``. Over a file that is there only with ``force``.
+        Raises ``FileExists``, ``NotFound``, ``LifeboatTooLarge``.
         """
         from unhush.node.lifeboat.making import export_lifeboat  # lazy: few make one
 
         whose = self.account_of(account) if account is not None else self.account()
         now_ms = self.config.clock_ms()
-        return export_lifeboat(self._store, Path(path), whose, now_ms=now_ms, media=media, on_progress=on_progress)
+        return export_lifeboat(
+            self._store, Path(path), whose, now_ms=now_ms, media=media, on_progress=on_progress, force=force
+        )
 
     def import_lifeboat(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> "Taken":
         """Take a lifeboat in; works in a home without account."""

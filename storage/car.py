@@ -4,6 +4,11 @@ Roots are the inception and the newest entry of each log. Sections follow in
 the order another node can take them in: identity operations, then each log
 oldest first, every entry before its body. Reading assumes no order: a first
 pass notes where each block is, a second takes entries in with their bodies.
+
+Behind the records stand the account's cards: signed statements, each a block
+like any other, to which no root leads. Who knows nothing of them takes them for
+blocks that nobody names.
+
 Format: https://ipld.io/specs/transport/car/carv1/
 """
 
@@ -12,10 +17,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import BinaryIO, Final
 
-from unhush.identity.cid import CID_BYTES, Cid
+from unhush.identity.cid import CID_BYTES, Cid, cid_of
 from unhush.identity.codec import decode, decode_map, encode
 from unhush.identity.entry import MAX_BODY_BYTES, MAX_ENTRY_BYTES, Header, parse_entry
 from unhush.identity.errors import IdentityError, MalformedBytes, MalformedCid
+from unhush.identity.statement import Card, parse_statement
 from unhush.storage.arrivals import Arrival
 from unhush.storage.errors import MalformedCar, NotFound
 from unhush.storage.records import Record
@@ -25,6 +31,8 @@ MAX_HEADER_BYTES: Final = 65_536  # 1,600 roots; an account has one for each dev
 MAX_SECTION_BYTES: Final = CID_BYTES + MAX_BODY_BYTES
 # Two positions and a digest are kept in memory for each block: 4 million blocks take about 1 GB.
 MAX_BLOCKS: Final = 4_000_000
+# An account has one for each device; of more than these, which somebody may have put there, the first are looked at.
+MAX_CARDS: Final = 256
 _MAX_VARINT_BYTES: Final = 9
 
 
@@ -34,6 +42,7 @@ class CarContents:
 
     roots: tuple[Cid, ...]
     blocks: int
+    cards: int = 0  # among the blocks; of a file that is read: what looks like one, nobody checked it yet
 
 
 def write_car(file: BinaryIO, snapshot: Snapshot, account: Cid) -> CarContents:
@@ -50,7 +59,10 @@ def write_car(file: BinaryIO, snapshot: Snapshot, account: Cid) -> CarContents:
         if record.body is not None:
             _write_section(file, record.entry.header.body.bytes + record.body)
             blocks += 1
-    return CarContents(roots, blocks)
+    cards = snapshot.cards(account)[:MAX_CARDS]
+    for card in cards:
+        _write_section(file, cid_of(card.block).bytes + card.block)
+    return CarContents(roots, blocks + len(cards), len(cards))
 
 
 def _records(snapshot: Snapshot, account: Cid) -> Iterator[Record]:
@@ -96,7 +108,10 @@ class CarReader:
         self._bodies: dict[bytes, tuple[int, int]] = {}  # digest → where the block stands
         self._operations: list[tuple[int, int]] = []
         self._entries: list[tuple[int, int]] = []
-        self.contents = CarContents(self._read_header(), self._note_blocks())
+        self._cards: list[tuple[int, int]] = []
+        self._card_count = 0
+        roots, blocks = _read_header(file), self._note_blocks()
+        self.contents = CarContents(roots, blocks, self._card_count)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Every entry with its body where the file has it, identity operations first."""
@@ -105,27 +120,18 @@ class CarReader:
             where = self._bodies.get(parse_entry(block).header.body.digest)
             yield Arrival(block, self._at(*where) if where is not None else None)
 
-    def _read_header(self) -> tuple[Cid, ...]:
-        size = self._read_varint()
-        if size is None or not 0 < size <= MAX_HEADER_BYTES:
-            raise MalformedCar("not a CAR file: no header of a possible length")
-        try:
-            header = decode_map(self._exactly(size), max_bytes=MAX_HEADER_BYTES)
-        except MalformedBytes as exc:
-            raise MalformedCar(f"not a CAR file: {exc}") from exc
-        match header:
-            case {"version": 1, "roots": [*roots]} if all(isinstance(root, Cid) for root in roots):
-                return tuple(root for root in roots if isinstance(root, Cid))
-        raise MalformedCar("not a CAR file of version 1")
+    def cards(self) -> list[bytes]:
+        """The first ``MAX_CARDS`` blocks that have the form of a card; who signed them is not looked at."""
+        return [self._at(start, size) for start, size in self._cards]
 
     def _note_blocks(self) -> int:
         blocks = 0
-        while (size := self._read_varint()) is not None:
+        while (size := _read_varint(self._file)) is not None:
             if not CID_BYTES < size <= MAX_SECTION_BYTES:
                 raise MalformedCar(f"block {blocks} claims {size} bytes")
-            name = self._exactly(CID_BYTES)
+            name = _exactly(self._file, CID_BYTES)
             start = self._file.tell()
-            block = self._exactly(size - CID_BYTES)
+            block = _exactly(self._file, size - CID_BYTES)
             self._check_block(blocks, name, block)
             self._note(Cid(name), start, block)
             blocks += 1
@@ -146,37 +152,69 @@ class CarReader:
         header = _find_header(block) if may_be_entry else None
         if header is None:
             self._bodies[cid.digest] = start, len(block)
+            if may_be_entry and _is_card(block):
+                self._note_card(start, len(block))
         elif header.is_identity:
             self._operations.append((start, len(block)))
         else:
             self._entries.append((start, len(block)))
 
+    def _note_card(self, start: int, size: int) -> None:
+        self._card_count += 1
+        if len(self._cards) < MAX_CARDS:
+            self._cards.append((start, size))
+
     def _at(self, start: int, size: int) -> bytes:
         self._file.seek(start)
-        return self._exactly(size)
+        return _exactly(self._file, size)
 
-    def _exactly(self, size: int) -> bytes:
-        data = self._file.read(size)
-        if len(data) != size:
-            raise MalformedCar("the file ends in the middle of a block")
-        return data
 
-    def _read_varint(self) -> int | None:
-        """A length; None at the end of the file."""
-        number = shift = 0
-        for position in range(_MAX_VARINT_BYTES):
-            byte = self._file.read(1)
-            if not byte:
-                if position:
-                    raise MalformedCar("the file ends in the middle of a length")
-                return None
-            number |= (byte[0] & 127) << shift
-            if byte[0] < 128:
-                if byte == b"\x00" and position:
-                    raise MalformedCar("a length is not in its shortest form")
-                return number
-            shift += 7
-        raise MalformedCar("a length is too long")
+def is_car(file: BinaryIO) -> bool:
+    """Whether a file begins as one; reads no more than its header."""
+    try:
+        _read_header(file)
+    except MalformedCar:
+        return False
+    return True
+
+
+def _read_header(file: BinaryIO) -> tuple[Cid, ...]:
+    size = _read_varint(file)
+    if size is None or not 0 < size <= MAX_HEADER_BYTES:
+        raise MalformedCar("not a CAR file: no header of a possible length")
+    try:
+        header = decode_map(_exactly(file, size), max_bytes=MAX_HEADER_BYTES)
+    except MalformedBytes as exc:
+        raise MalformedCar(f"not a CAR file: {exc}") from exc
+    match header:
+        case {"version": 1, "roots": [*roots]} if all(isinstance(root, Cid) for root in roots):
+            return tuple(root for root in roots if isinstance(root, Cid))
+    raise MalformedCar("not a CAR file of version 1")
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise MalformedCar("the file ends in the middle of a block")
+    return data
+
+
+def _read_varint(file: BinaryIO) -> int | None:
+    """A length; None at the end of the file."""
+    number = shift = 0
+    for position in range(_MAX_VARINT_BYTES):
+        byte = file.read(1)
+        if not byte:
+            if position:
+                raise MalformedCar("the file ends in the middle of a length")
+            return None
+        number |= (byte[0] & 127) << shift
+        if byte[0] < 128:
+            if byte == b"\x00" and position:
+                raise MalformedCar("a length is not in its shortest form")
+            return number
+        shift += 7
+    raise MalformedCar("a length is too long")
 
 
 def _find_header(block: bytes) -> Header | None:
@@ -189,3 +227,10 @@ def _find_header(block: bytes) -> Header | None:
         except MalformedBytes as exc:
             raise MalformedCar(f"a block is not strict DAG-CBOR: {exc}") from exc
         return None
+
+
+def _is_card(block: bytes) -> bool:
+    try:
+        return isinstance(parse_statement(block).claim, Card)
+    except IdentityError:
+        return False

@@ -35,7 +35,7 @@ from unhush.gossip.net.wire.circuit import HOP, CircuitSocket, call
 from unhush.gossip.net.wire.doorman import Doorman
 from unhush.gossip.net.wire.metering import Meter
 from unhush.gossip.net.wire.muxer import BoundedMuxer, UnreadLedger
-from unhush.gossip.net.wire.negotiation import GuardedHost
+from unhush.gossip.net.wire.negotiation import SETTLED_S, GuardedHost
 from unhush.gossip.net.wire.roster import ConnectedPeer, Roster
 from unhush.gossip.net.wire.services import running
 from unhush.gossip.net.wire.stream import Stream, remote_address
@@ -264,6 +264,21 @@ class Host:
         """Call back when a peer's first connection opens."""
         self._roster.when_connected.append(callback)
 
+    def on_settled(self, callback: Callable[[ConnectedPeer], None]) -> None:
+        """As :meth:`on_connected`, but when the peer has been here for a moment: for whatever can wait until its
+        session has begun."""
+        self._roster.when_connected.append(lambda peer: self._settle(peer, callback))
+
+    def _settle(self, peer: ConnectedPeer, callback: Callable[[ConnectedPeer], None]) -> None:
+        async def wait() -> None:
+            await trio.sleep(SETTLED_S)
+            now = next((each for each in self._roster.peers() if each.peer_id == peer.peer_id), None)
+            if now is not None:
+                callback(now)
+
+        if self._nursery is not None:
+            self._nursery.start_soon(wait)
+
     def on_disconnected(self, callback: Callable[[ConnectedPeer], None]) -> None:
         """Call back when a peer's last connection closed."""
         self._roster.when_disconnected.append(callback)
@@ -320,8 +335,9 @@ class Host:
         return self._unread.total()
 
     def topic_peers(self, topic: str) -> tuple[str, ...]:
-        """Connected peers known to take part in a topic."""
-        return tuple(str(peer) for peer in self._pubsub.peer_topics.get(topic, ()))
+        """Connected peers known to take part in a topic, and to whom messages can go by now."""
+        writable = self._pubsub.peers
+        return tuple(str(peer) for peer in self._pubsub.peer_topics.get(topic, ()) if peer in writable)
 
     def mesh_count(self) -> int:
         """Peers with whom we exchange whole messages on at least one topic."""

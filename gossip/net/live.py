@@ -51,6 +51,9 @@ log = logging.getLogger(__name__)
 # How often logs are looked for of which a cut leaves something in force that is not held here.
 INCOMPLETE_EVERY_S = 60.0
 
+# So long nobody is dialled while the accounts carried are looked up for the first time: some 5,000 of them.
+FIRST_LOOK_S = 0.5
+
 
 class Live:
     """Made with a host that runs; ends with it."""
@@ -139,7 +142,7 @@ class Live:
                 nursery.start_soon(self.asker.run)
                 nursery.start_soon(self._keep_interests)
                 nursery.start_soon(self._look_for_holes)
-                nursery.start_soon(self.acquaintances.run)
+                nursery.start_soon(self._meet_others)
                 nursery.start_soon(self.reaching.run)
                 nursery.start_soon(self.statements.run)
                 if self._dht is not None:
@@ -152,6 +155,12 @@ class Live:
             self.sessions.close()
             with trio.CancelScope(shield=True):
                 await self.announcer.save()
+
+    async def _meet_others(self) -> None:
+        """Dial, once it is known what there is to compare: before that no session can begin, and the look-ups make a
+        handshake wait at each of its steps."""
+        await self._heads.ready(FIRST_LOOK_S)
+        await self.acquaintances.run()
 
     # -- what it is now
 

@@ -15,11 +15,12 @@ from unhush.gossip.proto.pacing import Allowance
 class Outbox:
     """Collects the actions of one step; remembers across steps what is not written yet."""
 
-    __slots__ = ("_actions", "_pace", "_unwritten")
+    __slots__ = ("_actions", "_pace", "_unwritten", "_urgent")
 
     def __init__(self) -> None:
         self._actions: list[Action] = []
         self._unwritten = 0
+        self._urgent = 0  # how much has to be written until all that somebody waits for is
         self._pace = Allowance(limits.CONTROL_ALLOWANCE // 2, limits.CONTROL_INTERVAL_S)
 
     def put(self, action: Action) -> None:
@@ -43,6 +44,16 @@ class Outbox:
     def written(self, size_bytes: int) -> None:
         # More than was sent is the adapter's slip (say, it counted the length too) and harms nothing.
         self._unwritten = max(0, self._unwritten - size_bytes)
+        self._urgent = max(0, self._urgent - size_bytes)
+
+    def hurry(self) -> None:
+        """Somebody waits for what was sent last."""
+        self._urgent = self._unwritten
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether something that somebody waits for is not written yet."""
+        return self._urgent > 0
 
     @property
     def has_room(self) -> bool:

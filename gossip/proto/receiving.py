@@ -133,14 +133,15 @@ class Receiving:
         self._unanswered: deque[tuple[int, tuple[Cid, ...]]] = deque()
         self._uncommitted: deque[tuple[int, tuple[Cid, ...]]] = deque()
 
-        self._credit_given = config.window_bytes
+        self._credit_given = min(config.window_bytes, limits.FIRST_CREDIT)
         self._credit_due = 0
+        self._credit_kept = config.window_bytes - self._credit_given  # until something is committed
         self._deliveries: dict[int, _Delivery] = {}
         self._history: dict[Cid, int] = {}  # how many of those are of what the peer had before
         self._last_delivery = 0
         self._reached: dict[tuple[Cid, PublicKey], int] = {}  # how far down the newest run of a log went
         self.asks_for_own_again = False
-        outbox.send(Credit(config.window_bytes))
+        outbox.send(Credit(self._credit_given))
         if config.own is not None:
             self._wanted[config.own.account] = _Asked()
             self._to_ask.push(config.own.account)
@@ -449,6 +450,13 @@ class Receiving:
     def refund(self, cost: int) -> None:
         """Grant again what a frame cost that is passed over."""
         self._credit_due += cost
+        if not self._deliveries:
+            self._open_window()
+
+    def _open_window(self) -> None:
+        """What came first is committed: now anything may come."""
+        self._credit_due += self._credit_kept
+        self._credit_kept = 0
 
     def accept(self, account: Cid, cost: int, *, is_news: bool = True) -> int:
         """The number of a new delivery; its cost is granted again once it is committed."""
@@ -516,6 +524,8 @@ class Receiving:
         if is_faulty:
             raise RecordsRejected(f"records of {account} did not verify")
         self._credit_due += delivery.cost
+        if not (delivery.is_news and self._deliveries):
+            self._open_window()
         if not delivery.is_news:
             left = self._history.pop(account) - 1
             if left:

@@ -204,6 +204,7 @@ class Sending:
         self._rows: list[_Row] = []  # not in a frame yet
         self._rows_bytes = 0
         self._rows_left: list[HandedOn] = []
+        self._rows_are_urgent = False
         self._is_own_clean: bool | None = None
         self._own_due: float | None = None  # when nothing waits any more for what is held back
         self._is_own_late = False
@@ -604,7 +605,12 @@ class Sending:
             single = self._next_proof() or self._next_branches()
         if single is not None:
             return [single]
-        return self._next_runs(Phase.HISTORY) if can_send else []
+        return self._next_runs(Phase.HISTORY) if can_send and self._may_flood else []
+
+    @property
+    def _may_flood(self) -> bool:
+        """Whether nobody waits for anything newer: what went before is written, and the peer has room for much."""
+        return self._credit >= limits.HISTORY_CREDIT and not self._outbox.is_hurried
 
     def _next_summaries(self) -> list[_Asked]:
         asked: list[_Asked] = []
@@ -778,12 +784,24 @@ class Sending:
             self._send_piece(answer.account, read.key, piece)
             _cross_off(log, piece)
             del unsent[-len(piece) :]
+        self._rows_are_urgent |= asked.phase is not Phase.HISTORY
         if unsent:
             unread = unsent[-1][0]
         if unread >= read.lo:
             log.todo[asked.phase] = log.todo[asked.phase].add(read.lo, unread).widen_to(limits.MAX_RANGES)
             self._runs[asked.phase].push(answer.account)
         self._finish_if_done(asked.served)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether something waits for what may go in the same frame."""
+        return bool(self._rows)
+
+    @property
+    def _is_more_coming(self) -> bool:
+        """Whether operations wait for the newest records of their account: together they are one commit there."""
+        is_only_ops = all(row.key is None for row in self._rows)
+        return is_only_ops and bool(self._ops or self._runs[Phase.LIVE] or self._runs[Phase.SCREEN])
 
     def _send_proof(self, served: _Served, key: PublicKey, run: list[Placed]) -> None:
         if run and not self._holds_back(served.account, key):
@@ -866,6 +884,9 @@ class Sending:
         is_plain = len(rows) == 1 and len(self._rows[0].parts) == 1
         self._rows, self._rows_bytes = [], 0
         self._send_charged(encode_frame(rows[0] if is_plain else RunsFrame(rows)), len(rows))
+        if self._rows_are_urgent:
+            self._outbox.hurry()
+            self._rows_are_urgent = False
         self._tell_left()
 
     def _tell_left(self) -> None:
@@ -931,9 +952,12 @@ class Sending:
             for key, log in served.logs.items()
         )
 
-    def flush(self, now: float) -> None:
-        """Send what is due: what was read, what we carry, and how far we are caught up."""
-        if not self._asked:
+    def flush(self, now: float, *, is_last: bool = False) -> None:
+        """Send what is due: what was read, what we carry, and how far we are caught up.
+
+        ``is_last``: nothing is read now that could go in the same frame.
+        """
+        if is_last or not (self._asked or self._is_more_coming):
             self._send_rows()
         if self._tree is None:
             self._flush_carries(now)

@@ -465,6 +465,8 @@ class Session:
         self._open_asking().flush(now)
         if not self._reads:
             self._reads.extend(self._find_reads())
+            if not self._reads and sending.has_rows:
+                sending.flush(now, is_last=True)
             for read in self._reads:
                 self._outbox.put(read)
         self._patience.earn(sending.take_sent_bytes())

@@ -114,7 +114,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that a verdict is drawn from."""
+    """All that a verdict is drawn from. ``contradictions``: those that matter most first."""
 
     account: Cid
     logs: tuple[HeldLog, ...]
@@ -252,11 +252,16 @@ def _reasons(refusals: Sequence[Refusal], contradictions: Sequence[Contradiction
 
 
 def _one_for_each_device(contradictions: Sequence[Contradiction]) -> tuple[Contradiction, ...]:
-    """One is enough to name somebody, and the shortest is the easiest to check."""
+    """One is enough to name somebody, and the shortest is the easiest to check. Devices stay in their order."""
     found: dict[tuple[Cid, PublicKey], Contradiction] = {}
-    for each in sorted(contradictions, key=lambda each: (len(each.chain), each.receipt.digest, each.absent.digest)):
-        found.setdefault((each.keeper, each.key), each)
+    for each in contradictions:
+        known = found.setdefault((each.keeper, each.key), each)
+        found[each.keeper, each.key] = min(known, each, key=_effort)
     return tuple(found.values())
+
+
+def _effort(contradiction: Contradiction) -> tuple[int, bytes, bytes]:
+    return len(contradiction.chain), contradiction.receipt.digest, contradiction.absent.digest
 
 
 def _rumours(known: Known, judged: Sequence[LogVerdict]) -> tuple[Told, ...]:

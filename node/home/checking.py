@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from unhush.node.errors import UnknownFile
+from unhush.node.home.checkingcar import check_car_file, is_car_file
 from unhush.node.keeping.evidence_file import check_evidence_file, is_evidence_file
 from unhush.node.lifeboat.checking import check_lifeboat
 from unhush.node.lifeboat.reading import is_lifeboat
@@ -55,6 +56,7 @@ class FileKind:
 KINDS: Final = (
     FileKind("lifeboat", is_lifeboat, check_lifeboat),
     FileKind("evidence", is_evidence_file, check_evidence_file),
+    FileKind("CAR", is_car_file, check_car_file),
 )
 
 
@@ -63,4 +65,4 @@ def check_file(path: Path, on_progress: Progress = lambda _what, _count: None) -
     for kind in KINDS:
         if kind.is_one(path):
             return kind.check(path, on_progress)
-    raise UnknownFile(f"{path} is no file that can be checked: no {' or '.join(kind.name for kind in KINDS)}")
+    raise UnknownFile(f"{path} is no file that can be checked: no {', '.join(kind.name for kind in KINDS)}")

@@ -1,7 +1,8 @@
 """Accounts as files: CAR out, CAR in, and the independent check of every CID in between."""
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from unhush.node.errors import MalformedCar, NotFound
 from unhush.node.wholefiles import whole_file
 from unhush.storage.arrivals import Batch, Status
 from unhush.storage.car import CarContents, CarReader, write_car
+from unhush.storage.keeping.statements import SignedStatement, Took
 from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -29,20 +31,27 @@ class Imported:
     refused: int
     accounts: tuple[Cid, ...]
     first_problem: str = ""
+    cards: int = 0  # contact cards that are held here now, or newer ones of the same devices
+    refused_cards: int = 0
 
 
-def export_car(store: Store, path: Path, account: Cid) -> CarContents:
-    """Write an account to a file, whole or not at all; raises ``NotFound``, ``StorageError``."""
-    with whole_file(path) as file, store.snapshot() as snapshot:
+def export_car(store: Store, path: Path, account: Cid, *, force: bool = False) -> CarContents:
+    """Write an account to a file, whole or not at all; over one that is there only with ``force``.
+
+    Raises ``FileExists``, ``NotFound``, ``StorageError``.
+    """
+    with whole_file(path, force=force) as file, store.snapshot() as snapshot:
         if snapshot.account(account) is None:
             raise NotFound(f"no account {account} is kept here")
         return write_car(file, snapshot, account)
 
 
-def import_car(store: Store, path: Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:
-    """Take a file in through the same door as everything else; raises ``MalformedCar``, ``NotFound``.
+def import_car(
+    store: Store, path: Path, on_progress: Callable[[int], None] = lambda _: None, *, now_ms: int
+) -> Imported:
+    """Take a file in through the same doors as everything else; raises ``MalformedCar``, ``NotFound``.
 
-    The whole file is checked before the first record is stored.
+    The whole file is checked before the first record is stored. Cards are judged as from any peer.
     """
     stored = known = refused = 0
     problem = ""
@@ -58,14 +67,24 @@ def import_car(store: Store, path: Path, on_progress: Callable[[int], None] = la
                         refused += 1
                         problem = problem or outcome.error
                 on_progress(stored + known + refused)
+            cards = Counter(map(_is_taken, store.statements.take(_signed(reader.cards()), now_ms)))
     except FileNotFoundError as exc:
         raise NotFound(f"there is no file {path}") from exc
     except OSError as exc:
         raise MalformedCar(f"{path} cannot be read: {exc.strerror}") from exc
-    log.info("car taken in stored=%d known=%d refused=%d file=%s", stored, known, refused, path)
+    log.info("car taken in stored=%d known=%d refused=%d cards=%d file=%s", stored, known, refused, cards[True], path)
     with store.snapshot() as snapshot:
         accounts = tuple(root for root in reader.contents.roots if snapshot.account(root) is not None)
-    return Imported(stored, known, refused, accounts, problem)
+    return Imported(stored, known, refused, accounts, problem, cards[True], reader.contents.cards - cards[True])
+
+
+def _signed(cards: Iterable[bytes]) -> list[SignedStatement]:
+    """Who may speak for an account say its operations, which are in the file too."""
+    return [SignedStatement(card) for card in cards]
+
+
+def _is_taken(took: Took) -> bool:
+    return took in {Took.STORED, Took.KNOWN, Took.OLDER}
 
 
 def independent_cid_check() -> Callable[[bytes, bytes], bool]:

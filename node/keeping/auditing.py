@@ -6,6 +6,7 @@ running node asks peers and keepers before that (``gossip/net/keep/enquiring.py`
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ from unhush.storage.store import Store
 MAX_MISSING: Final = 4
 # Pairs of statements that are looked at closer: one is enough to name somebody.
 MAX_PAIRS: Final = 64
+# Of one device; a stranger who names himself over and over takes no place of others.
+MAX_PAIRS_OF_ONE: Final = 4
 # A look while somebody waits.
 _LOOK_EVERY_S: Final = 0.05
 
@@ -222,17 +225,23 @@ def _reaches(receipt: Statement, place: tuple[PublicKey, int] | None) -> bool:
 def _contradictions(
     snapshot: Snapshot, known: Account, receipts: list[Statement], absents: list[Statement], network: str
 ) -> Iterator[Contradiction]:
-    """Those that stand by all that is held here; the newest pairs are looked at first."""
+    """Those that stand by all that is held here; of keepers that count first, then the newest pairs.
+
+    Anybody can make accounts that contradict themselves: those must not hide a keeper that does.
+    """
     by_digest = {each.digest: each for each in receipts}
-    looked_at = found = 0  # each walks a log
-    for absent in absents:
+    looked_at: Counter[PublicKey] = Counter()  # each walks a log
+    found = 0
+    for absent in sorted(absents, key=lambda each: not snapshot.trusts(known.id, each.account)):
         assert isinstance(absent.claim, Absent)
         receipt = by_digest.get(absent.claim.receipt or b"")
         if receipt is None or not is_named(receipt, absent) or _is_excused(snapshot, absent.claim.entry):
             continue
-        if found == MAX_CONTRADICTIONS or looked_at == MAX_PAIRS:
+        if found == MAX_CONTRADICTIONS or looked_at.total() == MAX_PAIRS:
             return
-        looked_at += 1
+        if looked_at[absent.key] == MAX_PAIRS_OF_ONE:
+            continue
+        looked_at[absent.key] += 1
         try:
             chain = _find_chain(snapshot, receipt, absent)
             contradiction = find_contradiction(receipt, absent, chain, cut_of=known.state.cut_of, network=network)

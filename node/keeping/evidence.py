@@ -91,7 +91,8 @@ def gather_evidence(
 ) -> Evidence:
     """What of it can be shown to others; raises ``BadEvidence`` if not even the account's operations are here.
 
-    Statements by devices that are not open are left out. The newest are kept if there are too many.
+    Statements by devices that are not open are left out. The newest are kept if there are too many, and the first
+    contradictions.
     """
     kept = _choose(contradictions)
     needed = [statement for each in kept for statement in (each.receipt, each.absent)]
@@ -116,14 +117,13 @@ def gather_evidence(
 
 
 def _choose(contradictions: Sequence[Contradiction]) -> list[Contradiction]:
-    """The shortest first, as many as fit."""
+    """As many as fit, the first first: anybody can make up short ones to crowd out what matters."""
     kept: list[Contradiction] = []
     room = MAX_CHAIN
-    for each in sorted(contradictions, key=lambda each: len(each.chain))[:MAX_CONTRADICTIONS]:
-        room -= len(each.chain)
-        if room < 0:
-            break
-        kept.append(each)
+    for each in contradictions:
+        if len(kept) < MAX_CONTRADICTIONS and len(each.chain) <= room:
+            kept.append(each)
+            room -= len(each.chain)
     return kept
 
 

@@ -110,10 +110,10 @@ def is_evidence_file(path: Path) -> bool:
     return is_evidence(_read(path, len(BEGINNING)))
 
 
-def write_evidence(path: Path, evidence: Evidence) -> int:
-    """The bytes written; raises ``StorageError``."""
+def write_evidence(path: Path, evidence: Evidence, *, force: bool = False) -> int:
+    """The bytes written; over a file that is there only with ``force``. Raises ``FileExists``, ``StorageError``."""
     data = evidence.encode()
-    with whole_file(path) as file:
+    with whole_file(path, force=force) as file:
         file.write(data)
     return len(data)
 

@@ -88,13 +88,14 @@ def export_lifeboat(
     media: Media = "90d",
     extras: Sequence[ExtraFrame] = (),
     on_progress: Progress = lambda _what, _count: None,
+    force: bool = False,
 ) -> Made:
-    """Write an account to one HTML file, whole or not at all.
+    """Write an account to one HTML file, whole or not at all; over one that is there only with ``force``.
 
     ``extras``: signed blocks of other kinds to carry along, with their types.
-    Raises ``NotFound``, ``LifeboatTooLarge``, ``StorageError``.
+    Raises ``FileExists``, ``NotFound``, ``LifeboatTooLarge``, ``StorageError``.
     """
-    with whole_file(path) as file, store.snapshot() as snapshot:
+    with whole_file(path, force=force) as file, store.snapshot() as snapshot:
         if snapshot.account(account) is None:
             raise NotFound(f"no account {account} is kept here")
         making = _Making(store, snapshot, account, media=media, now_ms=now_ms, on_progress=on_progress)

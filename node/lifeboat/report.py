@@ -8,6 +8,7 @@ from unhush.identity.cid import Cid
 from unhush.identity.trunk import State
 from unhush.identity.words import fingerprint
 from unhush.node.lifeboat.form import Contents
+from unhush.node.names import clean_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class LifeboatReport:
         if self.holes:
             said.append(f"{self.holes:,} earlier entries were not held by whoever made the file")
         if not self.is_shell_known:
-            maker = f", which says it is of {self.contents.maker}" if self.contents is not None else ""
+            name = clean_name(self.contents.maker) if self.contents is not None else ""  # anybody's word
+            maker = f", which says it is of {name}" if name else ""
             said.append(
                 f"the page around the data is not the one this version of unhush writes{maker}: an unknown program "
                 f"runs in this file when it is opened (sha256 {self.shell})"

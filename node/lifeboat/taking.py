@@ -15,6 +15,7 @@ from typing import Final
 
 from unhush.identity.cid import Cid
 from unhush.identity.errors import IdentityError
+from unhush.identity.statement import MAX_STATEMENT_BYTES
 from unhush.node.errors import MalformedLifeboat
 from unhush.node.lifeboat.form import STATEMENT, BlockFrame, ExtraFrame, Frame, RecordFrame, iter_frames, unpack
 from unhush.node.lifeboat.reading import Lifeboat, opened_lifeboat
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 STEP: Final = 1_000
 # Twice what an export of ours has.
 MAX_STATEMENTS: Final = 256
+# Of other signed things so many are told of, each as large as a statement at most; what there are more is counted.
+MAX_EXTRAS: Final = 256
 _STATES: Final = {
     "unknown": BodyState.UNKNOWN,
     "withheld": BodyState.WITHHELD,
@@ -89,7 +92,7 @@ def import_lifeboat(
         taking.known_blobs,
         taking.unshown_blobs,
         taking.lost_blobs,
-        max(0, boat.contents.extras - len(taking.extras)),
+        max(0, boat.contents.extras - taking.extra_count),
     )
 
 
@@ -103,7 +106,9 @@ class _Taking:
         self.stored = self.known = self.refused = self.offered = self.blobs = 0
         self.known_blobs = self.unshown_blobs = self.lost_blobs = 0
         self.problem = boat.problem
+        self.extra_count = 0
         self.extras: list[ExtraFrame] = []
+        self._statements: list[bytes] = []
 
     def _frames(self) -> Iterator[Frame]:
         for number, text in enumerate(self._boat.pieces, 1):
@@ -131,10 +136,20 @@ class _Taking:
         """Records in the order of the file: identity operations first, then each log, oldest first."""
         for frame in self._frames():
             if isinstance(frame, ExtraFrame):
-                self.extras.append(frame)
+                self._note_extra(frame)
             if isinstance(frame, RecordFrame):
                 self.offered += 1
                 yield Arrival(frame.entry, frame.body, _STATES[frame.reason])
+
+    def _note_extra(self, extra: ExtraFrame) -> None:
+        """A file may have a gigabyte of them; few are held at a time."""
+        self.extra_count += 1
+        if len(extra.block) > MAX_STATEMENT_BYTES:
+            return
+        if len(self.extras) < MAX_EXTRAS:
+            self.extras.append(extra)
+        if extra.type == STATEMENT and len(self._statements) < MAX_STATEMENTS:
+            self._statements.append(extra.block)
 
     def take_blobs(self, blobs: tuple[Cid, ...]) -> None:
         """The blocks of the blobs that the list names, if any record here shows them; each is what its id says."""
@@ -158,7 +173,7 @@ class _Taking:
 
     def take_statements(self, account: Cid, now_ms: int) -> None:
         """Cards and heads, judged as from any peer; whatever becomes of them, the records are here."""
-        items = [SignedStatement(extra.block) for extra in self.extras if extra.type == STATEMENT][:MAX_STATEMENTS]
+        items = [SignedStatement(block) for block in self._statements]
         if items:
             self._store.statements.take(items, now_ms, asked=frozenset((account,)))
 

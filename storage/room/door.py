@@ -48,7 +48,7 @@ class Doorkeeper:
         self._environment = environment
         self._limits = limits
         self._pools = Pools(limits)
-        # What fits here fits wherever an account stands.
+        # What fits here fits wherever an account stands that was not promised another room.
         self._least_each = min(limits.stranger_bytes, limits.near_bytes, limits.followed_bytes)
         pool = min(limits.strangers_together_bytes, limits.near_together_bytes)
         self._least_together = pool - pool // _POOL_PART
@@ -136,9 +136,13 @@ class Doorkeeper:
         return why
 
     def _has_plenty(self, txn: Txn, account: Cid, size: int) -> bool:
-        """Cheap, and true for most: it would fit even if the account, and all others, were strangers."""
+        """Cheap, and true for most: it would fit even if the account, and all others, were strangers.
+
+        A promise may be of less than a stranger may take.
+        """
         return (
-            usage.usage_of(txn, account).size_bytes + size <= self._least_each
+            not promises.is_kept(txn, account)
+            and usage.usage_of(txn, account).size_bytes + size <= self._least_each
             and usage.usage_of_all(txn).size_bytes + size <= self._least_together
         )
 

@@ -326,11 +326,18 @@ def test_an_account_goes_out_as_a_file_and_into_an_empty_home(ann: Cli, tmp_path
     car = str(tmp_path / "ann.car")
 
     out = ann.json("export", "car", car).one()
-    assert set(out) == {"file", "roots", "blocks"}
+    assert set(out) == {"file", "roots", "blocks", "cards"}
     assert (out["file"], out["roots"][0], out["blocks"]) == (car, account, 8)
 
     attic = ann.at(tmp_path / "attic")
-    assert attic.json("import", "car", car).one() == {"accounts": [account], "stored": 4, "known": 0, "refused": 0}
+    assert attic.json("import", "car", car).one() == {
+        "accounts": [account],
+        "stored": 4,
+        "known": 0,
+        "refused": 0,
+        "cards": 0,
+        "refused_cards": 0,
+    }
     assert attic.json("import", "car", car).one()["known"] == 4
     assert attic.json("profile", "show", account).one()["posts"] == 2
     assert attic.json("verify").one() == {**ALL_IS_WELL, "entries": 4}
@@ -340,6 +347,22 @@ def test_an_account_goes_out_as_a_file_and_into_an_empty_home(ann: Cli, tmp_path
     assert again["blocks"] == 8
     assert (tmp_path / "again.car").read_bytes() == (tmp_path / "ann.car").read_bytes()
     assert "4 records are new here" in ann.at(tmp_path / "loft")("import", "car", car).out
+
+
+def test_a_car_is_not_written_over_unless_that_is_said_and_is_checked_as_a_file(ann: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ann.car"
+    assert ann("export", "car", str(file)).code == 0
+    before = file.read_bytes()
+    ann("post", "another")
+    said = ann("export", "car", str(file))
+    assert (said.code, "--force" in said.err, file.read_bytes() == before) == (1, True, True)
+    assert ann.json("export", "car", str(file), "--force").one()["blocks"] == 6
+
+    found = ann.json("verify", str(file)).one()
+    assert [found[name] for name in ("kind", "ok", "records", "checked", "cards")] == ["car", True, 3, 3, 0]
+    assert "3 of 3 records hold, no contact card in it" in ann("verify", str(file)).out
+    file.write_bytes(before[:-1])
+    assert ann("verify", str(file)).code == 6
 
 
 def test_a_file_that_is_no_account_is_refused_with_its_own_exit_code(ann: Cli, tmp_path: Path) -> None:

@@ -275,6 +275,7 @@ def modules_of(*arguments: str) -> set[str]:
     return set(done.stderr.decode().splitlines()[-1].split())
 
 
+@pytest.mark.timeout(300)  # a process for each command, of a machine that others use too
 def test_no_command_that_stays_off_the_network_imports_it(home: Path, tmp_path: Path) -> None:
     with Node.open(home) as node:
         record = str(node.post("hello").id)

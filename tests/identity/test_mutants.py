@@ -10,11 +10,11 @@ why nobody could notice it.
 """
 
 import ast
-import copy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -63,53 +63,43 @@ class Mutant:
     """The module with one change; the name says where (by text, not by line, so that it stays) and what."""
 
     name: str
-    tree: ast.Module
+    place: int
+    change: Callable[[Any], object]
+
+    def tree(self) -> ast.Module:
+        """Made when it is wanted: every process that collects tests makes the list."""
+        made = ast.parse(SOURCE)
+        found = next(islice(nodes(made), self.place, None))
+        self.change(found[1])
+        return ast.fix_missing_locations(made)
 
 
 def iter_mutants() -> Iterator[Mutant]:
     original = ast.parse(SOURCE)
+    parents = {child: parent for parent in ast.walk(original) for child in ast.iter_child_nodes(parent)}
     names: dict[str, int] = {}
-    for function, at in places(original):
-        node = at(original)
+    for place, (function, node) in enumerate(nodes(original)):
         for what, change in changes(node):
-            tree = copy.deepcopy(original)
-            change(at(tree))
-            name = f"{function}: {text_of(node, original)} -> {what}"
+            name = f"{function}: {text_of(node, parents)} -> {what}"
             names[name] = names.get(name, 0) + 1
-            yield Mutant(name if names[name] == 1 else f"{name} #{names[name]}", ast.fix_missing_locations(tree))
+            yield Mutant(name if names[name] == 1 else f"{name} #{names[name]}", place, change)
 
 
-def text_of(node: ast.AST, tree: ast.Module) -> str:
+def text_of(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> str:
     """The node as it is written; a number with what stands around it."""
     if not isinstance(node, ast.Constant):
         return ast.unparse(node)
-    parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
     around = parents[node]
     while isinstance(around, ast.UnaryOp | ast.Slice | ast.Tuple):
         around = parents[around]
     return f"{node.value} in {ast.unparse(around)}"
 
 
-def places(tree: ast.Module) -> Iterator[tuple[str, Callable[[ast.Module], Any]]]:
-    """Every node of the module, by the function or class it is in, with the way to it in a copy of the tree."""
-    number = -1
+def nodes(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """Every node of the module, with the function or class it is in; in the same order each time it is parsed."""
     for statement in tree.body:
-        function = getattr(statement, "name", "module")
-        for _ in ast.walk(statement):
-            number += 1
-            yield function, _Way(number)
-
-
-@dataclass(frozen=True)
-class _Way:
-    number: int
-
-    def __call__(self, tree: ast.Module) -> Any:
-        return _nodes(tree)[self.number]
-
-
-def _nodes(tree: ast.Module) -> list[ast.AST]:
-    return [node for statement in tree.body for node in ast.walk(statement)]
+        for node in ast.walk(statement):
+            yield getattr(statement, "name", "module"), node
 
 
 def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], object]]]:
@@ -168,7 +158,7 @@ def build(mutant: Mutant) -> ModuleType:
     module = ModuleType("mutated_trunk")
     sys.modules[module.__name__] = module  # dataclasses look their module up
     try:
-        exec(compile(mutant.tree, "mutated_trunk.py", "exec"), module.__dict__)
+        exec(compile(mutant.tree(), "mutated_trunk.py", "exec"), module.__dict__)
     finally:
         del sys.modules[module.__name__]
     return module

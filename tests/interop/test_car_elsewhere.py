@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from tests.support.people import Clock, Home, Person, arrivals_of, cids_held, ingest, open_home
+from tests.support.saying import card, say, take
 
 from unhush.storage.arrivals import Batch
 from unhush.storage.car import CarReader, write_car
+from unhush.storage.keeping.statements import SignedStatement, Took
 from unhush.storage.kinds import Delete, Follow, Post, Profile, Reply
 
 HERE = Path(__file__).parent
@@ -48,6 +50,7 @@ def exported(node_for_car: str, tmp_path_factory: pytest.TempPathFactory) -> Any
             "org.example.odd", {"int": -(2**63), "big": 2**63 - 1, "list": [None, True, b""]}, by=phone
         )
         ingest(store, added, *arrivals_of([odd]))
+        assert take(store, say(person, card(), time=clock())) == [Took.STORED]
         with (folder / "ours.car").open("wb") as file, store.snapshot() as snapshot:
             write_car(file, snapshot, person.account)
         done = subprocess.run(
@@ -102,9 +105,11 @@ def test_another_reader_reads_the_same_headers(exported: Exported) -> None:
 def test_a_file_another_program_wrote_imports_whole(exported: Exported, tmp_path: Path) -> None:
     """Their writer turned the order of all blocks round."""
     with open_home(tmp_path / "other", Clock()) as store, exported.copy.open("rb") as file:
-        arrivals = CarReader(file, lambda _cid, _block: True).arrivals()
+        reader = CarReader(file, lambda _cid, _block: True)
+        arrivals = reader.arrivals()
         while some := tuple(islice(arrivals, 5)):
             store.ingest(Batch(some, "another program", wanted_only=False))
+        assert take(store, *map(SignedStatement, reader.cards())) == [Took.STORED]
 
         assert cids_held(store) == cids_held(exported.home.store)
         with (tmp_path / "again.car").open("wb") as again, store.snapshot() as snapshot:

@@ -33,6 +33,7 @@ from unhush.node.config import wall_clock_ms
 from unhush.node.errors import BadEvidence, NotFound
 from unhush.node.home.checking import check_file
 from unhush.node.keeping.auditing import Asked, enquire_over
+from unhush.node.keeping.evidence import MAX_CONTRADICTIONS
 from unhush.node.keeping.evidence_file import EvidenceReport, check_evidence_file, write_evidence
 from unhush.node.keeping.speaking import Speaking
 from unhush.storage.arrivals import Arrival
@@ -250,6 +251,25 @@ def test_an_author_who_gives_a_record_to_nobody_frames_no_one(world: World) -> N
     world.absent(world.receipt(seq=RECORDS - 2), seq=RECORDS - 1)
     found = world.reader.audit(world.author.account).verdict
     assert (found.word, found.accused) == (Word.BEHIND, ())
+
+
+def test_strangers_who_contradict_themselves_hide_no_keeper_that_counts(world: World) -> None:
+    """Newer, more, and shorter than what names the keeper; one of them says it of very many entries."""
+    world.give(DROPPED)
+    world.reader.follow(world.keeper.account)
+    world.absent(world.receipt())
+    of = world.author.account
+    for number in range(MAX_CONTRADICTIONS + 4):
+        stranger = Person(f"stranger {number}", 200 + number)
+        claim = Receipt(of, (world.head(RECORDS - 1),), (), bytes(32), MediaPolicy.NONE)
+        said = world.say(stranger, claim, later_ms=2_000)
+        for back in range(2, 7 if number == 0 else 3):
+            entry = world.written[RECORDS - back].cid
+            world.say(stranger, Absent(of, entry, "unknown", said.digest), later_ms=3_000)
+    found = world.reader.audit(of)
+    assert found.verdict.accused[0].keeper == world.keeper.account
+    assert len({each.keeper for each in found.verdict.accused}) > MAX_CONTRADICTIONS // 2
+    assert world.keeper.account in {each.keeper for each in found.evidence().contradictions}
 
 
 def test_a_changed_file_is_refused_wherever_it_is_changed(world: World, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import unicodedata
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,7 @@ from tests.support.lifeboats import (
 
 from unhush.identity.codec import Value, decode_map, encode
 from unhush.identity.entry import parse_entry
+from unhush.identity.statement import MAX_STATEMENT_BYTES
 from unhush.node import Config, Node, Post
 from unhush.node.errors import LifeboatTooLarge, MalformedLifeboat, NotFound, UnknownFile
 from unhush.node.lifeboat import checking, form, making
@@ -40,6 +42,7 @@ from unhush.node.lifeboat.form import BlockFrame, Contents, ExtraFrame, Frame, R
 from unhush.node.lifeboat.making import export_lifeboat
 from unhush.node.lifeboat.reading import END_TAG, PIECE_TAG
 from unhush.node.lifeboat.report import LifeboatReport
+from unhush.node.lifeboat.taking import MAX_EXTRAS
 from unhush.storage.kinds import Media
 
 DAY_MS = 86_400_000
@@ -224,7 +227,7 @@ def test_pictures_go_along_as_the_person_chose(ann: Node, tmp_path: Path) -> Non
     later = ann.config.clock_ms() + 100 * DAY_MS
 
     def blobs(media: form.Media, now_ms: int) -> int:
-        made = export_lifeboat(ann._store, tmp_path / f"{media}.html", account, now_ms=now_ms, media=media)
+        made = export_lifeboat(ann._store, tmp_path / f"{media}.html", account, now_ms=now_ms, media=media, force=True)
         return len(made.contents.blobs)
 
     assert blobs("all", later) == 1
@@ -278,6 +281,40 @@ def test_other_signed_things_are_carried_along(ann: Node, tmp_path: Path) -> Non
 
 
 # -- taking in
+
+
+def test_of_very_many_other_signed_things_few_are_held(
+    boat: Path, tmp_path: Path, new_config: Callable[[str], Config]
+) -> None:
+    """They may be a gigabyte together. Cards behind them come in all the same, and none counts as lost."""
+    large = [ExtraFrame("noise", bytes(MAX_STATEMENT_BYTES + 1))] * 3
+    more = [*large, *(ExtraFrame("noise", bytes([number % 256])) for number in range(MAX_EXTRAS + 5))]
+    target = write_again(
+        boat,
+        tmp_path / "more.html",
+        lambda frames: [
+            *[each for each in frames if not isinstance(each, ExtraFrame)],
+            *more,
+            *[each for each in frames if isinstance(each, ExtraFrame)],
+        ],
+        contents=lambda contents: replace(contents, extras=contents.extras + len(more)),
+    )
+    with Node.open(new_config("bob")) as bob:
+        taken = bob.import_lifeboat(target)
+        assert (len(taken.extras), taken.lost_extras) == (MAX_EXTRAS, 0)
+        assert taken.account is not None
+        with bob._store.snapshot() as snapshot:
+            assert len(snapshot.heads_told(taken.account)) == 1
+
+
+def test_what_the_maker_calls_itself_does_nothing_to_a_terminal(boat: Path, tmp_path: Path) -> None:
+    target = write_again(
+        boat, tmp_path / "said.html", contents=lambda contents: replace(contents, maker="\x1b[2J\x07\u202eunhush")
+    )
+    target.write_bytes(target.read_bytes().replace(b"<title>", b"<title>My "))
+    said = " ".join(check_lifeboat(target).remarks())
+    assert "says it is of [2Junhush" in said
+    assert not any(unicodedata.category(char) in ("Cc", "Cf") for char in said)
 
 
 def test_a_home_without_account_becomes_a_carrier(

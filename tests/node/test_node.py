@@ -405,7 +405,7 @@ def test_a_damaged_file_is_refused_whole(ann: Node, new_config: Callable[[str], 
 def test_an_export_that_fails_leaves_the_older_file_as_it_was(ann: Node, tmp_path: Path) -> None:
     (tmp_path / "ann.car").write_bytes(b"older")
     with pytest.raises(NotFound):
-        ann.export_car(tmp_path / "ann.car", NOBODY)
+        ann.export_car(tmp_path / "ann.car", NOBODY, force=True)
     assert (tmp_path / "ann.car").read_bytes() == b"older"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["ann.car"]
 

@@ -162,6 +162,16 @@ def test_beyond_its_budget_nothing_is_taken_and_that_is_said_by_name(home: Home,
     assert_counted_and_rebuildable(home.store)
 
 
+def test_a_budget_that_is_less_than_any_stranger_may_take_holds_too(home: Home, bob: Person) -> None:
+    """Words of the account; operations say who may speak, and may take as much again."""
+    budget = SMALL.stranger_bytes // 2
+    keep(home.store, bob, budget)
+    outcomes = offer(home.store, bob, long_posts(bob, 40), step=1)
+    assert [each.error for each in outcomes if each.status is Status.IGNORED]
+    assert 0 < used(home.store, bob) <= budget
+    assert home.store.describe_room().kept[0].is_full
+
+
 def test_a_larger_budget_asks_again_for_what_was_refused(home: Home, bob: Person) -> None:
     log = long_posts(bob, 40)
     keep(home.store, bob, 10 * KIB)

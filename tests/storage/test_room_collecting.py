@@ -75,7 +75,10 @@ def assert_counted_and_rebuildable(store: Store) -> None:
         key: Usage(int.from_bytes(row[:8], "big"), int.from_bytes(row[8:], "big")) for key, row in rows.items()
     } == named
     store.rebuild_indexes()
-    assert dump(store) == before
+    after = dump(store)
+    # Search has to look once more at what it may have looked at before.
+    assert {*before.pop(Table.TEXT_DUE)} <= {*after.pop(Table.TEXT_DUE)}
+    assert after == before
 
 
 # -- what was taken back

@@ -179,6 +179,8 @@ def test_a_post_is_withheld_with_all_its_versions_and_nothing_of_them_is_left(ho
     withhold(home.store, post.cid, "another reason")
     assert {each.reason for each in home.store.withheld.all().values()} == {"another reason"}
     assert is_sound(home.store)
+    home.store.fulltext.catch_up(9.0)
+    assert_counted_and_rebuildable(home.store)
 
 
 def test_an_edit_that_comes_later_is_withheld_with_its_post_and_both_come_again(home: Home, known_bob: Person) -> None:

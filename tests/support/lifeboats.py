@@ -127,7 +127,7 @@ def sign_heads(node: Node) -> None:
 
 
 def carry(source: Node, target: Node, folder: Path) -> None:
-    source.export_car(folder / "carried.car", source.account())
+    source.export_car(folder / "carried.car", source.account(), force=True)
     target.import_car(folder / "carried.car")
 
 

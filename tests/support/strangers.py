@@ -34,9 +34,10 @@ _seeds = count(1)
 class Stranger:
     """One connection, and what can be done with it."""
 
-    def __init__(self, keys: Any, socket: trio.SocketStream, muxed: Yamux) -> None:
+    def __init__(self, keys: Any, socket: trio.SocketStream, below: TrioTCPStream, muxed: Yamux) -> None:
         self.keys = keys
         self.socket = socket
+        self.below = below  # the socket as the multiplexer writes to it: the two wait for each other
         self.muxed = muxed
         self.id = ID.from_pubkey(keys.public_key)
         self._numbers = count(1)
@@ -98,14 +99,15 @@ async def stranger(address: str, source: str = "", seed: int | None = None) -> A
         {TProtocol(PROTOCOL_ID): Yamux},  # type: ignore[dict-item]
     )
     peer_id = ID.from_string(address.rpartition("/p2p/")[2])
+    below = TrioTCPStream(socket)
     try:
-        secure = await upgrader.upgrade_security(RawConnection(TrioTCPStream(socket), True), True, peer_id)
+        secure = await upgrader.upgrade_security(RawConnection(below, True), True, peer_id)
         muxed = await upgrader.upgrade_connection(secure, peer_id)
         assert isinstance(muxed, Yamux)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(muxed.start)
             await muxed.event_started.wait()
-            yield Stranger(keys, socket, muxed)
+            yield Stranger(keys, socket, below, muxed)
             nursery.cancel_scope.cancel()
     finally:
         await trio.aclose_forcefully(socket)

@@ -145,7 +145,7 @@ class StatementService:
     def start(self) -> None:
         """Answer peers, and hear of every connection from now on."""
         self._host.handle(PROTOCOL, self._serving.serve)
-        self._host.on_connected(self._connected)
+        self._host.on_settled(self._connected)
         self._host.on_disconnected(lambda peer: self._telling.disconnected(peer.peer_id))
         for peer in self._host.connected():
             self._connected(peer)

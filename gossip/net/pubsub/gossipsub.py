@@ -33,6 +33,7 @@ from unhush.gossip.net.pubsub.rpc import (
 from unhush.gossip.net.pubsub.seen import SeenMessages
 from unhush.gossip.net.pubsub.sendqueue import SendQueue
 from unhush.gossip.net.wire.frameread import read_frame
+from unhush.gossip.net.wire.negotiation import SETTLED_S
 from unhush.gossip.proto.admission import (
     MAX_PEERS,
     PEER_BURST,
@@ -261,6 +262,10 @@ class GuardedPubsub(Pubsub):
         self.allowed_topics = (self.allowed_topics or frozenset()) | {name}
         self._topics[name] = topic
         await self.subscribe(name)
+
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        await trio.sleep(SETTLED_S)
+        await super()._handle_new_peer(peer_id)
 
     async def stream_handler(self, stream: INetStream) -> None:
         peer_id = stream.muxed_conn.peer_id

@@ -76,9 +76,9 @@ class Heads:
                 self._stale[account] = now
                 self._woken.set()
 
-    async def ready(self) -> AccountTree | None:
+    async def ready(self, within_s: float = READY_WITHIN_S) -> AccountTree | None:
         """The tree, once all that was carried at the start is in it; None if that takes too long."""
-        with trio.move_on_after(READY_WITHIN_S):
+        with trio.move_on_after(within_s):
             await self._ready.wait()
         return self.tree if self._ready.is_set() else None
 

@@ -23,6 +23,7 @@ from unhush.gossip.net.sync.concerning import find_own_concerns
 from unhush.gossip.net.sync.giving import find_ours
 from unhush.gossip.net.sync.slices import SLICE_BYTES, read_run
 from unhush.gossip.net.sync.travelling import arrivals_of, item_of
+from unhush.gossip.net.wire.negotiation import SETTLED_S
 from unhush.gossip.net.wire.patience import Patience
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.actions import (
@@ -155,6 +156,7 @@ class SyncSession:
         self._carriage_changes = 0
         self._untold = Untold()
         self._was_told = trio.Event()
+        self._greeted = trio.Event()
         self._early = Early()
         self._write, self._writes = trio.open_memory_channel[bytes | HandedOn](math.inf)
         self._ahead = trio.Semaphore(READ_AHEAD)
@@ -202,6 +204,7 @@ class SyncSession:
                 nursery.start_soon(self._read_stream)
                 nursery.start_soon(self._write_stream)
                 nursery.start_soon(self._tick)
+                nursery.start_soon(self._tell_own_concerns)
                 self.tell(Opened())
                 self.tell(interests)
                 await self._drive()
@@ -279,7 +282,7 @@ class SyncSession:
                 self._reports.found(root, ops, self.peer_id)
             case Greeted() | PeersAsked() | PeersTold():
                 if isinstance(action, Greeted):
-                    self._tell_own_concerns()
+                    self._greeted.set()
                 self._reports.of_peers(self, action)
             case HandedOn():
                 self._write.send_nowait(action)  # true once the frame before it is written
@@ -319,15 +322,18 @@ class SyncSession:
     def _is_own(self, account: Cid) -> bool:
         return self._own is not None and account == self._own.account
 
-    def _tell_own_concerns(self) -> None:
+    async def _tell_own_concerns(self) -> None:
         """What we wrote lately may concern whom the peer carries; nobody may have been there when we wrote it."""
-        if self._own is not None:
-            with self._store.snapshot() as snapshot:
-                concerns = find_own_concerns(snapshot, self._own)
-            self._own_concerns = {each.cid for each in concerns}
-            for each in concerns:
-                if each.cid not in self._offered:
-                    self.tell(each)
+        await self._greeted.wait()
+        await trio.sleep(SETTLED_S)
+        if self._own is None or self._is_over:
+            return
+        with self._store.snapshot() as snapshot:
+            concerns = find_own_concerns(snapshot, self._own)
+        self._own_concerns = {each.cid for each in concerns}
+        for each in concerns:
+            if each.cid not in self._offered:
+                self.tell(each)
 
     def _ask_for_ours(self) -> None:
         assert self._own is not None, "somebody carries the account of a home that has none"

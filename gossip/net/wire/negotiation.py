@@ -8,22 +8,28 @@ doing.
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 from libp2p.abc import INetStream, INetworkService
-from libp2p.custom_types import StreamHandlerFn
+from libp2p.custom_types import StreamHandlerFn, TProtocol
 from libp2p.exceptions import ParseError
 from libp2p.host.basic_host import BasicHost
+from libp2p.host.exceptions import StreamFailure
 from libp2p.io.exceptions import IncompleteReadError, IOException
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
-from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError, MultiselectError
+from libp2p.protocol_muxer.exceptions import (
+    MultiselectClientError,
+    MultiselectCommunicatorError,
+    MultiselectError,
+)
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
 from unhush.gossip.errors import LocalProtocolError, NotConnected, StreamBroken, StreamRefused
+from unhush.gossip.net.wire.choosing import choose
 from unhush.gossip.net.wire.requests import LASTING, Requests
 from unhush.gossip.net.wire.stream import MAX_READ_BYTES
 from unhush.gossip.net.wire.swarm import NEGOTIATION_TIMEOUT_S
@@ -33,6 +39,10 @@ log = logging.getLogger(__name__)
 
 # Of the 64 streams a connection may have, so that one protocol cannot starve the others.
 MAX_STREAMS_PER_PROTOCOL = 8
+
+# So long a new connection belongs to its sync session alone: what a person waits for comes over that. Announcements,
+# statements and what libp2p likes to know of a peer begin afterwards; all at once they make each other wait.
+SETTLED_S = 0.2
 
 # How long a peer may keep its side open after our handler is done.
 LINGER_S = 5.0
@@ -67,6 +77,21 @@ class GuardedHost(BasicHost):
         self._tally = tally
         self._requests = Requests(tally)
         self._open: Counter[tuple[ID, str]] = Counter()
+
+    async def new_stream(self, peer_id: ID, protocol_ids: Sequence[TProtocol]) -> INetStream:
+        """A stream to a connected peer; raises ``StreamFailure`` or what the swarm raises."""
+        net_stream = await self._network.new_stream(peer_id)
+        try:
+            with trio.fail_after(NEGOTIATION_TIMEOUT_S):
+                protocol = await choose(net_stream, protocol_ids)
+        except BaseException as exc:
+            with trio.CancelScope(shield=True):
+                await _reset(net_stream)
+            if isinstance(exc, (MultiselectClientError, MultiselectCommunicatorError, *GONE)):
+                raise StreamFailure(f"no stream to {peer_id}: {exc}") from exc
+            raise
+        net_stream.set_protocol(protocol)
+        return net_stream
 
     async def _swarm_stream_handler(self, net_stream: INetStream) -> None:
         peer_id = net_stream.muxed_conn.peer_id
@@ -129,6 +154,7 @@ class GuardedHost(BasicHost):
 
     async def _identify_task_entry(self, peer_id: ID, reason: str) -> None:
         # A trio system task: whatever it raises is the end of the process.
+        await trio.sleep(SETTLED_S)
         try:
             await super()._identify_task_entry(peer_id, reason)
         except Exception as exc:  # noqa: BLE001  # a guard

@@ -35,7 +35,8 @@ MAX_LEFT_FROM = 192
 # Connections the kernel completes before we accept them.
 BACKLOG = 128
 
-# Each encrypted packet begins with its length in two bytes: a read of two is a wait for the next one to begin.
+# Each encrypted packet begins with its length in two bytes: a read of two is a wait for the next one to begin, unless
+# it is for the rest of what the read before it did not get.
 LENGTH_BYTES = 2
 # A reader may ask for as much as it was promised, and Python makes room for all of it before a byte is there.
 MAX_RECEIVE_BYTES = 65_536
@@ -51,6 +52,7 @@ class TcpStream(TrioTCPStream):
         self._tally = tally if tally is not None else Tally()
         self._patience = Patience()
         self._packet_bytes = 0
+        self._lacking = 0  # bytes that the last read did not get
         self.local_address: tuple[str, int] | None = None
         try:
             host, port = stream.socket.getpeername()[:2]
@@ -61,7 +63,7 @@ class TcpStream(TrioTCPStream):
         _tune(stream)
 
     async def read(self, n: int | None = None) -> bytes:
-        if n == LENGTH_BYTES:
+        if n == LENGTH_BYTES and not self._lacking:
             self._packet_bytes = 0
             self._patience.renew()
         began_at = trio.current_time()
@@ -73,6 +75,7 @@ class TcpStream(TrioTCPStream):
         if self._packet_bytes:  # the time before a packet begins is nobody's
             self._patience.waited(trio.current_time() - began_at)
         self._packet_bytes += len(data)
+        self._lacking = max(0, n - len(data)) if n is not None else 0
         self._meter.bytes_in += len(data)
         return data
 

@@ -60,7 +60,7 @@ def _check_receiving(node: "SimNode", session: "SessionEnd", receiving: Receivin
     _check(node, "logs reached", len(receiving._reached), limits.MAX_STRAY_LOGS)
     _check(node, "deliveries", len(receiving._deliveries), session.window_bytes // limits.MIN_ENTRIES_COST)
     outstanding = sum(delivery.cost for delivery in receiving._deliveries.values())
-    credit = receiving._credit_given + receiving._credit_due + outstanding
+    credit = receiving._credit_given + receiving._credit_due + receiving._credit_kept + outstanding
     if credit != session.window_bytes:
         raise LimitExceeded(f"{session}: {credit} bytes of credit in all, where the window is {session.window_bytes}")
     _check(node, "bytes of state asked for", receiving._state_used, receiving._state_offered)

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.security.noise.io import NoisePacketReadWriter
+from libp2p.stream_muxer.exceptions import MuxedStreamError
 from tests.support.strangers import GOSSIP, Stranger, drain, stranger
 
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.host import Host, Stream
 from unhush.gossip.net.wire import patience
 from unhush.gossip.net.wire.patience import Patience
-from unhush.gossip.proto.tally import Met
+from unhush.gossip.net.wire.transport import TcpStream
+from unhush.gossip.proto.tally import Met, Tally
 
 SYNC = "/unhush/sync/1"
 LONG_FRAME = b"\xff\xff\x03"  # the length of a frame of 64 KiB less one byte
@@ -36,9 +40,11 @@ async def while_negotiating(peer: Stranger) -> None:
 
 async def beneath_it_all(peer: Stranger) -> None:
     """A packet of the encrypted connection itself."""
-    await trickle(peer.socket.send_all, peer.muxed.event_closed.wait(), b"\x40\x00")
+    await trickle(peer.below.write, peer.muxed.event_closed.wait(), b"\x40\x00")
 
 
+# Anything else that a writer meets would make it silent, and who is silent may stay.
+ENDED = (MuxedStreamError, ConnectionClosedError, trio.BrokenResourceError, trio.ClosedResourceError)
 KINDS = [on_sync, on_gossip, while_negotiating, beneath_it_all]
 
 
@@ -51,9 +57,7 @@ async def trickle(send: Callable[[bytes], Awaitable[Any]], end: Awaitable[Any], 
             while True:
                 await trio.sleep(1)
                 await send(b"\x00")
-        except trio.Cancelled:
-            raise
-        except Exception:
+        except ENDED:
             return
 
     async with trio.open_nursery() as nursery:
@@ -116,6 +120,23 @@ def test_64_peers_at_1_byte_a_second_are_all_cut_within_20_s(run: Any, our_host:
             await serves(ours)
 
     run(scene)
+
+
+def test_a_packet_whose_last_two_bytes_do_not_come_is_cut_too() -> None:
+    """They are no length of a next packet, for which nobody has to hurry."""
+    tally = Tally()
+
+    async def scene() -> None:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        theirs = await trio.open_tcp_stream(*listener.socket.getsockname())
+        async with listener, theirs, await listener.accept() as accepted:
+            ours = TcpStream(accepted, tally=tally)
+            await theirs.send_all((1_024).to_bytes(2, "big") + bytes(1_022))
+            with pytest.raises(ConnectionClosedError), trio.fail_after(SLOW_S):
+                await NoisePacketReadWriter(ours).read_msg()
+
+    trio.run(scene)
+    assert tally.read()[Met.SLOW_PEER_CUT] == 1
 
 
 def test_a_frame_may_stand_still_for_5_s_and_then_has_to_come_at_1_kib_a_second() -> None:

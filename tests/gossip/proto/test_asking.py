@@ -297,11 +297,14 @@ def test_an_answer_without_end_is_a_fault_once_it_is_too_much() -> None:
     for number in range(1 + limits.MAX_ANSWERS // 64):
         assert not victim.is_closed(), number
         victim.hear(Given(1, CLEO, (), tuple(records), is_more=True))
+        commit_all(victim)
     victim.assert_closed("unasked")
     victim = asking(ThreadFrame(0, ROOT, ANN))
     for _ in range(1 + limits.MAX_GIVEN_BYTES // 250_000):
         assert not victim.is_closed()
-        victim.hear(Given(1, CLEO, (), tuple(said(5, body_bytes=50_000)), is_more=True))
+        for record in said(5, body_bytes=50_000):
+            victim.hear(Given(1, CLEO, (), (record,), is_more=True))
+            commit_all(victim)
     victim.assert_closed("unasked")
 
 
@@ -489,10 +492,12 @@ def commit_all(victim: Victim) -> int:
 
 def test_a_flood_of_offers_is_passed_over_and_then_ends_the_session() -> None:
     victim = Victim()
+    committed = 0
     for number in range(limits.OFFERS_PATIENCE):
         victim.hear(offer(number))
+        committed += commit_all(victim)
         assert not victim.is_closed(), number
-    assert commit_all(victim) == limits.OFFERS_AT_ONCE
+    assert committed == limits.OFFERS_AT_ONCE
     assert victim.end.noted == [Noted(Met.OFFER_IGNORED)] * (limits.OFFERS_PATIENCE - limits.OFFERS_AT_ONCE)
     victim.hear(offer(limits.OFFERS_PATIENCE))
     victim.assert_closed("too-many-offers")

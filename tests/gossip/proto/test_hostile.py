@@ -171,10 +171,21 @@ def test_entries_beyond_the_credit_are_a_fault() -> None:
 def test_tiny_entries_frames_exhaust_the_credit_too() -> None:
     victim = Victim().be_asked_for()
     payload = encode_frame(entries(0))
-    for _ in range(limits.DEFAULT_WINDOW_BYTES // limits.MIN_ENTRIES_COST + 1):
+    for _ in range(limits.FIRST_CREDIT // limits.MIN_ENTRIES_COST):
+        victim.end.feed(Received(payload))
+    victim.end.commit()  # the first: now the rest of the window is granted
+    for _ in range((limits.DEFAULT_WINDOW_BYTES - limits.FIRST_CREDIT) // limits.MIN_ENTRIES_COST + 2):
         victim.end.feed(Received(payload))
     victim.assert_closed("credit-exceeded")
     assert len(victim.end.ingest) == limits.DEFAULT_WINDOW_BYTES // limits.MIN_ENTRIES_COST
+
+
+def test_before_anything_is_committed_only_a_part_of_the_window_may_come() -> None:
+    victim = Victim().be_asked_for()
+    payload = encode_frame(entries(0))
+    for _ in range(limits.FIRST_CREDIT // limits.MIN_ENTRIES_COST + 1):
+        victim.end.feed(Received(payload))
+    victim.assert_closed("credit-exceeded")
 
 
 @pytest.mark.parametrize(

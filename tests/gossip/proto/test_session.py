@@ -24,7 +24,18 @@ from unhush.gossip.proto.events import (
     SummaryRead,
     Tick,
 )
-from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Hello, Item, Reason, Want, encode_frame
+from unhush.gossip.proto.frames import (
+    Carries,
+    CaughtUp,
+    Credit,
+    Entries,
+    Hello,
+    Item,
+    Reason,
+    RunsFrame,
+    Want,
+    encode_frame,
+)
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.ranges import Ranges
 from unhush.gossip.proto.session import Stage
@@ -333,7 +344,7 @@ def test_nothing_is_produced_while_the_stream_does_not_take_it() -> None:
     store = Store()
     store.fill(X, K, range(1000), body_bytes=20_000)
     pair = one_way(store, window_bytes=limits.MAX_WINDOW_BYTES)
-    pair.open().run_until(pair.a.sent_entries)
+    pair.open().run_until(lambda: len(pair.a.sent_entries()) > 12)  # then what is older goes
     pair.a.is_writing = False
     pair.run()
     waiting = sum(map(len, pair.a.unwritten))
@@ -371,8 +382,9 @@ def test_entries_under_way_when_their_account_is_dropped_are_ignored_and_credite
     store = Store()
     store.fill(X, K, range(400), body_bytes=20_000)
     pair = one_way(store, window_bytes=4 * limits.MIN_WINDOW_BYTES)
+    pair.open().run_until(lambda: pair.b.delivered)
     pair.b.is_committing = False
-    pair.open().run_until(lambda: len(pair.b.ingest) == 1 and (pair.b.from_peer or pair.a.unwritten))
+    pair.run_until(lambda: len(pair.b.ingest) >= 1 and (pair.b.from_peer or pair.a.unwritten))
     pair.b.interest()
     pair.b.is_committing = True
     pair.run()
@@ -496,13 +508,42 @@ def test_caught_up_is_reported_only_when_all_is_committed() -> None:
     assert pair.b.caught_up == [X]
 
 
+def test_what_is_older_waits_until_the_newest_is_written_and_something_is_committed() -> None:
+    store = Store()
+    store.fill(X, K, range(1000), body_bytes=2_000)
+    depth = 50
+    pair = one_way(store, depth=depth)
+    pair.b.is_committing = False
+    pair.open().run()
+    assert spans(pair.a) == [("x", 1000 - depth, 999)]
+    pair.a.is_writing = False
+    pair.b.is_committing = True
+    pair.run()
+    assert pair.b.delivered == depth
+    pair.a.is_writing = True
+    pair.run()
+    assert pair.b.store.logs == store.logs
+
+
+def test_an_account_comes_in_one_frame_with_its_newest_records() -> None:
+    store = Store()
+    store.fill(X, K, range(50))
+    store.put_op(X, operation("inception"))
+    pair = one_way(store).open().run()
+    assert pair.b.store.ops == store.ops
+    assert pair.b.store.logs == store.logs
+    assert spans(pair.a) == [("x", -1, -1), ("x", 0, 49)]
+    assert len([sent for sent in pair.a.sent if isinstance(sent, Entries | RunsFrame)]) == 1
+
+
 def test_credit_comes_back_in_parts_of_the_window() -> None:
     store = Store()
     store.fill(X, K, range(1000), body_bytes=20_000)
     pair = one_way(store).open().run()
     grants = [sent.bytes for sent in pair.b.sent if isinstance(sent, Credit)]
-    assert grants[0] == limits.DEFAULT_WINDOW_BYTES
-    assert all(grant >= limits.DEFAULT_WINDOW_BYTES // limits.CREDIT_SHARE for grant in grants)
+    assert grants[0] == limits.FIRST_CREDIT
+    assert sum(grants[:2]) >= limits.DEFAULT_WINDOW_BYTES, "something was committed"
+    assert all(grant >= limits.DEFAULT_WINDOW_BYTES // limits.CREDIT_SHARE for grant in grants[1:])
     assert len(grants) > 10
 
 

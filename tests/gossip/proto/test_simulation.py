@@ -129,7 +129,7 @@ class World:
             assert halves is not None
             assert not halves[0]._dropped, "a drop is remembered for ever"
             assert not halves[1]._open_accounts, "a want is never finished"
-            credit = halves[0]._credit_given + halves[0]._credit_due
+            credit = halves[0]._credit_given + halves[0]._credit_due + halves[0]._credit_kept
             assert credit == end.session._config.window_bytes, "credit leaked"
 
 
