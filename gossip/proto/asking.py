@@ -32,6 +32,7 @@ from unhush.gossip.proto.actions import Answered, AskForOurs, DeliverGiven, Note
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import Ask, AskedRead, Bundle, Concerns
 from unhush.gossip.proto.faults import MalformedFrame, TooManyOffers, TooManyQuestions, UnaskedAnswer
+from unhush.gossip.proto.frame_encoding import encode_frame
 from unhush.gossip.proto.frames import (
     Carries,
     Concerning,
@@ -42,7 +43,6 @@ from unhush.gossip.proto.frames import (
     Operation,
     Question,
     ThreadFrame,
-    encode_frame,
 )
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.pacing import Allowance

@@ -8,7 +8,8 @@ up with (its answers to them take the other half).
 
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Action, Send
-from unhush.gossip.proto.frames import Frame, encode_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frames import Frame
 from unhush.gossip.proto.pacing import Allowance
 
 

@@ -61,6 +61,7 @@ from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import BranchesRead, Forked, Grew, LogGrew, OpsRead, PointsRead, RunRead, SummaryRead
 from unhush.gossip.proto.faults import CreditOverflow, TooMuchState
 from unhush.gossip.proto.fingerprints import AccountTree, Marks
+from unhush.gossip.proto.frame_encoding import encode_frame
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
@@ -71,7 +72,6 @@ from unhush.gossip.proto.frames import (
     RunsFrame,
     Want,
     WantedAccount,
-    encode_frame,
 )
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.pieces import (

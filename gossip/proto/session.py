@@ -112,6 +112,8 @@ from unhush.gossip.proto.faults import (
 from unhush.gossip.proto.finding import Finding
 from unhush.gossip.proto.fingerprints import AccountTree
 from unhush.gossip.proto.forks import ForkSearch
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
@@ -133,8 +135,6 @@ from unhush.gossip.proto.frames import (
     RunsFrame,
     ThreadFrame,
     Want,
-    encode_frame,
-    parse_frame,
 )
 from unhush.gossip.proto.outbox import Outbox, control_cost
 from unhush.gossip.proto.pacing import Allowance

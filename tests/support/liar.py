@@ -18,7 +18,9 @@ from tests.support.people import NETWORK
 from unhush.gossip.errors import GossipError, StreamBroken
 from unhush.gossip.net.host import ConnectedPeer, Host, HostConfig, Stream, open_host
 from unhush.gossip.net.sessions import SYNC
-from unhush.gossip.proto.frames import Credit, Frame, Hello, encode_frame, parse_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
+from unhush.gossip.proto.frames import Credit, Frame, Hello
 from unhush.gossip.proto.framing import Deframer, frame
 
 START_S: Final = 60.0

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.events import BranchesRead, ReadAnswer, RunRead
-from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Entries, Given, Item, encode_frame, parse_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
+from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Entries, Given, Item
 from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.position import find_seqs
 from unhush.identity.cid import Cid, cid_of

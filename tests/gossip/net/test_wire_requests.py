@@ -19,6 +19,8 @@ from unhush.gossip.net.network import Network, NetworkConfig
 from unhush.gossip.net.sync.session import SyncSession
 from unhush.gossip.net.wire import requests
 from unhush.gossip.net.wire.requests import Place, Requests
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
 from unhush.gossip.proto.frames import (
     Credit,
     ErrorFrame,
@@ -27,8 +29,6 @@ from unhush.gossip.proto.frames import (
     Hello,
     Want,
     WantedAccount,
-    encode_frame,
-    parse_frame,
 )
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.ranges import Ranges

@@ -58,6 +58,7 @@ from unhush.gossip.proto.events import (
     Written,
 )
 from unhush.gossip.proto.faults import SyncFault
+from unhush.gossip.proto.frame_parsing import parse_frame
 from unhush.gossip.proto.frames import (
     Concerning,
     Entries,
@@ -67,7 +68,6 @@ from unhush.gossip.proto.frames import (
     Operation,
     RunsFrame,
     ThreadFrame,
-    parse_frame,
 )
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.position import find_seqs

@@ -15,6 +15,8 @@ from unhush.gossip.proto.actions import Answered, DeliverGiven, Noted, ReadAsked
 from unhush.gossip.proto.config import Own, SessionConfig
 from unhush.gossip.proto.events import Ask, AskedRead, Closed, Concerns, OwnChecked, Tick
 from unhush.gossip.proto.faults import MalformedFrame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
 from unhush.gossip.proto.frames import (
     Carries,
     Concerning,
@@ -28,8 +30,6 @@ from unhush.gossip.proto.frames import (
     Question,
     Reason,
     ThreadFrame,
-    encode_frame,
-    parse_frame,
 )
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid, cid_of, cid_of_digest

@@ -12,7 +12,9 @@ from unhush.gossip.proto.carriage import MAX_CARRIAGE_BYTES, is_carriage, may_ca
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import AskForPeers, TellPeers
 from unhush.gossip.proto.faults import MalformedFrame
-from unhush.gossip.proto.frames import Hello, KnownFrame, KnownPeer, PeersFrame, encode_frame, parse_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
+from unhush.gossip.proto.frames import Hello, KnownFrame, KnownPeer, PeersFrame
 from unhush.identity.codec import decode_map, encode
 
 SOMEBODY = KnownPeer("/ip4/8.8.8.8/tcp/4470/p2p/12D3KooW", pack_carriage([account("Ann")]))

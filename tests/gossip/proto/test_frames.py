@@ -11,6 +11,8 @@ from tests.gossip.proto.conftest import account, item, key
 
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.faults import MalformedFrame, OtherVersion
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
@@ -28,8 +30,6 @@ from unhush.gossip.proto.frames import (
     RunsFrame,
     Want,
     WantedAccount,
-    encode_frame,
-    parse_frame,
 )
 from unhush.gossip.proto.ranges import NOTHING, Ranges
 from unhush.identity.cid import RAW_PREFIX, Cid, cid_of_digest

@@ -11,6 +11,8 @@ from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Action, Close, Deliver, Send
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import Committed, InterestsChanged, Opened, Received, Tick
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
@@ -32,8 +34,6 @@ from unhush.gossip.proto.frames import (
     ThreadFrame,
     Want,
     WantedAccount,
-    encode_frame,
-    parse_frame,
 )
 from unhush.gossip.proto.ranges import Ranges
 from unhush.gossip.proto.session import Session, Stage

@@ -12,7 +12,8 @@ from unhush.gossip.proto import limits
 from unhush.gossip.proto.config import Own, SessionConfig
 from unhush.gossip.proto.events import Grew, HoleSeen, Opened, Received, Refolded
 from unhush.gossip.proto.fingerprints import AccountTree, state_of
-from unhush.gossip.proto.frames import Carries, Entries, Hello, RangesFrame, Want, encode_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frames import Carries, Entries, Hello, RangesFrame, Want
 from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 

@@ -9,7 +9,8 @@ from tests.gossip.proto.test_hostile import HELLO
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.config import Own, SessionConfig
 from unhush.gossip.proto.events import InterestsChanged, Opened, OwnChecked, Received, Tick
-from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Frame, Points, Want, WantedAccount, encode_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Frame, Points, Want, WantedAccount
 from unhush.gossip.proto.ranges import NOTHING, Ranges
 from unhush.gossip.proto.session import Session
 from unhush.identity.keys import PublicKey

@@ -12,7 +12,9 @@ from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Send
 from unhush.gossip.proto.faults import MalformedFrame, RangesUnasked
 from unhush.gossip.proto.fingerprints import AccountTree
-from unhush.gossip.proto.frames import Hello, RangesFrame, encode_frame, parse_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frame_parsing import parse_frame
+from unhush.gossip.proto.frames import Hello, RangesFrame
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.reconciling import Reconciling
 from unhush.identity.cid import Cid, cid_of_digest

@@ -7,7 +7,8 @@ from tests.gossip.proto.test_session import config, one_way
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Deliver, Read, ReadRun, ReadSummary
 from unhush.gossip.proto.events import Committed, LogGrew, ReadAnswer, Received
-from unhush.gossip.proto.frames import CaughtUp, Entries, Item, RunsFrame, encode_frame
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frames import CaughtUp, Entries, Item, RunsFrame
 from unhush.gossip.proto.ranges import Ranges
 
 X, Y, Z = account("x"), account("y"), account("z")

@@ -24,6 +24,7 @@ from unhush.gossip.proto.events import (
     SummaryRead,
     Tick,
 )
+from unhush.gossip.proto.frame_encoding import encode_frame
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
@@ -34,7 +35,6 @@ from unhush.gossip.proto.frames import (
     Reason,
     RunsFrame,
     Want,
-    encode_frame,
 )
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.ranges import Ranges
