@@ -147,39 +147,45 @@ def glance(block: bytes) -> Place | None:
 
     None as well for what must go the long way, where errors have names.
     """
-    match = ENTRY.fullmatch(block)
+    match = _match(block)
     if match is None:
         return None
     key, seq, kind, time, account = match.group(2, 3, 6, 9, 10)
-    if kind.startswith(b"identity."):
-        return None
     return Place(account, key, read_uint(seq), read_uint(time), _KIND_NAMES.get(kind) or kind.decode())
 
 
-def _read_header(block: bytes) -> Header | None:
-    """The header of a log's entry by its layout; None for what must go the long way (operations, and all errors)."""
+def _match(block: bytes) -> re.Match[bytes] | None:
+    """The parts of a log's entry by its layout; None for what must go the long way (operations, and all errors)."""
     match = ENTRY.fullmatch(block)
     if match is None or len(block) > MAX_ENTRY_BYTES:
         return None
-    pairs, key, seq, body, head, kind, prev, size, time, account, identity = match.groups()
-    number, body_bytes = read_uint(seq), read_uint(size)
+    pairs, seq, head, kind, prev, size, identity = match.group(1, 3, 5, 6, 7, 8, 11)
     if (
         not has_length(head, kind)
         or (pairs == _NINE_PAIRS) != (identity is not None)
-        or (number == 0) != (prev is None)
-        or not 1 <= body_bytes <= MAX_BODY_BYTES
+        or (seq == b"\x00") != (prev is None)
+        or not 1 <= read_uint(size) <= MAX_BODY_BYTES
         or kind.startswith(b"identity.")
     ):
         return None
+    return match
+
+
+def _read_header(block: bytes) -> Header | None:
+    """The header of a log's entry by its layout; None for what must go the long way."""
+    match = _match(block)
+    if match is None:
+        return None
+    key, seq, body, kind, prev, size, time, account, identity = match.group(2, 3, 4, 6, 7, 8, 9, 10, 11)
     header = object.__new__(Header)  # past the checks, which were made above
     _SET_ACCOUNT(header, checked_cid(account))
     _SET_KEY(header, _public_key(key))
-    _SET_SEQ(header, number)
+    _SET_SEQ(header, read_uint(seq))
     _SET_PREV(header, checked_cid(prev) if prev is not None else None)
     _SET_TIME(header, read_uint(time))
     _SET_KIND(header, _KIND_NAMES.get(kind) or kind.decode())
     _SET_BODY(header, checked_cid(body))
-    _SET_SIZE(header, body_bytes)
+    _SET_SIZE(header, read_uint(size))
     _SET_IDENTITY(header, checked_cid(identity) if identity is not None else None)
     return header
 

@@ -56,6 +56,8 @@ NOT_LISTED: Final = "its device is not listed by the account"
 TOO_EARLY: Final = "its time is more than ten minutes ahead"
 # Why one is ignored whose account nobody here has heard of.
 NO_INCEPTION: Final = "the account's inception is not held"
+# Why one is ignored that stands apart from all that is held of a log in very many pieces.
+IN_PIECES: Final = "its log is held in too many pieces already; what lies between them can still come"
 
 
 class Outcome(NamedTuple):

@@ -23,7 +23,7 @@ from unhush.identity.operations import Table as DeviceTable
 from unhush.storage import accounts, admission, clones, journal, logs, runs, settings, standing, writing
 from unhush.storage.accounts import Account
 from unhush.storage.admission import WaitingRoom
-from unhush.storage.arrivals import NO_INCEPTION, NOT_LISTED, TOO_EARLY, Batch, Outcome, Status
+from unhush.storage.arrivals import IN_PIECES, NO_INCEPTION, NOT_LISTED, TOO_EARLY, Batch, Outcome, Status
 from unhush.storage.arriving import Item, parse_arrival, rejected, says_more
 from unhush.storage.authenticating import Group, admit_operations, authenticate_group, find_heads, group_by_log
 from unhush.storage.carried import is_carried
@@ -243,6 +243,9 @@ class Door:
             return Outcome(Status.FILLED, entry.cid, aid)
         if _is_settled(txn, account, entry.header):
             return Outcome(Status.IGNORED, entry.cid, error="another entry is in force at its place")
+        log = logs.find_log(txn, account.id, entry.header.key)
+        if log is not None and logs.opens_one_too_many(txn, log, entry.header.seq, entry.header.seq):
+            return Outcome(Status.IGNORED, entry.cid, error=IN_PIECES)
         # Beside the shown branch an entry must stand by itself: who vouches for it may find no room.
         is_signed = partial(verification.is_signed, item.entry) if item.by is not None else lambda: True
         if not writing.put_entry(txn, account, item.record(aid, now), item.value, is_signed=is_signed):
@@ -301,6 +304,11 @@ def _put_runs(txn: Txn, account: Account, group: Group, now: int, outcomes: dict
         gap = runs.find_gap(txn, account, run[0].get_signed(), run[-1].get_signed())
         if gap is None:
             break
+        if logs.opens_one_too_many(txn, gap.log, gap.low, gap.high):
+            for item in run:
+                outcomes[item.at] = Outcome(Status.IGNORED, item.entry.cid, error=IN_PIECES)
+            done += len(run)
+            continue
         seen = now if gap.seen_at_ms is None else min(now, gap.seen_at_ms)
         first = journal.last_aid(txn) + 1
         records = [item.record(aid, seen) for aid, item in enumerate(run, first)]

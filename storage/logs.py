@@ -21,6 +21,8 @@ from unhush.storage.transaction import Txn
 
 # Entries kept of branches other than the one shown, per log (PROTOCOL §2): enough for the proof and a view of it.
 MAX_BESIDE: Final = 64
+# Held stretches of one log that new ones may be added to: a session reads them all, in some 2 µs each.
+MAX_STRETCHES: Final = 2_048
 LAST_SEQ: Final = 2**63 - 1
 
 _NUMBERS: Final = "log numbers"  # those that were asked for
@@ -166,6 +168,21 @@ def find_neighbours(txn: Txn, log: bytes, seq: int) -> tuple[tuple[int, int] | N
     """The highest held stretch that begins at or below a seq, and the lowest that begins above it."""
     below, above = txn.around(Table.RUNS, log, log + pack_u64(seq + 1))
     return _run(below), _run(above)
+
+
+def opens_one_too_many(txn: Txn, log: bytes, low: int, high: int) -> bool:
+    """Whether entries would stand apart from all that is held of their log, which has enough such stretches already.
+
+    Every session reads the stretches of a log whole, and tells them: a log that comes in crumbs costs everybody.
+    """
+    below, above = find_neighbours(txn, log, high)
+    if (below is not None and below[1] >= low - 1) or (above is not None and above[0] == high + 1):
+        return False
+    return (below is not None or above is not None) and _is_tattered(txn, log)
+
+
+def _is_tattered(txn: Txn, log: bytes) -> bool:
+    return sum(1 for _ in islice(txn.scan(Table.RUNS, log), MAX_STRETCHES)) >= MAX_STRETCHES
 
 
 def _run(row: tuple[bytes, bytes] | None) -> tuple[int, int] | None:

@@ -62,6 +62,17 @@ def test_a_glance_finds_an_entry_where_its_header_says_it_stands() -> None:
         assert glance(block) == Place(header.account.bytes, header.key.bytes, header.seq, header.time, header.kind)
 
 
+def test_a_glance_at_damage_sees_an_entry_only_where_the_long_way_does() -> None:
+    dice = random.Random(4)
+    for _ in range(20):
+        block = random_block(dice)
+        for bit in range(8 * len(block)):
+            changed = bytearray(block)
+            changed[bit // 8] ^= 1 << bit % 8
+            if glance(bytes(changed)) is not None:
+                assert the_long_way(bytes(changed)) is not None, bit
+
+
 def test_a_glance_leaves_operations_and_damage_to_the_long_way() -> None:
     block = random_block(random.Random(3))
     assert glance(block[:-1]) is None

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.support.people import Clock, Person, Written, open_home
 
-from unhush.storage import runs
-from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
+from unhush.storage import logs, runs
+from unhush.storage.arrivals import IN_PIECES, Arrival, Batch, Outcome, Status
 from unhush.storage.kinds import Delete, Post
 from unhush.storage.schema import Table
 from unhush.storage.store import Store
@@ -89,3 +89,31 @@ def test_a_long_catch_up_takes_the_short_way(tmp_path: Path, monkeypatch: pytest
         with store.snapshot() as snapshot:
             assert snapshot.summary(bob.account).logs == {bob.key: ((0, 49),)}
     assert put == [10, 15, 10, 10, 5]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_log_is_held_in_so_many_pieces_and_what_joins_them_still_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_by_one: bool
+) -> None:
+    """Else whoever signs a log, or gives every second entry of one, makes every session read and tell its crumbs."""
+    monkeypatch.setattr(logs, "MAX_STRETCHES", 5)
+    if one_by_one:
+        monkeypatch.setattr(runs, "find_gap", lambda *_: None)
+    person = Person("bob", seed=1)
+    posts = person.posts(20, "crumbs")
+
+    def give(store: Store, *numbers: int) -> list[Outcome]:
+        arrivals = tuple(posts[number].arrival for number in numbers)
+        return list(store.ingest(Batch(arrivals, "a test", wanted_only=False)))
+
+    with open_home(tmp_path / "home", Clock()) as store:
+        store.ingest(Batch((person.incept,), "a test", wanted_only=False))
+        apart = give(store, *range(0, 20, 2))
+        assert [each.status for each in apart] == [Status.STORED] * 5 + [Status.IGNORED] * 5
+        assert {each.error for each in apart[5:]} == {IN_PIECES}
+        # One piece is gone where two are joined, so there is room for another.
+        assert [each.status for each in give(store, 9, 1)] == [Status.STORED, Status.STORED]
+        assert [give(store, number)[0].status for number in (11, 13)] == [Status.STORED, Status.IGNORED]
+        assert all(each.status in (Status.STORED, Status.KNOWN) for each in give(store, *range(20)))
+        with store._environment.read() as txn:
+            assert len(list(txn.scan(Table.RUNS))) == 1

@@ -17,7 +17,8 @@ from unhush.gossip.net.sync.travelling import grew
 from unhush.gossip.proto.config import Own
 from unhush.gossip.proto.events import Concerns, Forked, Grew, LogGrew
 from unhush.gossip.proto.ranges import NOTHING, Ranges
-from unhush.identity.cid import Cid
+from unhush.identity.cid import Cid, checked_cid
+from unhush.identity.keys import PublicKey
 from unhush.storage.errors import DamagedRow
 from unhush.storage.kinds import DELETE, FOLLOW
 from unhush.storage.records import BodyState, Record
@@ -154,7 +155,9 @@ def _part(records: list[Record]) -> tuple[list[Record], dict[Own, list[Record]]]
 
 
 def _log_of(record: Record) -> Own:
-    return Own(record.account, record.entry.header.key)
+    place = record.place
+    assert place is not None, "an operation among the entries of a log"
+    return Own(checked_cid(place.account), PublicKey(place.key))
 
 
 def _find_growth(operations: list[Record], entries: dict[Own, list[Record]]) -> tuple[Grew | LogGrew, ...]:

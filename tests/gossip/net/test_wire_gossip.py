@@ -99,7 +99,7 @@ def test_of_10000_topics_at_most_16_are_kept(run: Any, our_host: Any, serves: An
             names = [f"/other/{number}" for number in range(10_000 - len(TOPICS))] + TOPICS
             for at in range(0, len(names), 32):
                 await stream.write(subscribing(*names[at : at + 32]))
-            await until(lambda: bool(ours.topic_peers(TOPICS[-1])))
+            await until(lambda: bool(ours._pubsub.peer_topics.get(TOPICS[-1])))
             assert len(ours._pubsub.peer_topics) <= 16
             assert sum(ours._pubsub._peer_subscription_count.values()) <= 16
             assert not ours.tally.read()[Met.PEER_FAULT]
