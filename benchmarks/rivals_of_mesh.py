@@ -1,16 +1,19 @@
 """Other people's replication doing our nodes' work in the same run, where it can be had.
 
-iroh (PyPI) is put into the cache folder outside the repository at the first run; without it, or without a network to
-get it from, its row says why it is missing. What it does not do: it shows an entry before it is on disk, indexes
-nothing but keys, and keeps no order of a log.
+iroh (PyPI) and Secure Scuttlebutt (npm) are put into the cache folder outside the repository at the first run; without
+one, or without a network to get it from, its row says why it is missing. What they do not do: iroh shows an entry before
+it is on disk, indexes nothing but keys, and keeps no order of a log; SSB indexes in passing and shows what it has in
+memory.
 """
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +25,10 @@ ENTRIES: Final = 10_000
 POSTS: Final = 200
 INSTALL_S: Final = 180
 PATIENCE_S: Final = 180
-_PROGRAM: Final = Path(__file__).parent / "peers" / "iroh_docs.py"
+FEEDS: Final = 100  # of SSB, with as many messages each as make up the entries
+_PEERS: Final = Path(__file__).parent / "peers"
+_PROGRAM: Final = _PEERS / "iroh_docs.py"
+_SSB: Final = _PEERS / "ssb"
 
 
 class Missing(Exception):
@@ -67,11 +73,64 @@ def _installed() -> Path:
 
 def _measure(folder: Path, root: Path, entries: int) -> Rival:
     environment = {**os.environ, "PYTHONPATH": str(folder)}
+    homes = [root / "iroh-giver", root / "iroh-taker"]
+    for home in homes:
+        home.mkdir()
+
+    def take(said: dict[str, Any]) -> list[str]:
+        return [str(_PROGRAM), "taker", str(homes[1]), said["ticket"], str(entries), str(POSTS)]
+
+    giver = [str(_PROGRAM), "giver", str(homes[0]), str(entries), str(POSTS)]
+    return _let_them([sys.executable], giver, take, environment, f"iroh {IROH} docs", entries)
+
+
+def measure_ssb(root: Path, entries: int = ENTRIES) -> Rival:
+    """ssb-db2 with ssb-ebt, as ``peers/ssb/package-lock.json`` names them. Raises ``Missing``."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise Missing("node and npm are not installed here")
+    folder = cache_folder() / "ssb"
+    shutil.copytree(_SSB, folder, dirs_exist_ok=True)
+    try:
+        if not (folder / "node_modules" / "ssb-db2").is_dir():
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=INSTALL_S)
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise Missing(f"npm cannot install ssb-db2 and ssb-ebt here: {type(exc).__name__}") from exc
+    program, each = str(folder / "peer.cjs"), entries // FEEDS
+
+    def take(said: dict[str, Any]) -> list[str]:
+        return [
+            program,
+            "taker",
+            str(root / "ssb-taker"),
+            said["address"],
+            str(each * FEEDS),
+            str(POSTS),
+            *said["feeds"],
+        ]
+
+    giver = [program, "giver", str(root / "ssb-giver"), str(FEEDS), str(each), str(POSTS)]
+    try:
+        return _let_them([node], giver, take, dict(os.environ), "SSB (ssb-db2, ssb-ebt)", each * FEEDS)
+    except (OSError, ValueError, KeyError, subprocess.SubprocessError) as exc:
+        raise Missing(f"SSB did not do it: {type(exc).__name__}: {exc}") from exc
+
+
+def _let_them(
+    runner: Sequence[str],
+    giving: Sequence[str],
+    taking: Callable[[dict[str, Any]], Sequence[str]],
+    environment: dict[str, str],
+    name: str,
+    entries: int,
+) -> Rival:
+    """One process gives to another; what the giver says first tells how the taker is called."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, str(_PROGRAM), *arguments],
+            [*runner, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -85,14 +144,11 @@ def _measure(folder: Path, root: Path, entries: int) -> Rival:
         for process in running:
             process.kill()
 
-    homes = [root / "iroh-giver", root / "iroh-taker"]
-    for home in homes:
-        home.mkdir()
     bound = threading.Timer(PATIENCE_S, kill)
     bound.start()
     try:
-        giver = start("giver", str(homes[0]), str(entries), str(POSTS))
-        taker = start("taker", str(homes[1]), _said(giver)["ticket"], str(entries), str(POSTS))
+        giver = start(giving)
+        taker = start(taking(_said(giver)))
         bulk = _said(taker)
         assert giver.stdin is not None
         giver.stdin.write("\n")
@@ -101,9 +157,7 @@ def _measure(folder: Path, root: Path, entries: int) -> Rival:
         while "posted" in (said := _said(giver)):
             posted[said["posted"]] = said["at"]
         seen = _said(taker)["seen"]
-        return Rival(
-            f"iroh {IROH} docs", entries, bulk["seconds"], [(seen[key] - at) * 1e3 for key, at in posted.items()]
-        )
+        return Rival(name, entries, bulk["seconds"], [(seen[key] - at) * 1e3 for key, at in posted.items()])
     finally:
         bound.cancel()
         kill()
@@ -117,4 +171,6 @@ def _said(process: "subprocess.Popen[str]") -> dict[str, Any]:
     if not line:
         raise ValueError(f"it ended after {PATIENCE_S} s at most")
     said: dict[str, Any] = json.loads(line)
+    if "error" in said:
+        raise ValueError(said["error"])
     return said
