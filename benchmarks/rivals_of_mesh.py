@@ -1,9 +1,9 @@
 """Other people's replication doing our nodes' work in the same run, where it can be had.
 
-iroh (PyPI) and Secure Scuttlebutt (npm) are put into the cache folder outside the repository at the first run; without
-one, or without a network to get it from, its row says why it is missing. What they do not do: iroh shows an entry before
-it is on disk, indexes nothing but keys, and keeps no order of a log; SSB indexes in passing and shows what it has in
-memory.
+iroh (PyPI) and Secure Scuttlebutt (npm) are put into the cache folder outside the repository at the first run;
+without one, or without a network to get it from, its row says why it is missing. What they do not do: iroh shows an
+entry before it is on disk, indexes nothing but keys, and keeps no order of a log; SSB indexes in passing and shows
+what it has in memory.
 """
 
 import json
@@ -81,7 +81,7 @@ def _measure(folder: Path, root: Path, entries: int) -> Rival:
         return [str(_PROGRAM), "taker", str(homes[1]), said["ticket"], str(entries), str(POSTS)]
 
     giver = [str(_PROGRAM), "giver", str(homes[0]), str(entries), str(POSTS)]
-    return _let_them([sys.executable], giver, take, environment, f"iroh {IROH} docs", entries)
+    return Rival(f"iroh {IROH} docs", entries, *_let_them([sys.executable], giver, take, environment))
 
 
 def measure_ssb(root: Path, entries: int = ENTRIES) -> Rival:
@@ -112,7 +112,8 @@ def measure_ssb(root: Path, entries: int = ENTRIES) -> Rival:
 
     giver = [program, "giver", str(root / "ssb-giver"), str(FEEDS), str(each), str(POSTS)]
     try:
-        return _let_them([node], giver, take, dict(os.environ), "SSB (ssb-db2, ssb-ebt)", each * FEEDS)
+        seconds, live = _let_them([node], giver, take, dict(os.environ))
+        return Rival("SSB (ssb-db2, ssb-ebt)", each * FEEDS, seconds, live)
     except (OSError, ValueError, KeyError, subprocess.SubprocessError) as exc:
         raise Missing(f"SSB did not do it: {type(exc).__name__}: {exc}") from exc
 
@@ -122,10 +123,11 @@ def _let_them(
     giving: Sequence[str],
     taking: Callable[[dict[str, Any]], Sequence[str]],
     environment: dict[str, str],
-    name: str,
-    entries: int,
-) -> Rival:
-    """One process gives to another; what the giver says first tells how the taker is called."""
+) -> tuple[float, list[float]]:
+    """One process gives to another; what the giver says first tells how the taker is called.
+
+    How many seconds the bulk took, and how many milliseconds each live entry.
+    """
     running: list[subprocess.Popen[str]] = []
 
     def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
@@ -157,7 +159,7 @@ def _let_them(
         while "posted" in (said := _said(giver)):
             posted[said["posted"]] = said["at"]
         seen = _said(taker)["seen"]
-        return Rival(name, entries, bulk["seconds"], [(seen[key] - at) * 1e3 for key, at in posted.items()])
+        return bulk["seconds"], [(seen[key] - at) * 1e3 for key, at in posted.items()]
     finally:
         bound.cancel()
         kill()
