@@ -1,14 +1,16 @@
 """``drill``: what a loss would mean for an account, rehearsed or for real."""
 
 import signal
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.context import Context, OurCommand, is_terminal, pass_context
 from unhush.cli.restoring import progress
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ _WAYS: Final = {
     "called": "called by another carrier, or by its author's new machine",
     "return": "its author came back through it",
 }
+
+# On a pipe, where no line is written over, records that come are told of no more often than this.
+_LINE_EVERY_S: Final = 5.0
 
 _NO_WORDS: Final = "The 24 words are not on paper yet: without this machine the account could never write again."
 
@@ -69,11 +74,27 @@ def drill_command(context: Context, *, lose: str, seed: int, account: str | None
             from unhush.node.drill.live import drill_live
 
             with _ended_as_by_hand():
-                came = drill_live(node, drilled, lose, peer=peer, on_progress=progress(context))
+                came = drill_live(node, drilled, lose, peer=peer, on_progress=_progress(context))
             context.emit(_json_of_live(came), _text_of_live(came))
             if came.complete_s is None or not came.is_clean:
                 return _ATTENTION
     return _ATTENTION if drilled.report.advice is not None and not drilled.report.advice.harder_by else 0
+
+
+def _progress(context: Context) -> Callable[[str, int], None]:
+    """What goes on: on one line of a terminal, else line by line; silence for programs."""
+    if context.is_json or is_terminal(sys.stderr):
+        return progress(context)
+    last, at = "", float("-inf")
+
+    def tell(what: str, count: int) -> None:
+        nonlocal last, at
+        now = time.monotonic()
+        if what != last or now - at >= _LINE_EVERY_S:
+            last, at = what, now
+            context.say(f"{what} … {count:,} records" if count else f"{what} …")
+
+    return tell
 
 
 @contextmanager
@@ -258,9 +279,7 @@ def _advice_text(drilled: "Drilled") -> str:
         "add_keeper": "Ask one more to keep it, on a machine that lets others in: unhush keep --offer KEEPER"
         if drilled.is_own
         else f"Let one more machine keep it that lets others in; there: unhush keep {drilled.account}",
-        "open_follower": "Let this machine be reached: unhush run; unhush doctor"
-        if about == "this machine"
-        else f"Ask {about} to let others in (unhush doctor there says how)",
+        "open_follower": _open_text(drilled, advice.about, about),
         "publish_card": "Let this node be reached, so that it can publish a card: unhush run; unhush doctor"
         if drilled.is_own
         else "Its author can let their node be reached, so that it publishes a card: unhush doctor, there",
@@ -271,6 +290,14 @@ def _advice_text(drilled: "Drilled") -> str:
         more = "one machine" if advice.harder_by == 1 else f"{advice.harder_by} machines"
         return f"This costs nothing. If {more} more went: {text} ({_gain(advice)})."
     return f"{text} ({_gain(advice)})."
+
+
+def _open_text(drilled: "Drilled", machine: str, called: str) -> str:
+    if machine not in drilled.ours:
+        return f"Ask {called} to let others in (unhush doctor there says how)"
+    if called == "this machine":
+        return "Let others in here: unhush doctor"
+    return f"Let others in at {called}: unhush doctor, there"
 
 
 def _gain(advice: "Advice") -> str:

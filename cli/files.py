@@ -147,7 +147,7 @@ def import_lifeboat_command(context: Context, file: Path) -> int:
     }
     pictures = _new_text("picture", taken.blobs, taken.known_blobs)
     context.emit(value, f"{_new_text('record', taken.stored, taken.known)}; {pictures}.")
-    if taken.account is not None and not context.is_json:
+    if taken.account is not None and (taken.stored or taken.known) and not context.is_json:
         context.say(f"To carry it for everybody who asks: unhush keep {taken.account}")
     if taken.unshown_blobs:
         were = some(taken.unshown_blobs, "picture was", "pictures were")

@@ -57,7 +57,7 @@ def init_command(context: Context, name: str, words_to: Path | None, no_passphra
     context.emit(
         {"account": str(created.account), "device": str(created.device), "name": created.name},
         f"{called}, your account is\n{created.account}\n"
-        "Give it to people, with an address of your node (unhush status, while it runs): so they follow you.",
+        "Start your node: unhush run. So that somebody follows you, while it runs: unhush invite",
     )
     if created.words_at is not None:
         context.say(

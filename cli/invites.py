@@ -10,7 +10,7 @@ from unhush.cli.asking import can_ask, confirm
 from unhush.cli.context import Context, WrongUse, is_terminal, pass_context
 from unhush.cli.identity import draw_qr
 from unhush.cli.secrets import SigningCommand
-from unhush.cli.shown import display_name, json_of_person, time_text
+from unhush.cli.shown import display_name, json_of_person, some, time_text
 from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def _is_beyond(address: str) -> bool:
 
 
 def _print_open(context: Context, given: "tuple[OpenInviteInfo, ...]") -> None:
-    for each in given:
+    good = [each for each in given if len(each.accepted) < each.uses]
+    for each in good:
         value = {
             "id": each.id,
             "made": each.made_ms,
@@ -133,7 +134,11 @@ def _print_open(context: Context, given: "tuple[OpenInviteInfo, ...]") -> None:
         text = f"{each.id}  until {time_text(each.until_ms)}  used {len(each.accepted)} of {each.uses}"
         asks = "  asks to be kept" if each.asks_keeping else ""
         context.emit(value, text + asks + (f"  by {accepted}" if accepted else ""))
-    if not given and not context.is_json:
+    if context.is_json:
+        return
+    if used := len(given) - len(good):
+        context.say(f"Used up: {some(used, 'invite')}.")
+    if not good:
         context.say("No invite is open. Make one: unhush invite")
 
 

@@ -175,7 +175,10 @@ def withhold_command(
                 context.say("Nothing is withheld here.")
         elif undo is not None:
             node.unwithhold(undo)
-            context.emit({"id": undo, "withheld": False}, "It is taken in again when somebody who has it is met.")
+            context.emit(
+                {"id": undo, "withheld": False},
+                "It is taken in again: a running node asks who is connected now, and others as they are met.",
+            )
         else:
             assert record is not None
             assert reason is not None
@@ -196,8 +199,8 @@ def _check_one(question: str, given: "dict[str, object]") -> None:
 def _ask_to_end(node: "Node", accounts: "tuple[Cid, ...]", share: "Share") -> None:
     """A person is asked before a list ends many promises; raises ``WrongUse`` where nobody can be."""
     ended, kept = node.count_unlisted(accounts, share)
-    if accounts and ended > 1 and ended * _MANY_ONE_IN > kept:
-        what = f"{ended:,} of {some(kept, 'account')} kept here are not on the list"
+    if accounts and ended * _MANY_ONE_IN > kept:
+        what = f"{ended:,} of {some(kept, 'account')} kept here {'is' if ended == 1 else 'are'} not on the list"
         confirm(f"{what}. End those promises?", otherwise=f"{what}. To end those promises: --exact --yes")
 
 

@@ -23,7 +23,7 @@ def peers_command(ctx: click.Context) -> None:
 def list_command(context: Context) -> None:
     """List connections and remembered addresses.
 
-    Of a machine that is connected: how many of the people you follow it carries, and how many records it brought.
+    Of a machine that is connected: how many people you follow or keep it carries, and how many records it brought.
     """
     with context.open() as node:
         peers = node.peers()
@@ -58,7 +58,7 @@ def _worth(peer: "PeerInfo") -> str:
         return ""
     people = "1 person" if peer.covers == 1 else f"{peer.covers:,} people"
     records = "1 record" if peer.gave == 1 else f"{peer.gave:,} records"
-    return f"  carries {people} you follow, brought {records}"
+    return f"  carries {people} you follow or keep, brought {records}"
 
 
 @peers_command.command(name="add")

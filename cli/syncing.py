@@ -7,6 +7,7 @@ import click
 from unhush.cli.context import Context, OurCommand, pass_context
 
 if TYPE_CHECKING:
+    from unhush.node.service.peering import Synced
     from unhush.node.views import SyncInfo
 
 # Peers answered, but not all they have is here yet.
@@ -25,7 +26,7 @@ _NOT_ALL: Final = 8
 )
 @pass_context
 def sync_command(context: Context, wait: bool, timeout_s: float) -> int:
-    """Look now for what the people you follow wrote.
+    """Look now for what the people you follow or keep wrote.
 
     Tells the running node to look; without one, connects by itself, and waits. The exit code is 5 if nobody
     answered, 8 if not everything came in time.
@@ -55,13 +56,14 @@ def sync_command(context: Context, wait: bool, timeout_s: float) -> int:
         "covered": synced.covered,
         "records": synced.records,
         "seconds": round(synced.took_s, 2),
+        "not_waited_for": list(synced.not_waited_for),
     }
     said = "All they have is here" if synced.is_done else f"Not all is here after {timeout_s:g} s"
     records = "1 record" if synced.records == 1 else f"{synced.records:,} records"
     context.emit(
         value,
         f"{said}: {records} came in {synced.took_s:.1f} s from {_machines(synced.peers)}; "
-        f"{synced.covered:,} of {synced.wanted:,} people you follow are carried by them.",
+        f"{synced.covered:,} of {synced.wanted:,} people you follow or keep are carried by them.{_silent(synced)}",
     )
     return 0 if synced.is_done else _NOT_ALL
 
@@ -74,6 +76,11 @@ def _say_progress(context: Context, state: "SyncInfo") -> None:
         return
     waiting = f"; {state.waiting:,} of them have more" if state.waiting else ""
     context.say(f"{_machines(state.sessions)} connected, {state.covered:,} of {state.wanted:,} people covered{waiting}")
+
+
+def _silent(synced: "Synced") -> str:
+    silent = synced.not_waited_for
+    return f" Not waited for, because silent: {', '.join(silent)}." if silent else ""
 
 
 def _machines(count: int) -> str:

@@ -58,6 +58,10 @@ def encode(value: Value) -> bytes:
 
 def decode(data: bytes, *, max_bytes: int = MAX_BLOCK_BYTES, max_items: int = MAX_ITEMS_BLOCK) -> Value:
     """Parse ``data`` if it is the one strict encoding of a value; raises ``MalformedBytes``."""
+    return _decode(data, max_bytes=max_bytes, max_items=max_items)[0]
+
+
+def _decode(data: bytes, *, max_bytes: int, max_items: int) -> tuple[Value, int]:
     if len(data) > max_bytes:
         raise MalformedBytes(f"{len(data)} bytes are more than the {max_bytes} allowed")
     # An item takes a byte at least, so only longer data can hold too many; counted before anything is built.
@@ -79,7 +83,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BLOCK_BYTES, max_items: int = MA
     value = lift.lift(raw, 1)
     if lift.size != len(data):
         raise MalformedBytes("not in the one strict encoding (head length or trailing bytes)")
-    return value
+    return value, lift.items
 
 
 def decode_stored(data: bytes) -> Value:
@@ -111,6 +115,16 @@ def decode_map(data: bytes, *, max_bytes: int = MAX_BLOCK_BYTES, max_items: int 
     if not isinstance(value, dict):
         raise MalformedBytes("not a map")
     return value
+
+
+def decode_map_counted(
+    data: bytes, *, max_bytes: int = MAX_BLOCK_BYTES, max_items: int = MAX_ITEMS_BLOCK
+) -> tuple[dict[str, Value], int]:
+    """As ``decode_map``, and how many items it holds: what reading it cost."""
+    value, items = _decode(data, max_bytes=max_bytes, max_items=max_items)
+    if not isinstance(value, dict):
+        raise MalformedBytes("not a map")
+    return value, items
 
 
 def _has_more_items(data: bytes, limit: int) -> bool:
@@ -148,11 +162,17 @@ class _Lift:
     A subclass of a type is something else. Texts in maps are looked at inside the loop: a call for each costs more.
     """
 
-    __slots__ = ("_left", "size")
+    __slots__ = ("_left", "_max", "size")
 
     def __init__(self, max_items: int) -> None:
+        self._max = max_items
         self._left = max_items - 1  # the outermost; every other item is counted by what contains it
         self.size = 0  # bytes of the shortest encoding of what was lifted so far
+
+    @property
+    def items(self) -> int:
+        """How many were lifted."""
+        return self._max - self._left
 
     def lift(self, raw: object, depth: int) -> Value:
         kind = type(raw)

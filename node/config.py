@@ -50,7 +50,8 @@ class Config:
     # Look for carriers in the DHT. Off unless asked for: it tells strangers which account is at this address, and
     # without peers that use it too there is nobody to ask.
     dht: bool = False
-    dht_guest: bool = False  # with ``dht``: ask there, and tell nobody what is carried here nor where
+    # Here for a moment: ask everybody, and tell nobody where this node is, nor the DHT what it carries.
+    is_guest: bool = False
     lan: bool = True  # be found on the local network, and find others there
     exchange: bool = True  # ask peers for others, and tell them of others
     exempt_loopback: bool = False  # the limits per address do not count this machine and its network

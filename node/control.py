@@ -96,6 +96,12 @@ def ask(home: Path, question: str, **arguments: Any) -> Answer:
     return answer
 
 
+def parse_sync(given: Any) -> SyncInfo:
+    """Read how far a node says it is; raises what malformed JSON makes it raise."""
+    counts = {str(name): int(value) for name, value in given.items() if name != "silent"}
+    return SyncInfo(**counts, silent=tuple(map(str, given["silent"])))
+
+
 def parse_network_view(answer: Answer) -> NetworkView:
     """Read an answer to "network"; raises ``NotRunning`` for one of another version."""
     try:
@@ -122,7 +128,7 @@ def parse_network_view(answer: Answer) -> NetworkView:
                 for met in answer["limits_met"]
             ),
             {str(name): int(value) for name, value in answer["figures"].items()},
-            SyncInfo(**{str(name): int(value) for name, value in answer["sync"].items()}),
+            parse_sync(answer["sync"]),
             answer["is_makeshift"] is True,
             str(answer["silent"]),
         )

@@ -532,14 +532,14 @@ class Node(Acting, Inviting, Looking, Peering):
         with self._store.snapshot() as snapshot:
             return Reader(snapshot).thread(as_cid(record))
 
-    def _seek(self, missing: Missing) -> None:
+    def _seek(self, missing: Missing, *, is_urgent: bool = False) -> None:
         if missing:
             with contextlib.suppress(NotRunning):
                 running = self._running
                 if running is not None:
-                    running.seeker.seek(missing)
+                    running.seeker.seek(missing, is_urgent=is_urgent)
                 else:
-                    ask(self.config.home, "seek", **missing.to_json())
+                    ask(self.config.home, "seek", urgent=is_urgent, **missing.to_json())
 
     def _seek_now(self, missing: Missing) -> Callable[[], bool]:
         """Ask, and say how to see whether all have answered; raises ``NotRunning``."""

@@ -411,15 +411,21 @@ class SyncInfo:
     """How far what connected peers have is here."""
 
     sessions: int = 0
-    waiting: int = 0  # peers that have something that is not here yet
+    waiting: int = 0  # peers that have something that is not here yet, and are not silent
     dialling: int = 0
     wanted: int = 0  # accounts of others followed or kept
     covered: int = 0  # those of them that a connected peer carries
+    silent: tuple[str, ...] = ()  # peers that owe an answer and have said nothing for some seconds
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether a peer has given all it has, and none is waited for."""
+        return self.sessions > len(self.silent) and not self.waiting
 
     @property
     def is_done(self) -> bool:
-        """Whether all that connected peers have is here, and nobody is about to be connected."""
-        return bool(self.sessions) and not (self.waiting or self.dialling)
+        """Whether all that connected peers have is here, but for silent ones, and nobody is about to be connected."""
+        return self.is_quiet and not self.dialling
 
 
 @dataclass(frozen=True, slots=True)

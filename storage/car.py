@@ -179,17 +179,17 @@ def is_car(file: BinaryIO) -> bool:
 
 
 def _read_header(file: BinaryIO) -> tuple[Cid, ...]:
-    size = _read_varint(file)
-    if size is None or not 0 < size <= MAX_HEADER_BYTES:
-        raise MalformedCar("not a CAR file: no header of a possible length")
     try:
+        size = _read_varint(file)
+        if size is None or not 0 < size <= MAX_HEADER_BYTES:
+            raise MalformedCar("no header has that length")
         header = decode_map(_exactly(file, size), max_bytes=MAX_HEADER_BYTES)
-    except MalformedBytes as exc:
-        raise MalformedCar(f"not a CAR file: {exc}") from exc
+    except (MalformedBytes, MalformedCar) as exc:
+        raise MalformedCar("this is no CAR file: it does not begin as one") from exc
     match header:
         case {"version": 1, "roots": [*roots]} if all(isinstance(root, Cid) for root in roots):
             return tuple(root for root in roots if isinstance(root, Cid))
-    raise MalformedCar("not a CAR file of version 1")
+    raise MalformedCar("this is no CAR file of version 1")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:

@@ -37,14 +37,25 @@ CONTACTS_AT_LATEST_S = 60.0
 class Acquaintances:
     """On the network's loop; ``ask`` asks a connected peer whom it knows."""
 
-    def __init__(self, host: Host, store: Store, *, seed: bytes, exchange: bool, ask: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        store: Store,
+        *,
+        seed: bytes,
+        exchange: bool,
+        is_guest: bool = False,
+        ask: Callable[[str], None],
+    ) -> None:
         self._host = host
         self._store = store
         self._exchange = exchange
+        self._is_guest = is_guest
         self._may_be_contacts = trio.Event()
         self._nursery: trio.Nursery | None = None
-        book = AddressBook(own_peer_id=host.peer_id, seed=seed)
-        self.chooser = Chooser(book, seed=seed + os.urandom(16))  # another choice in every run
+        count = host.tally.count
+        book = AddressBook(own_peer_id=host.peer_id, seed=seed, count=count)
+        self.chooser = Chooser(book, seed=seed + os.urandom(16), count=count)  # another choice in every run
         self._dialer = Dialer(
             host, book, self.chooser, load=self._known, save=self._remember, ask=ask if exchange else lambda _: None
         )
@@ -88,8 +99,8 @@ class Acquaintances:
 
     def listen(self) -> tuple[str, ...]:
         """Where we can be dialled, for peers to know; our id they know already."""
-        if not self._exchange:
-            return ()
+        if not self._exchange or self._is_guest:
+            return ()  # who hears of no address remembers none
         # Of too many those through relays stay: without them nobody gets here.
         ordered = sorted(self._host.addresses(), key=lambda address: "/p2p-circuit/" not in address)
         addresses = (address.rpartition("/p2p/")[0] for address in ordered)

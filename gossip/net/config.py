@@ -16,7 +16,7 @@ class NetworkConfig:
     agent: str
     is_relay: bool = False  # brings others to those who cannot be reached
     uses_dht: bool = False  # tells strangers that the own account is carried here, and asks them for carriers
-    is_dht_guest: bool = False  # asks there and tells nothing
+    is_guest: bool = False  # here for a moment: tells nobody where it is, nor the DHT what it carries
     exchange: bool = True  # peers are asked for others, and told of others
     exempt_loopback: bool = False  # the limits per address do not count loopback and LAN addresses
     meeting: MeetingConfig = field(default_factory=MeetingConfig)

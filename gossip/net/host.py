@@ -457,4 +457,14 @@ def _concrete(address: Multiaddr) -> list[Multiaddr]:
 def _innermost(exc: BaseException) -> str:
     while exc.__cause__ is not None:
         exc = exc.__cause__
+    if isinstance(exc, OSError) and exc.errno in _WHY_NOT_THERE:
+        return _WHY_NOT_THERE[exc.errno]
     return str(exc) or type(exc).__name__
+
+
+_WHY_NOT_THERE: Final = {
+    errno.ECONNREFUSED: "the connection was refused: that machine is there, and nothing listens on that port",
+    errno.EHOSTUNREACH: "there is no way to that machine from here",
+    errno.ENETUNREACH: "there is no way to that network from here",
+    errno.ETIMEDOUT: "no answer in time",
+}

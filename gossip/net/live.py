@@ -69,7 +69,12 @@ class Live:
         self._follower = JournalFollower(store, self._heard_of)
         self._heads = Heads(store)
         self.acquaintances = Acquaintances(
-            host, store, seed=config.seed, exchange=config.exchange, ask=self._ask_for_peers
+            host,
+            store,
+            seed=config.seed,
+            exchange=config.exchange,
+            is_guest=config.is_guest,
+            ask=self._ask_for_peers,
         )
         self._gossip = ShardGossip(
             host,
@@ -82,7 +87,9 @@ class Live:
         )
         self.announcer = Announcer(store, self._gossip)
         self.sessions = Sessions(host, store, submit, reports=self._reports(), hooks=self._hooks())
-        self.asker = Asker(store, self.sessions.open)
+        self.asker = Asker(
+            store, self.sessions.open, seed=config.seed + os.urandom(16), count=host.tally.count
+        )  # another choice in every run
         self.meeting = Meeting(
             host, config.meeting, network=config.network, seed=config.seed, enter=self.acquaintances.enter
         )
@@ -123,7 +130,7 @@ class Live:
             carried=self._carried_for_others,
             lacking=self.acquaintances.chooser.uncovered,
             count=self._host.tally.count,
-            is_guest=self._config.is_dht_guest,
+            is_guest=self._config.is_guest,
         )
 
     async def run(self, when_ready: Callable[[], None]) -> None:
@@ -180,8 +187,9 @@ class Live:
         sessions = list(self.sessions.open.values())
         chooser = self.acquaintances.chooser
         wanted, covered = chooser.coverage()
-        waiting = sum(session.is_waiting for session in sessions)
-        return SyncState(len(sessions), waiting, chooser.dialling, wanted, covered)
+        waiting = [session for session in sessions if session.is_waiting]
+        silent = tuple(session.peer_id for session in waiting if session.is_silent)
+        return SyncState(len(sessions), len(waiting) - len(silent), chooser.dialling, wanted, covered, silent)
 
     def _figures(self) -> Figures:
         sessions = list(self.sessions.open.values())

@@ -15,10 +15,11 @@ class SyncState:
     """How far what connected peers have is here."""
 
     sessions: int = 0
-    waiting: int = 0  # sessions whose peer has something we want that is not here yet
+    waiting: int = 0  # sessions whose peer has something we want that is not here yet, and is not silent
     dialling: int = 0
     wanted: int = 0  # accounts of others that are followed or kept
     covered: int = 0  # those of them that a connected peer carries
+    silent: tuple[str, ...] = ()  # peers that owe us an answer and have said nothing for some seconds
 
 
 @dataclass(frozen=True, slots=True)

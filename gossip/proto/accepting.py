@@ -8,7 +8,6 @@ themselves, and what they said is good for no other token and no other inviter.
 The answer is a word. What the token is worth, the store of the inviter knows.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,10 +15,9 @@ from hashlib import sha256
 from typing import Final
 
 from unhush.gossip.errors import Unproven
-from unhush.gossip.proto.faults import MalformedFrame, TooManyFrames
+from unhush.gossip.proto.faults import MalformedFrame
 from unhush.gossip.proto.frames import Operation
 from unhush.gossip.proto.invites import TOKEN_BYTES
-from unhush.gossip.proto.pacing import Allowance
 from unhush.identity.cid import Cid
 from unhush.identity.codec import Value, decode_map, encode
 from unhush.identity.entry import Entry, check_body, decode_body, in_context, parse_entry, verify_signature
@@ -33,13 +31,6 @@ MAX_OPERATIONS: Final = 6
 # Each has a body of 64 KiB at most, and nearly all are of some hundred bytes.
 MAX_REQUEST_BYTES: Final = 400 * 1024
 MAX_ANSWER_BYTES: Final = 256
-
-# A peer that keeps trying comes a few times in the first minute, and then every ten; a household shares no peer.
-_PER_PEER: Final = 6
-# A judgement costs a write and, for who has a token, some signatures: a minute of these is a second of work.
-_IN_ALL: Final = 60
-_PER_S: Final = 60.0
-_MAX_PEERS: Final = 1_024
 
 _CONTEXT: Final = b"invite-acceptance"
 _FOLLOW: Final = "follow"
@@ -169,24 +160,6 @@ def check_acceptance(acceptance: Acceptance, *, inviter: Cid, network: str, held
         raise Unproven("the acceptance is signed by no device of its account")
     if follow.account != acceptance.account or follow.header.kind != _FOLLOW or who != inviter:
         raise Unproven("the acceptance comes without a record that follows the inviter")
-
-
-class Knocks:
-    """How often who may ask: the door before anything is read."""
-
-    def __init__(self) -> None:
-        self._in_all: Final = Allowance(_IN_ALL, _PER_S)
-        self._by_peer: Final[OrderedDict[str, Allowance]] = OrderedDict()
-
-    def check(self, peer_id: str, now: float) -> bool:
-        """Whether to hear this peer now; raises ``TooManyFrames`` if it asks more often than any use of it."""
-        own = self._by_peer.setdefault(peer_id, Allowance(_PER_PEER, _PER_S))
-        self._by_peer.move_to_end(peer_id)
-        if len(self._by_peer) > _MAX_PEERS:
-            self._by_peer.popitem(last=False)
-        if not own.spend(1, now):
-            raise TooManyFrames(f"more than {_PER_PEER} acceptances in {_PER_S:.0f} s")
-        return self._in_all.spend(1, now)
 
 
 def _operation(operation: Operation, account: Cid, network: str) -> Table | Op:

@@ -11,12 +11,13 @@ Whom the person chose is dialled whenever it is due. Whom of the others, :mod:`u
 import hashlib
 import ipaddress
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
 
 from unhush.gossip.errors import MalformedAddress
+from unhush.gossip.proto.tally import Met
 
 # A peer has a few interfaces; those that worked are kept, of the others the newest.
 MAX_ADDRESSES_PER_PEER = 4
@@ -150,7 +151,8 @@ _BACK_OFF_S = {
 class AddressBook:
     """Known peers, and when each is to be dialled."""
 
-    def __init__(self, *, own_peer_id: str, seed: bytes) -> None:
+    def __init__(self, *, own_peer_id: str, seed: bytes, count: Callable[[Met], None] = lambda _: None) -> None:
+        self._count = count
         self._own_peer_id = own_peer_id
         self._seed = seed
         self._chosen: dict[str, _Peer] = {}
@@ -173,6 +175,7 @@ class AddressBook:
         if address.peer_id == self._own_peer_id:
             return False
         if source is Source.LEARNED and not _may_tell(told_by, address):
+            self._count(Met.ADDRESS_REFUSED)
             return False
         peer = self._find(address.peer_id)
         if peer is None or source > peer.source:

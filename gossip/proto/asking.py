@@ -17,6 +17,10 @@ concerns) against the bytes. What a peer was given, or gave, is remembered by id
 so that nothing returns to where it came from; that forgets, and then a record
 travels twice.
 
+A question that is not answered in time is given up, and so is one that waited in
+vain to be asked: who asked goes elsewhere. One given up takes no place from
+others; some are remembered, for the answer may still come.
+
 Of the log this device writes nothing is given or offered before the peer has
 shown what it holds of it, as in ``sending``.
 """
@@ -92,7 +96,7 @@ class Asking:
         self._receiving: Final = receiving
         self._sending: Final = sending
 
-        self._to_ask: deque[Ask] = deque()
+        self._to_ask: deque[tuple[Ask, float]] = deque()  # and when each is given up
         self._asked: dict[int, _Asked] = {}
         self._of_delivery: dict[int, int] = {}
         self._last_n = 0
@@ -119,19 +123,40 @@ class Asking:
 
     # --- what we ask -------------------------------------------------------------------------------------
 
-    def ask(self, event: Ask) -> None:
-        """Ask, once what was asked before leaves room."""
-        if len(self._to_ask) >= limits.MAX_WAITING_QUESTIONS:
-            self._outbox.put(Answered(event.tag, is_complete=False))
+    def ask(self, event: Ask, now: float) -> None:
+        """Ask, once what was asked before leaves room, or give up in time."""
+        if len(self._to_ask) >= limits.MAX_WAITING_QUESTIONS or self._is_owed_most:
+            self._refuse(event)
         else:
-            self._to_ask.append(event)
+            self._to_ask.append((event, now + limits.QUESTION_S))
 
     def tick(self, now: float) -> None:
-        """Give up what is not answered in time, and see what is to be asked again."""
+        """Give up what is not answered, or cannot be asked, in time, and see what is to be asked again."""
         for asked in self._asked.values():
-            if now >= asked.due:
+            if now >= asked.due and not asked.is_reported:
+                self._outbox.put(Noted(Met.QUESTION_UNANSWERED))
                 self._report(asked, is_complete=False)
+        while self._to_ask and (now >= self._to_ask[0][1] or self._is_owed_most):
+            self._refuse(self._to_ask.popleft()[0])
         self._ask_for_ours(now)
+
+    @property
+    def _is_owed_most(self) -> bool:
+        """Whether the peer left so many questions unanswered that it is asked no more until it answers some."""
+        late = sum(asked.is_reported and not asked.is_answered for asked in self._asked.values())
+        return late >= limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
+
+    def _refuse(self, event: Ask) -> None:
+        self._outbox.put(Noted(Met.QUESTION_NOT_ASKED))
+        self._outbox.put(Answered(event.tag, is_complete=False))
+
+    @property
+    def _may_ask(self) -> bool:
+        """Whether one more fits among those that are waited for, and among all that the peer has to remember."""
+        waited_for = sum(not asked.is_reported for asked in self._asked.values())
+        return waited_for < limits.MAX_QUESTIONS and len(self._asked) < (
+            limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
+        )
 
     def _ask_for_ours(self, now: float) -> None:
         own = self._config.own
@@ -140,8 +165,8 @@ class Asking:
             self._outbox.put(AskForOurs())
 
     def _flush_questions(self, now: float) -> None:
-        while self._to_ask and len(self._asked) < limits.MAX_QUESTIONS and self._outbox.has_room:
-            event = self._to_ask[0]
+        while self._to_ask and self._may_ask and self._outbox.has_room:
+            event, _ = self._to_ask[0]
             question = _numbered(event, self._last_n + 1)
             if not self._outbox.send_paced(question, now):
                 return
@@ -199,7 +224,8 @@ class Asking:
 
     def peer_asks(self, question: Question) -> None:
         """Remember a question; raises ``TooManyQuestions``."""
-        if question.n <= self._last_peer_n or len(self._answers) >= limits.MAX_QUESTIONS:
+        most = limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
+        if question.n <= self._last_peer_n or len(self._answers) >= most:
             raise TooManyQuestions(f"question {question.n} after {self._last_peer_n}; {len(self._answers)} are open")
         self._last_peer_n = question.n
         # Who does not carry an account looks nothing up for it.
@@ -316,6 +342,7 @@ class Asking:
             self._unheard[event.cid] = event
             if len(self._unheard) > limits.MAX_WAITING_OFFERS:
                 del self._unheard[next(iter(self._unheard))]
+                self._outbox.put(Noted(Met.OFFER_FORGOTTEN))
         elif event.cid not in self._to_offer:
             self._to_offer[event.cid] = event
             if len(self._to_offer) > limits.MAX_WAITING_OFFERS:

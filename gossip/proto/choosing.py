@@ -27,7 +27,7 @@ carries every decision out, and reports each ``Dial`` by ``dial_ended``
 does not step back.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -50,6 +50,7 @@ from unhush.gossip.proto.frames import KnownPeer
 from unhush.gossip.proto.pacing import Allowance
 from unhush.gossip.proto.remembering import Memories
 from unhush.gossip.proto.sightings import as_seen, block_of, find_address
+from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
 
 # Of 96 connections in all, 64 are for those who dial us (swarm.py).
@@ -130,7 +131,8 @@ class _Link:
 class Chooser:
     """Decides over the connections of one node."""
 
-    def __init__(self, book: AddressBook, *, seed: bytes) -> None:
+    def __init__(self, book: AddressBook, *, seed: bytes, count: Callable[[Met], None] = lambda _: None) -> None:
+        self._count: Final = count
         self._book: Final = book
         self._chance: Final = Chance(seed)
         self._coverage: Final = Coverage()
@@ -218,6 +220,8 @@ class Chooser:
         for text in islice(listen, limits.MAX_LISTEN):
             address = as_seen(text, peer_id, link.address)
             if address is None:
+                if find_address(f"{text}/p2p/{peer_id}") is None:  # others may make sense elsewhere
+                    self._count(Met.ADDRESS_REFUSED)
                 continue
             self._book.remember(address.text, Source.LEARNED, now, told_by=link.address)
             memory = self._memories.remember(peer_id)
@@ -254,9 +258,10 @@ class Chooser:
         taken = 0
         for each in islice(known, limits.MAX_PEERS_TOLD):
             address = find_address(each.address)
-            if address is None or not self._book.remember(
-                address.text, Source.LEARNED, now, told_by=link.address or None
-            ):
+            if address is None:
+                self._count(Met.ADDRESS_REFUSED)
+                continue
+            if not self._book.remember(address.text, Source.LEARNED, now, told_by=link.address or None):
                 continue
             taken += 1
             if are_met:

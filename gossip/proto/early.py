@@ -23,17 +23,18 @@ class Early:
         self._due: dict[Cid, float] = {}
         self._wait_s: dict[Cid, float] = {}
 
-    def came(self, account: Cid, now: float) -> None:
-        """A record of this account came too early."""
+    def came(self, account: Cid, now: float) -> bool:
+        """A record of this account came too early. False if another account is not asked for again because of it."""
         if account in self._due:
-            return
+            return True
         wait_s = self._wait_s.get(account, FIRST_WAIT_S)
         self._wait_s[account] = min(2 * wait_s, LONGEST_WAIT_S)
         self._due[account] = now + wait_s
         if len(self._wait_s) > MAX_ACCOUNTS:
             oldest = next(iter(self._wait_s))
             del self._wait_s[oldest]
-            self._due.pop(oldest, None)
+            return self._due.pop(oldest, None) is None
+        return True
 
     def take_due(self, now: float) -> list[Cid]:
         """The accounts to ask for now."""

@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from unhush.gossip.proto import limits
-from unhush.gossip.proto.actions import ReadPoints
+from unhush.gossip.proto.actions import Noted, ReadPoints
 from unhush.gossip.proto.events import PointsRead
 from unhush.gossip.proto.frames import Points
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.queue import OnceQueue
+from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 
@@ -73,7 +74,9 @@ class ForkSearch:
     def begin(self, account: Cid, key: PublicKey, seq: int) -> None:
         """The peer shows another entry at ``seq`` than we do."""
         search = self._search((account, key))
-        if search is not None and search.sent < limits.MAX_POINTS_FRAMES and search.theirs is None:
+        if search is None or search.sent >= limits.MAX_POINTS_FRAMES:
+            self._outbox.put(Noted(Met.FORK_SEARCH_LEFT))
+        elif search.theirs is None:
             search.span = 0, seq
             self._waiting.push((account, key))
 
@@ -81,9 +84,9 @@ class ForkSearch:
         """Take what the peer shows of an account we share; what is too much is passed over."""
         log = frame.account, frame.key
         search = self._search(log)
-        if search is None or search.received >= limits.MAX_POINTS_FRAMES:
-            return
-        if log not in self._waiting and len(self._waiting) >= limits.MAX_POINTS_WAITING:
+        is_crowded = log not in self._waiting and len(self._waiting) >= limits.MAX_POINTS_WAITING
+        if search is None or search.received >= limits.MAX_POINTS_FRAMES or is_crowded:
+            self._outbox.put(Noted(Met.FORK_SEARCH_LEFT))
             return
         search.received += 1
         search.theirs = frame.at

@@ -36,7 +36,7 @@ from unhush.gossip.proto.frames import (
 )
 from unhush.gossip.proto.ranges import BadRanges, Ranges
 from unhush.identity.cid import Cid
-from unhush.identity.codec import MAX_FRAME_BYTES, MAX_ITEMS_FRAME, Value, decode_map
+from unhush.identity.codec import MAX_FRAME_BYTES, Value, decode_map_counted
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.keys import KEY_BYTES, PublicKey
 
@@ -48,15 +48,20 @@ _LAST_NIBBLE: Final = 15
 
 def parse_frame(payload: bytes) -> Frame | None:
     """Read a payload; ``None`` for a type we do not know. Raises ``MalformedFrame`` or ``OtherVersion``."""
+    return parse_counted(payload)[0]
+
+
+def parse_counted(payload: bytes) -> tuple[Frame | None, int]:
+    """As ``parse_frame``, and how many data items the payload holds."""
     try:
-        fields = decode_map(payload, max_bytes=MAX_FRAME_BYTES, max_items=MAX_ITEMS_FRAME)
+        fields, items = decode_map_counted(payload, max_bytes=MAX_FRAME_BYTES, max_items=limits.MAX_FRAME_ITEMS)
     except MalformedBytes as exc:
         raise MalformedFrame(str(exc)) from exc
     type_ = fields.get("type")
     if type(type_) is not str or not 1 <= len(type_.encode()) <= limits.MAX_TYPE_BYTES:
         raise MalformedFrame("a frame has no type")
     parse = _PARSERS.get(type_)
-    return None if parse is None else parse(fields)
+    return None if parse is None else parse(fields), items
 
 
 def _parse_hello(fields: Mapping[str, Value]) -> Hello:

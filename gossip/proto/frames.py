@@ -97,6 +97,11 @@ class Want:
     drop: tuple[Cid, ...] = ()
     is_all: bool = False
 
+    @property
+    def cost(self) -> int:
+        """What the other side is charged for taking this up, in the agreed units."""
+        return sum(wanted.cost for wanted in self.accounts)
+
 
 Rows: TypeAlias = tuple[tuple[bytes, bytes], ...]
 

@@ -7,12 +7,13 @@ and what comes from there is checked like anything else, so a lie costs a dial.
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Final
 
+from unhush.gossip.proto.sightings import block_of
 from unhush.identity.cid import Cid
 
 PROTOCOL: Final = "/unhush/kad/1"
@@ -33,6 +34,8 @@ MAX_ADDRESSES: Final = 4
 MAX_KEYS: Final = 4_096
 MAX_PROVIDERS_PER_KEY: Final = 16
 MAX_KEYS_PER_PEER: Final = 512
+# Of them of one IPv4 /16 or IPv6 /32: peer ids cost nothing, so one rented network had all sixteen.
+MAX_PROVIDERS_PER_BLOCK: Final = 2
 # Others forget after a day; so do we, and say it again after half of that.
 PROVIDED_S: Final = 86_400.0
 REPUBLISH_S: Final = 43_200.0
@@ -40,6 +43,9 @@ REPUBLISH_S: Final = 43_200.0
 # A look-up asks at most so many peers and brings at most so many providers: each is a dial.
 MAX_ASKED: Final = 20
 MAX_FOUND: Final = 8
+# Of one teller, and of one block: so it takes four tellers to end a search before all the nearest were asked.
+MAX_FOUND_PER_TELLER: Final = 2
+MAX_FOUND_PER_BLOCK: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +123,58 @@ class Providers:
         return sum(map(len, self._by_key.values()))
 
     def add(self, key: bytes, provider: Contact, now: float) -> bool:
-        """Note one; false if there is no place. Nobody is pushed out by a newcomer: they leave with time."""
+        """Note one; false if there is no place.
+
+        Two of one block have places. When all are taken, who has not said it again when it should have gives way,
+        and then the older of two of one block, to a newcomer of another.
+        """
         self._drop_expired(now)
         held = self._by_key.get(key)
         if held is not None and provider.peer_id in held:
             held[provider.peer_id] = (provider, now + PROVIDED_S)
             held.move_to_end(provider.peer_id)
             return True
-        is_full = len(self._by_key) >= MAX_KEYS if held is None else len(held) >= MAX_PROVIDERS_PER_KEY
-        if is_full or self._keys_of[provider.peer_id] >= MAX_KEYS_PER_PEER:
+        if self._keys_of[provider.peer_id] >= MAX_KEYS_PER_PEER:
             return False
-        self._by_key.setdefault(key, OrderedDict())[provider.peer_id] = (provider, now + PROVIDED_S)
+        if held is None:
+            if len(self._by_key) >= MAX_KEYS:
+                return False
+            held = self._by_key[key] = OrderedDict()
+        elif not self._make_room(held, provider.block, now):
+            return False
+        held[provider.peer_id] = (provider, now + PROVIDED_S)
         self._keys_of[provider.peer_id] += 1
         return True
 
-    def of(self, key: bytes, now: float) -> list[Contact]:
-        """Who carries it, the last to say so first."""
+    def of(self, key: bytes, now: float, is_connected: Callable[[str], bool] = lambda _: False) -> list[Contact]:
+        """Who carries it: first whom we are connected with, and of those and of the others the last to say so."""
         held = self._by_key.get(key, OrderedDict())
-        return [contact for contact, until in reversed(held.values()) if until > now]
+        newest = [contact for contact, until in reversed(held.values()) if until > now]
+        return sorted(newest, key=lambda contact: not is_connected(contact.peer_id))
+
+    def _make_room(self, held: OrderedDict[str, tuple[Contact, float]], block: str, now: float) -> bool:
+        near = [peer_id for peer_id, (contact, _) in held.items() if block and contact.block == block]
+        if len(near) >= MAX_PROVIDERS_PER_BLOCK:
+            rivals = near
+        elif len(held) >= MAX_PROVIDERS_PER_KEY:
+            rivals = list(held)
+        else:
+            return True
+        oldest = rivals[0]
+        if held[oldest][1] - now > PROVIDED_S - REPUBLISH_S - _GRACE_S:  # it has said so in time
+            by_block = Counter(contact.block for contact, _ in held.values() if contact.block)
+            crowded = [peer_id for peer_id in rivals if by_block[held[peer_id][0].block] > 1]
+            if near or not crowded:
+                return False
+            oldest = crowded[0]
+        del held[oldest]
+        self._forget_key_of(oldest)
+        return True
+
+    def _forget_key_of(self, peer_id: str) -> None:
+        self._keys_of[peer_id] -= 1
+        if not self._keys_of[peer_id]:
+            del self._keys_of[peer_id]
 
     def _drop_expired(self, now: float) -> None:
         """Within a key the oldest stand first; keys are gone through a few at a time, from the front."""
@@ -142,9 +182,7 @@ class Providers:
             held = self._by_key[key]
             while held and next(iter(held.values()))[1] <= now:
                 peer_id, _ = held.popitem(last=False)
-                self._keys_of[peer_id] -= 1
-                if not self._keys_of[peer_id]:
-                    del self._keys_of[peer_id]
+                self._forget_key_of(peer_id)
             if held:
                 self._by_key.move_to_end(key)
             else:
@@ -152,14 +190,20 @@ class Providers:
 
 
 _SWEPT: Final = 4
+# Who says it again every half day, may be late by an hour: it tells many accounts one after the other.
+_GRACE_S: Final = 3_600.0
 
 
 @dataclass(slots=True)
 class Lookup:
-    """One search: ask the nearest known, learn of nearer ones, until the nearest have all been asked."""
+    """One search: ask the nearest known, learn of nearer ones, until the nearest have all been asked.
+
+    Of what one teller names two are taken, which, the salt decides: so nobody can count on being one of them.
+    """
 
     key: bytes
     own_peer_id: str
+    salt: bytes = b""
     known: dict[str, Contact] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
@@ -193,10 +237,19 @@ class Lookup:
         return sorted(alive, key=lambda contact: _position_of(contact.peer_id) ^ target)[:CLOSEST]
 
     def answered(self, told_by: str, providers: Sequence[Contact], closer: Sequence[Contact]) -> None:
-        """A peer, connected at ``told_by``, named carriers and peers nearer to the key."""
-        for provider in providers:
-            if provider.peer_id != self.own_peer_id and len(self.found) < MAX_FOUND:
-                self.found.setdefault(provider.peer_id, (provider, told_by))
+        """A peer, connected at ``told_by``, named carriers and peers nearer to the key. Tellers of one /16 are one."""
+        teller = block_of(told_by) or told_by
+        by_teller = Counter(block_of(told) or told for _, told in self.found.values())
+        by_block = Counter(contact.block for contact, _ in self.found.values())
+        for provider in sorted(providers, key=lambda each: position(self.salt + each.peer_id.encode())):
+            is_new = provider.peer_id != self.own_peer_id and provider.peer_id not in self.found
+            if not is_new or (provider.block and by_block[provider.block] >= MAX_FOUND_PER_BLOCK):
+                continue
+            if by_teller[teller] >= MAX_FOUND_PER_TELLER or len(self.found) >= MAX_FOUND:
+                break
+            self.found[provider.peer_id] = (provider, told_by)
+            by_teller[teller] += 1
+            by_block[provider.block] += 1
         self.learn(closer)
 
     def failed(self, peer_id: str) -> None:

@@ -91,6 +91,9 @@ OPERATIONS_PER_READ: Final = 8
 ACCOUNTS_PER_WANT: Final = 128
 WANT_BYTES: Final = 245_760
 WANT_ITEMS: Final = 32_768
+# Data items of any frame: a full want and what is around it. Of records even a megabyte has fewer. Reading so many
+# takes some fifty milliseconds.
+MAX_FRAME_ITEMS: Final = WANT_ITEMS + 256
 LINKS_PER_FRAME: Final = 2_048
 
 # What may wait for the stream to take it before no more is produced. The rest is remembered as ranges.
@@ -98,9 +101,38 @@ MAX_UNWRITTEN_BYTES: Final = 524_288
 
 # Control frames: each costs its bytes and this much, from an allowance that refills over the interval and
 # with every byte of entries we sent (credit comes back in proportion). About a hundred a second for ever.
+# Who packs a frame with the smallest of items pays for those: each is about a microsecond of reading.
 CONTROL_FRAME_COST: Final = 8_192
+CONTROL_ITEM_COST: Final = 8
 CONTROL_ALLOWANCE: Final = 8_388_608
 CONTROL_INTERVAL_S: Final = 10.0
+# What is no record and yet larger every peer could refuse; the largest wanted account fits.
+MAX_CONTROL_BYTES: Final = MIN_FRAME_LIMIT_BYTES
+
+# What a peer may want, in the units of its state, at once and in the interval. A list of 14,000 accounts that are
+# asked for, and again with what came of them, goes at once; then it is some 900 accounts a second, of which each takes
+# 40 µs to read and to remember. We ask a little slower, so that clocks that differ cost nothing.
+WANTS_ALLOWANCE: Final = 33_554_432
+WANTS_SENT_ALLOWANCE: Final = WANTS_ALLOWANCE // 4 * 3
+WANTS_INTERVAL_S: Final = 60.0
+# Want frames that are not answered. A slow line takes hours for the first, and while it does new ones may be sent
+# because somebody is followed; because something changed only until half of them are open.
+MAX_WANTS_OPEN: Final = 256
+WANTS_OPEN_FOR_CHANGES: Final = MAX_WANTS_OPEN // 2
+
+# Summaries are looked up on the loop, for 0.1 ms and more each. Every account may be looked up when it is wanted
+# first, when its operations came, and once again; what goes beyond that and beyond the records that travel waits, and a
+# peer that wants the same again and again takes a hundredth of a processor.
+SUMMARIES_ALLOWANCE: Final = 2_048
+SUMMARIES_INTERVAL_S: Final = 32.0
+SUMMARIES_AN_ACCOUNT: Final = 3
+MAX_SUMMARIES_ALLOWANCE: Final = 49_152
+BYTES_A_SUMMARY: Final = 4_096
+
+# How often others hear that a peer carries other accounts than before: what follows costs some milliseconds. The first
+# of a session at once, since what many carry is told in several frames; then once a second.
+CARRIAGE_AT_ONCE: Final = 8
+CARRIAGE_INTERVAL_S: Final = 8.0
 
 # How often one account may be asked for anew because of a hole: the peer may simply not have it.
 REASK_INTERVAL_S: Final = 30.0
@@ -161,8 +193,11 @@ MAX_STRAY_LOGS: Final = 4_096
 # Questions of one side that are not answered (THREATS "Wire": 8 in flight per peer), and those that wait to be asked.
 MAX_QUESTIONS: Final = 8
 MAX_WAITING_QUESTIONS: Final = 64
-# After this a question is given up: somebody else may be asked. The answer may still come.
+# After this a question is given up, asked or still waiting: somebody else may be asked. The answer may still come.
 QUESTION_S: Final = 15.0
+# Questions that were given up and may be answered still: they take no place from others, so who answers is held to
+# this and ``MAX_QUESTIONS`` together. Of whom so many are owed nothing more is asked.
+MAX_LATE_QUESTIONS: Final = 8
 # Records named in one question, and given in answer to one: the newest of a conversation, and a megabyte of it.
 MAX_NEED_IDS: Final = 64
 MAX_ANSWERS: Final = 1_000

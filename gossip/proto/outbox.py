@@ -34,10 +34,13 @@ class Outbox:
         self._unwritten += len(payload)
         self._actions.append(Send(payload))
 
-    def send_paced(self, frame: Frame, now: float) -> bool:
-        """Send a control frame nobody asked for, if the pace allows."""
+    def send_paced(self, frame: Frame, now: float, items: int = 0) -> bool:
+        """Send a control frame nobody asked for, if the pace allows.
+
+        ``items``: how many data items it holds at most; needed only where they are small.
+        """
         payload = encode_frame(frame)
-        if not self._pace.spend(control_cost(payload), now):
+        if not self._pace.spend(control_cost(len(payload), items), now):
             return False
         self.send_payload(payload)
         return True
@@ -67,6 +70,6 @@ class Outbox:
         return actions
 
 
-def control_cost(payload: bytes) -> int:
-    """What a control frame takes from an allowance."""
-    return limits.CONTROL_FRAME_COST + len(payload)
+def control_cost(size_bytes: int, items: int = 0) -> int:
+    """What a control frame takes from an allowance; at least, as long as it is not known how many items it holds."""
+    return limits.CONTROL_FRAME_COST + max(size_bytes, limits.CONTROL_ITEM_COST * items)

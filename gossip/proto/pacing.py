@@ -9,12 +9,18 @@ class Allowance:
     __slots__ = ("_at", "_capacity", "_left", "_per_second")
 
     def __init__(self, capacity: int, interval_s: float) -> None:
-        self._capacity: Final = capacity
+        self._capacity = capacity
         self._per_second: Final = capacity / interval_s
         self._left = float(capacity)
         self._at: float | None = None
 
-    def earn(self, amount: int) -> None:
+    def widen(self, capacity: int) -> None:
+        """Let more be spent at once; it refills as fast as before."""
+        if capacity > self._capacity:
+            self._left += capacity - self._capacity
+            self._capacity = capacity
+
+    def earn(self, amount: float) -> None:
         self._left = min(float(self._capacity), self._left + amount)
 
     def has(self, amount: int, now: float) -> bool:

@@ -50,12 +50,17 @@ from unhush.gossip.proto.faults import (
 )
 from unhush.gossip.proto.fingerprints import Marks
 from unhush.gossip.proto.frames import Carries, Credit, Entries, RunsFrame, Want, WantedAccount
+from unhush.gossip.proto.lookups import Lookups
 from unhush.gossip.proto.outbox import Outbox
+from unhush.gossip.proto.pacing import Allowance
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.queue import OnceQueue
 from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
+
+# Data items of a want that stand around its accounts.
+_ITEMS_AROUND: Final = 16
 
 
 class _All(Enum):
@@ -125,6 +130,9 @@ class Receiving:
         self._batch_bytes = 0
         self._batch_items = 0
         self._reading = 0  # summaries asked for and not answered
+        self._is_held = False  # what is in the batch may not go yet
+        self._lookups: Final = Lookups()
+        self._wants_pace: Final = Allowance(limits.WANTS_SENT_ALLOWANCE, limits.WANTS_INTERVAL_S)
         self._to_drop: dict[Cid, _Asked] = {}
         self._dropped: dict[Cid, int] = {}
 
@@ -175,6 +183,7 @@ class Receiving:
     # --- what we want ------------------------------------------------------------------------------------
 
     def set_interests(self, interests: frozenset[Cid]) -> None:
+        self._lookups.cover(len(interests))
         changed = self._interests ^ interests
         self._interests = interests
         self._all_carried = None
@@ -279,7 +288,7 @@ class Receiving:
 
     def tick(self, now: float) -> None:
         """Ask again what is due, once nothing more is on its way that our summary would not tell of."""
-        if not (self._holes or self._refolded):
+        if not (self._holes or self._refolded) or len(self._unanswered) >= limits.WANTS_OPEN_FOR_CHANGES:
             return
         arriving = {delivery.account for delivery in self._deliveries.values()}
         for account in [account for account in self._refolded if account not in arriving]:
@@ -303,10 +312,10 @@ class Receiving:
     def find_reads(self) -> list[ReadSummary]:
         """The next summaries to read for a want, if some are due and the batch takes them."""
         reads: list[ReadSummary] = []
-        if self._batch_is_full or not self._outbox.has_room:
+        if self._batch_is_full or (self._is_held and self._batch) or not self._outbox.has_room:
             return reads
         most = min(limits.SUMMARIES_AT_ONCE, limits.ACCOUNTS_PER_WANT - len(self._batch))
-        while self._to_ask and len(reads) < most:
+        while self._to_ask and len(reads) < most and self._lookups.take():
             account = self._to_ask.pop()
             reads.append(ReadSummary(account, Purpose.WANT))
             if self._is_own(account):
@@ -335,18 +344,24 @@ class Receiving:
 
     def flush(self, now: float) -> None:
         """Send what is due: credit, drops, a batch that is full or has nothing to wait for."""
+        self._lookups.pass_time(now)
         if self._credit_due >= self._config.window_bytes // limits.CREDIT_SHARE:
             self._outbox.send(Credit(self._credit_due))
             self._credit_given += self._credit_due
             self._credit_due = 0
-        if self._all is _All.DUE and self._outbox.has_room and self._outbox.send_paced(Want(is_all=True), now):
+        if self._all is _All.DUE and self._may_want and self._outbox.send_paced(Want(is_all=True), now):
             self._all = _All.ASKED
             self._want_sent(())
         self._ask_for_more()
         if self._to_drop:
             self._flush_drops(now)
-        if self._batch and (self._batch_is_full or not (self._to_ask or self._reading)):
+        if self._batch and (self._is_held or self._batch_is_full or not (self._to_ask or self._reading)):
             self._flush_batch(now)
+
+    @property
+    def _may_want(self) -> bool:
+        """Whether another want may go, as far as the peer counts those it has not answered."""
+        return self._outbox.has_room and len(self._unanswered) < limits.MAX_WANTS_OPEN
 
     @property
     def _batch_is_full(self) -> bool:
@@ -358,7 +373,7 @@ class Receiving:
 
     def _flush_drops(self, now: float) -> None:
         links = tuple(self._to_drop)[: limits.LINKS_PER_FRAME]
-        if not self._outbox.has_room or not self._outbox.send_paced(Want(drop=links), now):
+        if not self._may_want or not self._outbox.send_paced(Want(drop=links), now):
             return
         self._want_sent(())
         for account in links:
@@ -377,7 +392,8 @@ class Receiving:
                 accounts.append(wanted)
             else:
                 self._crowded_out.push(wanted.account)
-        if accounts and not (self._outbox.has_room and self._outbox.send_paced(Want(tuple(accounts)), now)):
+        self._is_held = bool(accounts) and not self._send_want(Want(tuple(accounts)), now)
+        if self._is_held:
             return
         self._batch.clear()
         self._batch_bytes = self._batch_items = 0
@@ -388,6 +404,15 @@ class Receiving:
             self._state_used += wanted.cost - self._wanted[wanted.account].cost
             self._wanted[wanted.account] = _Asked(self._wants_sent, wanted.cost, now)
             self._dropped.pop(wanted.account, None)
+
+    def _send_want(self, want: Want, now: float) -> bool:
+        # As the peer counts them, and a little more: what stands around the accounts.
+        items = self._batch_items + _ITEMS_AROUND
+        is_due = self._may_want and self._wants_pace.has(want.cost, now)
+        if not is_due or not self._outbox.send_paced(want, now, items):
+            return False
+        self._wants_pace.charge(want.cost, now)
+        return True
 
     def _want_sent(self, accounts: tuple[Cid, ...]) -> None:
         self._wants_sent += 1
@@ -445,7 +470,12 @@ class Receiving:
         if cost > self._credit_given:
             raise CreditExceeded(f"{cost} bytes of records where {self._credit_given} were welcome")
         self._credit_given -= cost
+        self._lookups.earn(payload_bytes)
         return cost
+
+    def may_come(self, size_bytes: int) -> bool:
+        """Whether a frame of so many bytes may be one of records."""
+        return size_bytes <= self._credit_given
 
     def refund(self, cost: int) -> None:
         """Grant again what a frame cost that is passed over."""

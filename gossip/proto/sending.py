@@ -59,7 +59,7 @@ from unhush.gossip.proto.actions import (
 from unhush.gossip.proto.branches import Branches
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import BranchesRead, Forked, Grew, LogGrew, OpsRead, PointsRead, RunRead, SummaryRead
-from unhush.gossip.proto.faults import CreditOverflow, TooMuchState
+from unhush.gossip.proto.faults import CreditOverflow, TooManyFrames, TooMuchState
 from unhush.gossip.proto.fingerprints import AccountTree, Marks
 from unhush.gossip.proto.frame_encoding import encode_frame
 from unhush.gossip.proto.frames import (
@@ -73,7 +73,9 @@ from unhush.gossip.proto.frames import (
     Want,
     WantedAccount,
 )
+from unhush.gossip.proto.lookups import Lookups
 from unhush.gossip.proto.outbox import Outbox
+from unhush.gossip.proto.pacing import Allowance
 from unhush.gossip.proto.pieces import (
     FRAME_OVERHEAD,
     Placed,
@@ -114,12 +116,16 @@ class _Log:
 
 @dataclass(slots=True, eq=False)
 class _Served:
-    """One account the peer asked for; ``want`` is the number of the want frame still unanswered, or 0."""
+    """One account the peer asked for.
+
+    ``asked_by`` is the number of the want frame that named it last, or 0; so is ``want`` until that is answered.
+    """
 
     account: Cid
     cost: int
     depth: int
     is_live: bool
+    asked_by: int
     want: int
     ops_held: set[Cid]
     logs: dict[PublicKey, _Log]
@@ -183,7 +189,8 @@ class Sending:
         self._pushed = Marks(self._tree, is_full=True) if self._tree is not None else None
         self._is_all_wanted = False
         self._light: OnceQueue[Cid] = OnceQueue()  # of those served, what may be forgotten
-        self._finished: dict[int, list[_Served]] = {}  # by want; the peer is yet to hear of it
+        # By want; the peer is yet to hear of it. No more than are served: who asks again is waited for anew.
+        self._finished: dict[int, OnceQueue[Cid]] = {}
         self._more: OnceQueue[Cid] = OnceQueue()
         self._less: OnceQueue[Cid] = OnceQueue()
         self._again: OnceQueue[Cid] = OnceQueue()
@@ -191,6 +198,12 @@ class Sending:
         self._served: dict[Cid, _Served] = {}
         self._state_used = 0
         self._stray_logs = 0
+        self._wants_pace: Final = Allowance(limits.WANTS_ALLOWANCE, limits.WANTS_INTERVAL_S)
+        self._lookups: Final = Lookups()
+        if config.trusts_all:
+            self._lookups.cover(limits.MAX_SUMMARIES_ALLOWANCE)
+        if reconciles is not None:
+            self._lookups.cover(len(reconciles))
         self._credit = 0
         self._sent_bytes = 0
         self._intake: OnceQueue[Cid] = OnceQueue()
@@ -212,11 +225,12 @@ class Sending:
         self._wants_received = 0
         self._wants_finished = 0
         self._wants_told = 0
-        self._open_accounts: dict[int, int] = {}
+        self._open_accounts: dict[int, int] = {}  # by want; of one that has none nothing stands here
 
     # --- what we carry -----------------------------------------------------------------------------------
 
     def set_carries(self, carries: frozenset[Cid]) -> None:
+        self._lookups.cover(len(carries))
         if self._tree is not None:
             self._change_carries(carries, self._tree)
             return
@@ -346,7 +360,7 @@ class Sending:
         served = self._served.get(account)
         if served is None and self._is_pushed(account):
             self._make_room()
-            served = self._served[account] = _Served(account, 0, 0, True, 0, set(), {}, {})
+            served = self._served[account] = _Served(account, 0, 0, True, 0, 0, set(), {}, {})
             served.is_summarised = self._pushes_all
             self._light.push(account)
         return served
@@ -372,11 +386,9 @@ class Sending:
         is_waiting = bool(served.want or served.ops_todo or served.suspects)
         return not (is_read or is_waiting or any(any(log.todo) for log in served.logs.values()))
 
-    def _release(self, served: _Served) -> None:
+    def _release(self, account: Cid) -> None:
         """The peer was told that it is caught up: neither side counts what it asked for any more."""
-        account = served.account
-        if self._served.get(account) is not served or served.want:
-            return  # asked for again, or no more
+        served = self._served[account]
         self._state_used -= served.cost
         served.cost = 0
         if not self._may_serve(account):
@@ -386,9 +398,13 @@ class Sending:
             self._make_room()
             self._light.push(account)
 
-    def peer_wants(self, frame: Want) -> None:
-        """Take a want; raises ``TooMuchState``."""
+    def peer_wants(self, frame: Want, now: float) -> None:
+        """Take a want; raises ``TooMuchState``, ``TooManyFrames``."""
         self._wants_received += 1
+        if self._wants_received - self._wants_told > limits.MAX_WANTS_OPEN:
+            raise TooManyFrames(f"more than {limits.MAX_WANTS_OPEN} wants that are not answered")
+        if not self._wants_pace.spend(frame.cost, now):
+            raise TooManyFrames("accounts wanted faster than any use of them")
         if frame.is_all and not self._is_all_wanted:
             self._is_all_wanted = True
             self._begin_pushing()
@@ -409,6 +425,7 @@ class Sending:
             cost=wanted.cost,
             depth=wanted.depth,
             is_live=wanted.is_live,
+            asked_by=self._wants_received,
             want=0,
             ops_held=set(wanted.ops),
             logs={
@@ -423,9 +440,9 @@ class Sending:
             if not self._is_reconciled and self._may_serve(wanted.account):
                 self._more.push(wanted.account)  # the peer need not wait for the comparison to know
         if not self._may_serve(wanted.account):
-            self._note_finished(served, self._wants_received)
+            self._note_finished(served)
         else:
-            served.want = self._wants_received
+            served.want = served.asked_by
             self._open_accounts[served.want] = self._open_accounts.get(served.want, 0) + 1
             self._intake.push(wanted.account)
 
@@ -435,6 +452,11 @@ class Sending:
             self._state_used -= served.cost
             self._light.discard(account)
             self._park(served)
+            finished = self._finished.get(served.asked_by)
+            if finished is not None:
+                finished.discard(account)
+                if not finished:
+                    del self._finished[served.asked_by]
 
     def _park(self, served: _Served) -> None:
         """Stop sending of an account; if it is wanted still, it waits until we may serve it."""
@@ -449,13 +471,15 @@ class Sending:
 
     def _finish(self, served: _Served) -> None:
         if served.want:
-            self._open_accounts[served.want] -= 1
-            self._note_finished(served, served.want)
+            left = self._open_accounts.pop(served.want) - 1
+            if left:
+                self._open_accounts[served.want] = left
             served.want = 0
+            self._note_finished(served)
 
-    def _note_finished(self, served: _Served, want: int) -> None:
+    def _note_finished(self, served: _Served) -> None:
         if self._tree is not None:
-            self._finished.setdefault(want, []).append(served)
+            self._finished.setdefault(served.asked_by, OnceQueue()).push(served.account)
 
     def peer_grants(self, size_bytes: int) -> None:
         """Take credit; raises ``CreditOverflow``."""
@@ -614,7 +638,7 @@ class Sending:
 
     def _next_summaries(self) -> list[_Asked]:
         asked: list[_Asked] = []
-        while self._intake and len(asked) < limits.SUMMARIES_AT_ONCE:
+        while self._intake and len(asked) < limits.SUMMARIES_AT_ONCE and self._lookups.take():
             served = self._served[self._intake.pop()]
             asked.append(_Asked(served, Phase.LIVE, ReadSummary(served.account, Purpose.SERVE)))
         return asked
@@ -623,6 +647,9 @@ class Sending:
         while self._suspected:
             served = self._served[self._suspected.pop()]
             if served.suspects:
+                if not self._lookups.take():
+                    self._suspected.push(served.account)
+                    return None
                 key = served.suspects.pop()
                 self._suspected.push(served.account)
                 return _Asked(served, Phase.LIVE, ReadPoints(served.account, key, (served.logs[key].tip_at,)))
@@ -902,6 +929,7 @@ class Sending:
         self._credit -= max(len(payload), rows * limits.MIN_ENTRIES_COST)
         assert self._credit >= 0, "a frame was cut too large for its credit"
         self._sent_bytes += len(payload)
+        self._lookups.earn(len(payload))
         self._outbox.send_payload(payload)
 
     # --- beside what was wanted: for ``asking`` ----------------------------------------------------------
@@ -957,6 +985,7 @@ class Sending:
 
         ``is_last``: nothing is read now that could go in the same frame.
         """
+        self._lookups.pass_time(now)
         if is_last or not (self._asked or self._is_more_coming):
             self._send_rows()
         if self._tree is None:
@@ -965,16 +994,15 @@ class Sending:
             self._flush_changes(now)
         self._wait_for_own(now)
         while self._wants_finished < self._wants_received:
-            if self._open_accounts.get(self._wants_finished + 1):
+            if self._wants_finished + 1 in self._open_accounts:
                 break
             self._wants_finished += 1
-            self._open_accounts.pop(self._wants_finished, None)
         if self._wants_told < self._wants_finished and not self._rows and self._outbox.has_room:
             self._wants_told = self._wants_finished
             self._outbox.send(CaughtUp(self._wants_told))
             for want in [want for want in self._finished if want <= self._wants_told]:
-                for served in self._finished.pop(want):
-                    self._release(served)
+                for account in self._finished.pop(want):
+                    self._release(account)
 
 
 def _place(answer: RunRead | BranchesRead, lo: int, hi: int) -> list[Placed]:

@@ -101,6 +101,8 @@ from unhush.gossip.proto.events import (
 )
 from unhush.gossip.proto.exchange import Exchange
 from unhush.gossip.proto.faults import (
+    CreditExceeded,
+    FrameTooLarge,
     HelloExpected,
     HelloLate,
     HelloRepeated,
@@ -113,7 +115,7 @@ from unhush.gossip.proto.finding import Finding
 from unhush.gossip.proto.fingerprints import AccountTree
 from unhush.gossip.proto.forks import ForkSearch
 from unhush.gossip.proto.frame_encoding import encode_frame
-from unhush.gossip.proto.frame_parsing import parse_frame
+from unhush.gossip.proto.frame_parsing import parse_counted
 from unhush.gossip.proto.frames import (
     Carries,
     CaughtUp,
@@ -175,7 +177,10 @@ class Session:
         self.stage = Stage.NEW
         self.peer: Hello | None = None
         self.at_peer: Collection[Cid] = ()  # records offered or given on either side, also once the session is over
-        self.carriage_changes = 0  # how often what the peer says it carries may have changed
+        self._carriage: Carries | None = None  # the last change that nobody was told of
+        self._carriage_pace: Final = Allowance(limits.CARRIAGE_AT_ONCE, limits.CARRIAGE_INTERVAL_S)
+        # How often what the peer says it carries may have changed, at most once a second or so.
+        self.carriage_changes = 0
 
     @property
     def peer_carries(self) -> frozenset[Cid]:
@@ -236,7 +241,7 @@ class Session:
             case Find(root):
                 self._finding.find(root)
             case Ask() | Concerns():
-                self._ask(event)
+                self._ask(event, now)
             case AskForPeers():
                 self._exchange.ask()
             case TellPeers(peers):
@@ -248,14 +253,14 @@ class Session:
             case _:
                 assert_never(event)
 
-    def _ask(self, event: Ask | Concerns) -> None:
+    def _ask(self, event: Ask | Concerns, now: float) -> None:
         match event:
             case Concerns():
                 if self._asking is not None:  # else the peer is told what concerns it once it says whom it carries
                     self._asking.concerns(event)
             case Ask(tag):
                 if self._asking is not None:
-                    self._asking.ask(event)
+                    self._asking.ask(event, now)
                 else:
                     self._outbox.put(Answered(tag, is_complete=False))
 
@@ -283,6 +288,7 @@ class Session:
             raise HelloLate(f"no hello within {limits.HELLO_DEADLINE_S:g} s")
         if self._halves is not None:
             self._halves[0].tick(now)
+            self._tell_carriage(now)
             self._open_asking().tick(now)
 
     def _tell_interests(self) -> None:
@@ -341,11 +347,13 @@ class Session:
     def _received(self, payload: bytes, now: float) -> None:
         if self.stage is Stage.NEW:
             raise LocalProtocolError("a frame before the session was opened")
-        frame = parse_frame(payload)
-        if not isinstance(frame, Entries | RunsFrame | Given | Offer) and not self._patience.spend(
-            control_cost(payload), now
-        ):
-            raise TooManyFrames("control frames faster than any use of them")
+        self._check_payable(len(payload), now)
+        frame, items = parse_counted(payload)
+        if not isinstance(frame, Entries | RunsFrame | Given | Offer):
+            if len(payload) > limits.MAX_CONTROL_BYTES:
+                raise FrameTooLarge(f"a frame of {len(payload)} bytes without records")
+            if not self._patience.spend(control_cost(len(payload), items), now):
+                raise TooManyFrames("control frames faster than any use of them")
         match frame:
             case ErrorFrame(code, text):
                 # The words are a stranger's: quoted, so that they cannot dress up as a line of our log.
@@ -357,6 +365,15 @@ class Session:
                 raise HelloExpected("the first frame is no hello")
             case _:
                 self._said(frame, len(payload), self._halves, now)
+
+    def _check_payable(self, size_bytes: int, now: float) -> None:
+        """Before anything of a frame is read: credit or the allowance must cover it, whichever it turns out to need."""
+        if self._halves is not None and self._halves[0].may_come(size_bytes):
+            return
+        if size_bytes > limits.MAX_CONTROL_BYTES:
+            raise CreditExceeded(f"a frame of {size_bytes} bytes, more than were welcome")
+        if not self._patience.has(control_cost(size_bytes), now):
+            raise TooManyFrames("control frames faster than any use of them")
 
     def _greeted(self, hello: Hello) -> None:
         if self._halves is not None:
@@ -400,8 +417,7 @@ class Session:
         sending.reconciled(comparing.equal)
         receiving.reconciled(comparing.shared, comparing.differing)
         comparing.differing.clear()
-        self.carriage_changes += 1
-        self._open_asking().peer_carries(Carries(), now)
+        self._note_carriage(Carries(), now)
 
     def _said(  # noqa: PLR0912  # one branch a frame
         self, frame: Frame | None, size_bytes: int, halves: tuple[Receiving, Sending], now: float
@@ -410,13 +426,12 @@ class Session:
         asking = self._open_asking()
         match frame:
             case Carries():
-                self.carriage_changes += 1
                 receiving.peer_carries(frame)
                 sending.peer_carries(frame)
                 sending.own_unchecked(is_asked=receiving.asks_for_own_again)
-                asking.peer_carries(frame, now)
+                self._note_carriage(frame, now)
             case Want():
-                sending.peer_wants(frame)
+                sending.peer_wants(frame, now)
             case RangesFrame():
                 if self._reconciling is None:
                     raise RangesUnasked("there is nothing to compare")
@@ -451,6 +466,18 @@ class Session:
                 raise LocalProtocolError(f"{frame} was dealt with before")
             case _:
                 assert_never(frame)
+
+    def _note_carriage(self, frame: Carries, now: float) -> None:
+        """What the peer carries changed: whoever acts on that hears of it, of many changes now and then."""
+        if self._carriage is None or frame.add:
+            self._carriage = frame
+        self._tell_carriage(now)
+
+    def _tell_carriage(self, now: float) -> None:
+        if self._carriage is not None and self._carriage_pace.spend(1, now):
+            self.carriage_changes += 1
+            self._open_asking().peer_carries(self._carriage, now)
+            self._carriage = None
 
     # --- going on ----------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Addresses as they are seen: the network of a connection's far end, and where who says so listens."""
 
+import ipaddress
 from typing import Final
 
 from unhush.gossip.errors import MalformedAddress
@@ -36,3 +37,26 @@ def as_seen(listen: str, peer_id: str, far_end: str) -> Address | None:
             return find_address(f"/{kind}/{host}/tcp/{port}/p2p/{peer_id}")
         case _:
             return None
+
+
+def rented_block_of(far_end: str) -> str | None:
+    """The IPv4 /24 or IPv6 /48 of a connection's far end, or the relay it leads through; none for a network of ours.
+
+    ``block_of`` tells networks apart of which nobody has many; this is the cheapest unit somebody rents who wants to
+    be many.
+    """
+    match far_end.split("/"):
+        case ["", "p2p", relay, *_]:
+            return relay
+        case ["", "ip4" | "ip6", host, *_]:
+            try:
+                address = ipaddress.ip_address(host.partition("%")[0])
+            except ValueError:
+                return ""
+            if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+                address = address.ipv4_mapped
+            if address.is_private or address.is_link_local:
+                return None
+            return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+        case _:
+            return ""

@@ -15,6 +15,7 @@ class Met(StrEnum):
     PEER_FAULT = "peer_faults"
     PEER_BANNED = "peers_banned"
     SOCKET_REFUSED = "sockets_refused"
+    VISIT_REFUSED = "visits_refused"
     HANDSHAKE_CUT = "handshakes_cut"
     PEER_REPLACED = "idle_peers_replaced"
     CONNECTION_REFUSED = "connections_refused"
@@ -44,6 +45,16 @@ class Met(StrEnum):
     STATEMENT_IGNORED = "statements_ignored"
     STATEMENT_NOT_TOLD = "statements_not_told"
     PROOF_REFUSED = "proofs_refused"
+    QUESTION_NOT_ASKED = "questions_not_asked"
+    QUESTION_UNANSWERED = "questions_unanswered"
+    BODY_NOT_ASKED = "bodies_not_asked"
+    OFFER_FORGOTTEN = "offers_forgotten"
+    FORK_SEARCH_LEFT = "fork_searches_left"
+    EARLY_FORGOTTEN = "early_forgotten"
+    PICTURE_REFUSED = "pictures_refused"
+    PICTURE_NOT_FETCHED = "pictures_not_fetched"
+    RELAYED_REFUSED = "relayed_callers_refused"
+    ADDRESS_REFUSED = "addresses_refused"
 
     @property
     def words(self) -> str:
@@ -55,6 +66,7 @@ _WORDS: Final[Mapping[Met, str]] = {
     Met.PEER_FAULT: "faults of peers",
     Met.PEER_BANNED: "peers shut out for an hour",
     Met.SOCKET_REFUSED: "sockets refused for want of a place",
+    Met.VISIT_REFUSED: "sockets refused from where peers come one after the other",
     Met.HANDSHAKE_CUT: "unfinished handshakes given up for a newcomer",
     Met.PEER_REPLACED: "peers of no use that gave way to a newcomer",
     Met.CONNECTION_REFUSED: "connections refused after the handshake",
@@ -84,6 +96,16 @@ _WORDS: Final[Mapping[Met, str]] = {
     Met.STATEMENT_IGNORED: "statements passed over, told faster than people sign",
     Met.STATEMENT_NOT_TOLD: "statements not told to a peer for want of room",
     Met.PROOF_REFUSED: "challenges not answered, asked more often than any use of it",
+    Met.QUESTION_NOT_ASKED: "questions not put to a peer, which left too many unanswered",
+    Met.QUESTION_UNANSWERED: "questions a peer did not answer in time",
+    Met.BODY_NOT_ASKED: "words of records left to sync, for too many were lacking at once",
+    Met.OFFER_FORGOTTEN: "records no longer kept for a peer that may come to carry whom they concern",
+    Met.FORK_SEARCH_LEFT: "searches for a fork left to another session",
+    Met.EARLY_FORGOTTEN: "accounts of clocks ahead of ours left to another session, for there were too many",
+    Met.PICTURE_REFUSED: "requests for pictures refused beyond a peer's share, or for want of a place",
+    Met.PICTURE_NOT_FETCHED: "pictures not asked for, for too many were waited for",
+    Met.RELAYED_REFUSED: "callers through relays refused for want of a place",
+    Met.ADDRESS_REFUSED: "addresses not taken on hearsay: none at all, or nearer than who told of them",
 }
 
 

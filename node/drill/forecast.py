@@ -55,6 +55,7 @@ class Drilled:
     report: Report
     names: Mapping[str, str]  # what to call a machine: whose it is, else the end of its peer id
     addresses: Mapping[str, str]  # of a machine, where it is known
+    ours: frozenset[str] = frozenset()  # machines of whoever asks, this one among them
     uncounted: int = 0  # who gave a receipt and is no keeper here: not asked for, or not proven
 
 
@@ -71,8 +72,10 @@ def drill(node: Node, lose: str = "home", *, account: Cid | str | None = None, s
     situation = _situation(node, facts, known, _try_addresses(known))
     addresses = {each.peer_id: each.address for each in known if each.address} | facts.addresses
     report = rehearse(situation, losses, seed=seed)
-    names = {machine.name: _name(node, facts, machine.name) for machine in situation.machines}
-    return Drilled(who, who == facts.own, is_running, situation, report, names, addresses, facts.uncounted)
+    here = _here(node, facts)
+    names = {machine.name: _name(node, facts, machine.name) for machine in situation.machines} | {here: "this machine"}
+    ours = frozenset({here, *(facts.machines_of.get(facts.own, ()) if facts.own is not None else ())})
+    return Drilled(who, who == facts.own, is_running, situation, report, names, addresses, ours, facts.uncounted)
 
 
 class _Facts:
@@ -217,7 +220,7 @@ def _try_addresses(known: Iterable[Acquaintance]) -> dict[str, bool]:
 def _situation(node: Node, facts: _Facts, known: tuple[Acquaintance, ...], answered: Mapping[str, bool]) -> Situation:
     status = node.status()
     is_own = facts.account == facts.own
-    here = status.peer or (facts.machines_of.get(facts.own or facts.account) or ("\0this machine",))[0]
+    here = _here(node, facts)
     came_in = any(each.is_connected and not each.has_answered for each in known)
     this = Machine(here, is_carrier=True, is_dialable=True if came_in else None)
     machines = {machine.name: machine for machine in machines_around(this, known, answered)}
@@ -266,6 +269,12 @@ def _situation(node: Node, facts: _Facts, known: tuple[Acquaintance, ...], answe
     )
 
 
+def _here(node: Node, facts: _Facts) -> str:
+    """This machine: by the id it runs under, else one that its card names."""
+    mine = facts.machines_of.get(facts.own) if facts.own is not None else None
+    return node.status().peer or (mine or ("\0this machine",))[0]
+
+
 def _machines_of(facts: _Facts, who: Cid, machines: Mapping[str, Machine]) -> tuple[str, ...]:
     """Those on its cards that are there."""
     return tuple(name for name in facts.machines_of.get(who, ()) if name in machines)
@@ -283,6 +292,8 @@ def _name(node: Node, facts: _Facts, machine: str) -> str:
         return machine[1:]
     if who is None:
         return f"…{machine[-8:]}"
+    if who == facts.own:
+        return f"your machine …{machine[-8:]}"
     try:
         called = clean_name(node.person(who).name) or short_id(who)
     except NotFound:  # known by what it signed about somebody else, and nothing more

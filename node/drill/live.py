@@ -18,8 +18,9 @@ from unhush.node.config import Config, bootstrap_of
 from unhush.node.drill.forecast import Drilled, is_far
 from unhush.node.errors import NobodyAnswered
 from unhush.node.node import Node
-from unhush.node.service.running import Running
+from unhush.node.service.running import Running, why_refused
 from unhush.storage.keeping.promises import Promise
+from unhush.storage.verify import Report
 
 # A stranger who has nothing after this has found nobody.
 PATIENCE_S: Final = 120.0
@@ -27,6 +28,8 @@ BUDGET_BYTES: Final = 16 * 1024**3
 _LOOK_EVERY_S: Final = 0.05
 # All that this home holds is there, and nothing more came for so long.
 _SETTLED_S: Final = 1.0
+# Whoever waits hears so often that nothing else came of it yet.
+_SAY_EVERY_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class LiveDrill:
     records: int  # that came
     expected: int  # that this home holds
     verified: int  # entries whose hash, signature and chain were checked anew at the end, also of people around it
-    is_clean: bool  # nothing was wrong with any of them
+    is_clean: bool  # nothing is wrong with any of them, and no log is forked; what did not come is no fault of theirs
     from_lost: int  # records that a machine gave which is to be lost, before it was let go
 
 
@@ -56,7 +59,8 @@ def drill_live(
 ) -> LiveDrill:
     """Ask as a stranger; ``peer`` is the one address they are told, else that of a machine that is left.
 
-    Raises ``NobodyAnswered`` if there is nobody to ask at all.
+    ``on_progress`` hears what is done and how many records are here. Raises ``NobodyAnswered`` if there is nobody to
+    ask at all, or the only address there is refuses.
     """
     losses = parse_losses(lose)
     lost = frozenset(drilled.report.lost)
@@ -64,6 +68,10 @@ def drill_live(
     bootstrap = () if losses.bootstrap else bootstrap_of(node.config)
     if not address and not bootstrap:
         raise NobodyAnswered("there is no address of a carrier that would be left: name one with --peer")
+    if address:
+        on_progress(f"calling {address}", 0)
+        if not bootstrap and not node.config.dht and (why := why_refused(address)):
+            raise NobodyAnswered(why)
     with node._store.snapshot() as snapshot:
         expected = snapshot.usage(drilled.account).records
     with tempfile.TemporaryDirectory(prefix="unhush-drill-") as folder:
@@ -75,7 +83,7 @@ def drill_live(
             bootstrap=bootstrap,
             lan=False,
             dht=node.config.dht,
-            dht_guest=True,  # what is gone in a minute is no carrier for a day
+            is_guest=True,  # what is gone in a minute is no carrier for a day, and nobody's address to remember
             exempt_loopback=node.config.exempt_loopback,
         )
         with Node.open(config) as stranger:
@@ -86,8 +94,13 @@ def drill_live(
                 came,
                 asked=address or "bootstrap peers",
                 verified=report.entries,
-                is_clean=report.is_clean and not report.forks,
+                is_clean=is_sound(report),
             )
+
+
+def is_sound(report: Report) -> bool:
+    """Whether what came is as it was signed. A guest's log has a gap wherever the guest wrote elsewhere: no fault."""
+    return not (report.is_damaged or report.forks)
 
 
 def _choose_address(drilled: Drilled) -> str:
@@ -116,6 +129,7 @@ def _ask(
     running = stranger._running = stranger._start()
     connected_s = found_s = first_s = complete_s = None
     settled_at: float | None = None
+    said_at = began
     records = from_lost = 0
     while (passed_s := time.monotonic() - began) < patience_s:
         view = running.view()
@@ -127,8 +141,11 @@ def _ask(
             found_s = passed_s
         now, is_whole = _look(stranger, account)
         if now != records:
-            records, settled_at = now, None
+            records, settled_at, said_at = now, None, time.monotonic()
             on_progress("fetching", records)
+        if time.monotonic() - said_at > _SAY_EVERY_S:
+            said_at = time.monotonic()
+            on_progress("waiting for more" if here else "nobody answers yet", records)
         if first_s is None and stranger.person_posts(account, 1).items:
             first_s = passed_s
         if records >= expected and is_whole:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from cbor2 import CBORDecodeEOF
+
 from unhush.gossip.proto.contradictions import MAX_CHAIN, Contradiction, NoContradiction, find_contradiction
 from unhush.identity.cid import Cid
 from unhush.identity.codec import MAX_BLOCK_BYTES, MAX_ITEMS_FRAME, Value, decode, encode
@@ -169,8 +171,17 @@ def is_evidence(beginning: bytes) -> bool:
     return beginning.startswith(BEGINNING)
 
 
+def _decode(data: bytes) -> Value:
+    try:
+        return decode(data, max_bytes=MAX_FILE_BYTES, max_items=MAX_ITEMS_FRAME)
+    except MalformedBytes as exc:
+        if isinstance(exc.__cause__, CBORDecodeEOF):
+            raise MalformedBytes("the file ends in the middle") from exc
+        raise
+
+
 def _check(data: bytes) -> Evidence:
-    match decode(data, max_bytes=MAX_FILE_BYTES, max_items=MAX_ITEMS_FRAME):
+    match _decode(data):
         case [
             str() as magic,
             {

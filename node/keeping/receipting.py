@@ -30,6 +30,8 @@ RECEIPTS: Final = 3
 INTERVAL_S: Final = 180.0
 # Reading and hashing accounts takes at most this share of the time; and so does looking for what grew.
 SHARE: Final = 0.2
+# What is no longer withheld is asked of peers at once: so long it is waited for, before a receipt says it is not here.
+COMING_S: Final = 5.0
 # Records of the journal looked at in one go, for the accounts that grew.
 _STEP: Final = 2_000
 # Old receipts are looked for so often, and those that the own store gave up.
@@ -56,6 +58,7 @@ class _Due:
     grew_at: float
     not_before: float = 0.0
     is_anew: bool = False  # all is hashed again
+    is_bidden: bool = False  # the person withheld something: it is said at once, however much was said lately
 
 
 @dataclass(slots=True)
@@ -106,8 +109,12 @@ class Receipting:
             if is_interrupted():
                 return now
             at = max(min(due.grew_at + QUIET_S, due.since + GROWING_S), due.not_before, self._claim_at)
+            if due.is_bidden:
+                at = self._claim_at
             if at <= now:
-                if self._kept[of].receipts.spend(1, now) and self._try_to_give(of, is_anew=due.is_anew):
+                may_give = due.is_bidden or self._kept[of].receipts.spend(1, now)
+                due.is_bidden = False  # if it fails now it is tried as any other
+                if may_give and self._try_to_give(of, is_anew=due.is_anew):
                     del self._due[of]
                     continue
                 at = due.not_before = now + INTERVAL_S / RECEIPTS
@@ -198,8 +205,13 @@ class Receipting:
         with self._store.snapshot() as snapshot:
             for entry in withheld ^ before:
                 record = snapshot.record(entry)
-                if record is not None and record.account in self._kept:
-                    self._touch(record.account, now)
+                if record is None or record.account not in self._kept:
+                    continue
+                self._touch(record.account, now)
+                if entry in withheld:
+                    self._due[record.account].is_bidden = True
+                else:
+                    self._due[record.account].not_before = now + COMING_S
 
     def _note_grown(self, now: float) -> bool:
         """Whether there is more to look through."""

@@ -24,6 +24,7 @@ from unhush.node.keeping.looking import Ledger
 from unhush.node.keeping.sizes import USUAL_BUDGET, Share, parse_budget, parse_media, parse_share
 from unhush.node.people.circle import Circle
 from unhush.node.records.looking import Looking
+from unhush.node.records.missing import MAX_RECORDS, Missing
 from unhush.node.records.reading import Reader
 from unhush.node.views import (
     CardInfo,
@@ -189,8 +190,10 @@ class Keeping(Circle, Looking):
 
     def offer_keeping(self, keeper: Cid | str) -> None:
         """Ask an account to keep ours, before everybody, and take its word that it does; raises ``BadConfig``."""
-        who = self._somebody(self.account_of(keeper), "ask somebody else")
         own = self.account()
+        if (keeping := self.account_of(keeper)) == own:
+            raise BadConfig("this is you: every device of yours keeps it anyway; ask somebody else")
+        who = self._somebody(keeping, "ask somebody else")
         with self._store.snapshot() as snapshot:
             me = snapshot.account(own)
             is_asked = me is not None and bool(snapshot.keeper_records(me, who))
@@ -273,10 +276,16 @@ class Keeping(Circle, Looking):
         return replace(done, replaced=before.reason) if before is not None and is_again else done
 
     def unwithhold(self, record: Cid | str) -> None:
-        """Take the record in again when somebody gives it; raises ``NotFound``."""
+        """Take the record in again when somebody gives it, and have connected peers asked now; raises ``NotFound``."""
         cid = as_cid(record)
+        before = self._store.withheld.all().keys()
         if not self._store.withheld.drop(cid):
             raise NotFound(f"{cid} is not withheld here")
+        wanted = {cid} | (before - self._store.withheld.all().keys())  # its edits went with it
+        with self._store.snapshot() as snapshot:
+            found = [snapshot.record(each) for each in wanted]
+        records = {each.cid: each.account for each in found[:MAX_RECORDS] if each is not None}
+        self._seek(Missing(records), is_urgent=True)
 
     def withheld(self) -> tuple[WithheldInfo, ...]:
         """What this node does without on purpose, the newest first."""

@@ -390,12 +390,17 @@ class Desk:
         self._node = node
         self._store: Store = node._store
 
+    def look_up(self, acceptance: Acceptance) -> Code | None:
+        """What is wrong with the token; it is compared with every hash that is kept, and nothing is written."""
+        token_hash, now_ms = hash_token(acceptance.token), self._node.config.clock_ms()
+        return _REFUSED.get(self._store.invites.find_use(token_hash, acceptance.account, now_ms))
+
     def judge(self, acceptance: Acceptance) -> Code:
         """Follow back who accepts one of our invites and signs for the account that does."""
         store, config = self._store, self._node.config
         token_hash = hash_token(acceptance.token)
         worth = store.invites.find_use(token_hash, acceptance.account, config.clock_ms())
-        if worth in _REFUSED:  # first, for it costs nothing
+        if worth in _REFUSED:  # first, for it costs nothing; since it was looked up others may have used it
             return _REFUSED[worth]
         with store.snapshot() as snapshot:
             own = snapshot.own_account()

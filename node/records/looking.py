@@ -15,8 +15,11 @@ class Looking:
 
     _store: Store
 
-    def _seek(self, missing: Missing) -> None:
-        """Have peers asked for what was looked at and is not here, without waiting; here nobody is."""
+    def _seek(self, missing: Missing, *, is_urgent: bool = False) -> None:
+        """Have peers asked for what was looked at and is not here, without waiting; here nobody is.
+
+        ``is_urgent``: also for what was asked for within a minute.
+        """
 
     def timeline(
         self,
@@ -99,13 +102,14 @@ class Looking:
     def account_of(self, who: Cid | str) -> Cid:
         """The account with an id, or of somebody by what you call them or, if you follow them, by their name.
 
-        Raises ``MalformedCid`` for what is neither.
+        Your own name is you, if nobody else is meant by it. Raises ``MalformedCid`` for what is none of these.
         """
         try:
             return as_cid(who)
         except MalformedCid as exc:
             with self._store.snapshot() as snapshot:
-                found = Reader(snapshot).named().get(fold_name(str(who)))
+                reader, name = Reader(snapshot), fold_name(str(who))
+                found = reader.named().get(name) or (snapshot.own_account() if reader.is_own_name(name) else None)
             if found is not None:
                 return found
             if looks_like_id(str(who)):

@@ -370,6 +370,11 @@ class Reader:
         people.pop("", None)
         return people
 
+    def is_own_name(self, folded: str) -> bool:
+        """Whether a folded name is what the reader calls themselves."""
+        profile = self._snapshot.profile(self._own) if self._own is not None else None
+        return profile is not None and bool(folded) and fold_name(profile.name) == folded
+
     def shunned(self) -> tuple[Person, ...]:
         """Everybody who is muted or blocked here."""
         return tuple(self.any_person(who) for who in self._shuns)

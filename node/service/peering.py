@@ -32,12 +32,13 @@ _HOW_TO_ADD: Final = "add one: unhush peers add MULTIADDR, or take an invite of 
 class Synced:
     """What a look at the peers came to."""
 
-    is_done: bool  # all that connected peers have is here
+    is_done: bool  # all that connected peers have is here, but for those not waited for
     peers: int  # asked
     wanted: int  # accounts of others followed or kept
     covered: int  # those of them that a connected peer carries
     records: int  # that came meanwhile
     took_s: float
+    not_waited_for: tuple[str, ...] = ()  # peers that owe an answer and have said nothing for some seconds
 
 
 class Peering:
@@ -119,10 +120,11 @@ class Peering:
             for each in view.peers if view is not None else ():
                 if each.peer == peer:
                     return Ping(each.address, peer, self._ping_connected(peer), was_connected=True)
+        ways = self._ways_to(peer)
         from unhush.node.service.running import ping_address  # lazy: the network costs a second and 80 MB
 
         last: NobodyAnswered | None = None
-        for address in self._ways_to(peer):
+        for address in ways:
             try:
                 return Ping(address, peer_of(address), ping_address(address))
             except NobodyAnswered as exc:
@@ -134,6 +136,7 @@ class Peering:
     ) -> Synced:
         """Look now, and wait until all that connected peers have is here, or time is up.
 
+        A peer that owes an answer and says nothing for some seconds is not waited for, if others gave all they have.
         Without a running node the network runs until ``close``. ``on_progress`` hears of every change. Without
         ``wait`` the running node is only told to look. Raises ``NobodyAnswered`` if no peer did, ``NotRunning`` if
         there is nobody to tell, ``NetworkFailed``, ``NoAccount``. While nobody is known, only the local network is
@@ -151,8 +154,7 @@ class Peering:
             if state != seen:
                 seen = state
                 on_progress(state)
-            is_quiet = bool(state.sessions) and not state.waiting
-            settled_at = (settled_at or now) if is_quiet else None
+            settled_at = (settled_at or now) if state.is_quiet else None
             has_dialled = not state.dialling or now - began > _DIALS_S
             if settled_at is not None and now - settled_at >= _SETTLED_S and has_dialled:
                 return self._synced(state, began, records, is_done=True)
@@ -186,7 +188,8 @@ class Peering:
 
     def _synced(self, state: SyncInfo, began: float, records: int, *, is_done: bool) -> Synced:
         came = max(0, self._count_records() - records)
-        return Synced(is_done, state.sessions, state.wanted, state.covered, came, time.monotonic() - began)
+        took_s = time.monotonic() - began
+        return Synced(is_done, state.sessions, state.wanted, state.covered, came, took_s, state.silent)
 
     def _ways_to(self, peer: str) -> tuple[str, ...]:
         """The addresses of a machine."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 import unhush
-from unhush.gossip.errors import GossipError, ListenFailed
+from unhush.gossip.errors import DialFailed, GossipError, ListenFailed
 from unhush.gossip.net import pinging
 from unhush.gossip.net.keep.service import KeepConfig
 from unhush.gossip.net.meet.meeting import MeetingConfig
@@ -70,7 +70,7 @@ class Running:
                 exchange=config.exchange,
                 exempt_loopback=config.exempt_loopback,
                 uses_dht=config.dht,
-                is_dht_guest=config.dht_guest,
+                is_guest=config.is_guest,
                 meeting=MeetingConfig(desk, config.lan, bootstrap_of(config)),
                 keep=KeepConfig(speaking, config.clock_ms),
             )
@@ -217,6 +217,17 @@ def ping_address(address: str) -> float:
         return pinging.ping_address(address, AGENT) * 1_000
     except GossipError as exc:
         raise NobodyAnswered(str(exc)) from exc
+
+
+def why_refused(address: str) -> str:
+    """Why no connection comes of an address; empty if one does, or nobody said anything in time: that may yet come."""
+    try:
+        pinging.ping_address(address, AGENT)
+    except DialFailed as exc:
+        return str(exc)
+    except GossipError:
+        pass
+    return ""
 
 
 def _peer_key(config: Config, home: Home) -> SigningKey:

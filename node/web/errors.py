@@ -1,5 +1,8 @@
 """What can go wrong with the local page, as sentences a person can act on."""
 
+import errno
+from typing import Final
+
 from unhush.identity.errors import UnhushError
 
 
@@ -22,6 +25,18 @@ class AddressInUse(WebError):
         super().__init__(f"the page cannot listen on {host} port {port}: {reason}")
         self.host = host
         self.port = port
+
+
+_REASONS: Final = {
+    errno.EADDRINUSE: "another program has that port; choose another port, or end that program",
+    errno.EACCES: "this user may not listen on that port; ports from 1024 on are free to use",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+}
+
+
+def why_not_bound(failure: OSError) -> str:
+    """What the system says of listening there, in words."""
+    return _REASONS.get(failure.errno or 0, failure.strerror or str(failure))
 
 
 class NotRunning(WebError):

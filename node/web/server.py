@@ -24,7 +24,7 @@ from unhush.identity.errors import UnhushError
 from unhush.node.errors import NotFound
 from unhush.node.web import events, forms, invites, keeping, media, pages
 from unhush.node.web.desk import DESK, MAX_THREADS, Desk, desk_of
-from unhush.node.web.errors import AddressInUse, NotLoopback, NotRunning
+from unhush.node.web.errors import AddressInUse, NotLoopback, NotRunning, why_not_bound
 from unhush.node.web.events import NEWS, NewsDesk
 from unhush.node.web.gate import HEADERS, MAX_BODY_BYTES, MEDIA_CSP, PASSAGE, Gate, Handler, Passage, Refused
 from unhush.node.web.look import Look
@@ -83,7 +83,7 @@ class WebServer:
             self._thread.join()
             if not isinstance(self._failure, OSError):
                 raise self._failure or NotRunning()
-            raise AddressInUse(self._host, self._port, self._failure.strerror or str(self._failure)) from self._failure
+            raise AddressInUse(self._host, self._port, why_not_bound(self._failure)) from self._failure
         return self._bound
 
     def stop(self) -> None:

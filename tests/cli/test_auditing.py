@@ -95,6 +95,9 @@ def test_evidence_is_written_and_checked_without_a_home(lied_to: tuple[Cli, Pers
     broken = stranger("verify", str(file))
     assert (broken.code, broken.out) == (6, "")
     assert "no sound evidence" in broken.err
+    file.write_bytes(bytes(data[: len(data) // 2]))
+    cut = stranger("verify", str(file))
+    assert (cut.code, "the file ends in the middle" in cut.err, "CBOR" in cut.err) == (6, True, False)
 
 
 def test_what_a_keeper_does_without_is_named_wherever_somebody_looks(ann: Cli, tmp_path: Path) -> None:

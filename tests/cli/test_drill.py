@@ -1,13 +1,15 @@
 """``unhush drill`` on real homes: a node that runs, a follower and a keeper of it, and a stranger who asks."""
 
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 from tests.cli.conftest import Cli
@@ -15,8 +17,15 @@ from tests.support.commands import ANY_PORT, await_until, command, start
 from tests.support.nodes import address_of
 from tests.support.people import Person
 
+from unhush.cli.drill import _advice_text
+from unhush.gossip.proto.drilling import Advice, Step
 from unhush.node import Config, Created, Node
 from unhush.node.drill.forecast import _name
+from unhush.node.drill.forecast import drill as drill_here
+from unhush.node.drill.live import drill_live, is_sound
+from unhush.storage.verify import Report
+
+SOMEBODY: Final = "12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -25,6 +34,13 @@ pytestmark = pytest.mark.timeout(600)
 def started() -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address where somebody takes calls and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"/ip4/127.0.0.1/tcp/{server.getsockname()[1]}/p2p/{SOMEBODY}"
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +103,7 @@ def test_a_drill_of_somebody_else_works_without_an_account_and_advises_what_one_
 
 def test_a_machine_of_somebody_known_only_by_what_they_signed_has_a_name(ann: Cli) -> None:
     stranger = Person("stranger", 86).account
-    facts = cast("Any", SimpleNamespace(whose={"12D3KooWstranger": stranger}))
+    facts = cast("Any", SimpleNamespace(own=None, whose={"12D3KooWstranger": stranger}))
     with Node(Config(ann.home)) as node:
         assert _name(node, facts, "12D3KooWstranger") == f"{str(stranger)[-6:]} (…stranger)"
 
@@ -110,6 +126,7 @@ def test_a_drill_sees_who_is_there_and_changes_nothing(
     follower.follow(author.account())
     follower.start_network()
     await_until(lambda: follower.person(author.account()).posts == 1, "the follower has it")
+    await_until(lambda: author.followers(author.account()).items, "the author knows of it")
     before = author.last_aid()
 
     (report,) = drill(ann)
@@ -146,12 +163,16 @@ def test_a_live_drill_reads_the_account_from_who_is_left_and_leaves_nothing_behi
     assert came["asked"] == address_of(follower)
     assert (came["records"], came["clean"]) == (came["expected"], True)
     assert came["verified"] >= 5
+    for node, other in ((author, follower), (follower, author)):
+        assert node._running is not None
+        known = {each.peer_id for each in node._running.acquaintances(author.account()) if not each.is_connected}
+        assert known <= {other.status().peer}  # nobody remembers a stranger who is gone
     assert came["complete_s"] >= came["first_post_s"] >= 0
     assert list(folder.iterdir()) == []
 
 
 def test_a_live_drill_that_is_interrupted_leaves_nothing_behind(
-    ann: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ann: Cli, silent: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
@@ -164,26 +185,77 @@ def test_a_live_drill_that_is_interrupted_leaves_nothing_behind(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("unhush.node.drill.live._ask", interrupted)
-    dead = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"
     began = time.monotonic()
 
-    assert ann("drill", "--live", "--peer", dead).code == 1
+    assert ann("drill", "--live", "--peer", silent).code == 1
     assert seen.is_set()
     assert list(folder.iterdir()) == []
     assert time.monotonic() - began < 60
 
 
-def test_a_live_drill_that_is_told_to_end_leaves_nothing_behind(ann: Cli, tmp_path: Path) -> None:
+def test_a_live_drill_that_is_told_to_end_leaves_nothing_behind(ann: Cli, silent: str, tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
-    dead = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"
-    with start("--home", ann.home, "drill", "--live", "--peer", dead, TMPDIR=str(folder)) as process:
+    with start("--home", ann.home, "drill", "--live", "--peer", silent, TMPDIR=str(folder)) as process:
         await_until(lambda: any(folder.glob("unhush-drill-*/home")), "the throw-away home is there")
         process.terminate()
         _, err = process.communicate(timeout=60)
 
-    assert (process.returncode, err.strip()) == (1, b"stopped")
+    assert (process.returncode, err.split()[-1]) == (1, b"stopped")
     assert list(folder.iterdir()) == []
+
+
+def test_a_live_drill_where_nobody_is_says_so_at_once(ann: Cli) -> None:
+    nobody = f"/ip4/127.0.0.1/tcp/1/p2p/{SOMEBODY}"
+    began = time.monotonic()
+
+    said = ann("drill", "--live", "--peer", nobody)
+
+    assert said.code == 5
+    assert f"calling {nobody} …" in said.err
+    assert f"cannot reach {nobody}: the connection was refused" in said.err
+    assert time.monotonic() - began < 60
+
+
+def test_a_live_drill_says_that_it_waits_for_somebody_who_says_nothing(
+    ann: Cli, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.node.drill.live._SAY_EVERY_S", 0.5)
+    heard: list[str] = []
+    with Node(Config(ann.home)) as node:
+        came = drill_live(
+            node,
+            drill_here(node),
+            "home",
+            peer=silent,
+            patience_s=3.0,
+            on_progress=lambda what, _count: heard.append(what),
+        )
+
+    assert came.connected_s is None
+    assert heard[:2] == [f"calling {silent}", "nobody answers yet"]
+
+
+def test_what_a_stranger_lacks_of_others_is_no_fault_of_what_came() -> None:
+    lacking = Report(entries=3, bad=0, missing=2, forks=0)
+
+    assert is_sound(lacking)
+    assert not is_sound(replace(lacking, bad=1))
+    assert not is_sound(replace(lacking, forks=1))
+
+
+def test_the_person_at_the_keyboard_is_not_told_to_ask_themselves(ann: Cli) -> None:
+    with Node(Config(ann.home)) as node:
+        drilled = drill_here(node)
+    ours, others = drilled.situation.home, "12D3KooWfay"
+    drilled = replace(drilled, names={ours: "this machine", others: "Fay (…fay)"}, ours=frozenset({ours}))
+
+    def advice(about: str) -> str:
+        advised = Advice(Step.OPEN_FOLLOWER, 1.0, 0.5, about)
+        return _advice_text(replace(drilled, report=replace(drilled.report, advice=advised)))
+
+    assert "Let others in here: unhush doctor" in advice(ours)
+    assert "Ask Fay" in advice(others)
 
 
 def test_a_live_drill_with_nobody_to_ask_says_so(ann: Cli) -> None:

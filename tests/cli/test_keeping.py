@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli
+from tests.support.people import Person
 
 from unhush.cli.shown import some
 from unhush.node import Config, Created, Node
@@ -192,7 +193,7 @@ def test_a_list_changes_no_promise_unless_it_is_told_to(ann: Cli, found: Found, 
     assert "0 as before, 2 changed" in ann("keep", "--from", str(file), "--exact", "--media", "none").out
 
 
-def test_an_empty_list_ends_nothing_and_one_promise_in_many_goes_unasked(
+def test_an_empty_list_ends_nothing_and_no_more_than_one_promise_in_ten_goes_unasked(
     ann: Cli, found: Found, tmp_path: Path
 ) -> None:
     ben, mara = found("Ben").account, found("Mara").account
@@ -204,8 +205,14 @@ def test_an_empty_list_ends_nothing_and_one_promise_in_many_goes_unasked(
         assert (said.code, said.out, "names no account" in said.err) == (2, "", True)
         assert ann.json("keep", "--from", empty).one()["unlisted"] == 2
     (tmp_path / "list.txt").write_text(f"{ben}\n")
+    asked = ann.json("keep", "--from", str(tmp_path / "list.txt"), "--exact")
+    assert (asked.code, asked.out) == (2, "")
+    assert "1 of 2 accounts kept here is not on the list" in asked.err
+    others = [Person(f"number {number}", 100 + number).account for number in range(8)]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, (ben, *others))))
+    assert ann.json("keep", "--from", str(tmp_path / "list.txt")).one()["new"] == 8
     done = ann.json("keep", "--from", str(tmp_path / "list.txt"), "--exact").one()
-    assert (done["known"], done["dropped"]) == (1, 1), "a single one is what a list without it says"
+    assert (done["known"], done["dropped"]) == (9, 1)
     assert "There is no file" in ann("keep", "--from", str(tmp_path / "none.txt")).err
 
 

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Cli
-from tests.support.lifeboats import change_a_letter, write_again
+from tests.support.lifeboats import Frames, change_a_letter, write_again
+
+from unhush.node.lifeboat.form import RecordFrame
 
 
 def make(ann: Cli, file: Path) -> None:
@@ -54,6 +56,21 @@ def test_a_changed_file_ends_with_code_6_and_says_what_was_changed(ann: Cli, tmp
     assert taken.code == 6
     assert json.loads(taken.out)["refused"] == 1
     assert "unhush verify" in taken.err
+
+
+def test_of_an_account_of_which_nothing_came_nobody_is_told_to_carry_it(ann: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "ann.html"
+    make(ann, file)
+
+    def drop_operations(frames: Frames) -> Frames:
+        return [each for each in frames if not (isinstance(each, RecordFrame) and each.place == "operation")]
+
+    changed = write_again(file, tmp_path / "changed.html", drop_operations)
+
+    said = ann.at(tmp_path / "bob")("import", "lifeboat", str(changed))
+
+    assert (said.code, said.out.startswith("0 records are new here")) == (6, True), said
+    assert "unhush keep" not in said.err
 
 
 def test_an_unknown_program_in_a_file_is_a_warning(ann: Cli, tmp_path: Path) -> None:

@@ -171,6 +171,18 @@ def test_people_are_meant_by_id_petname_or_the_name_only_one_of_them_has(ann: No
     assert ann.account_of("other ben") == twin.account
 
 
+def test_your_own_name_is_you_unless_somebody_else_is_meant_by_it(ann: Node) -> None:
+    own, name = ann.account(), ann.person(ann.account()).name
+    assert ann.account_of(f" {name.upper()} ") == own
+    with pytest.raises(BadConfig, match="this is your own account"):
+        ann.keep(name)
+    with pytest.raises(BadConfig, match="this is you"):
+        ann.offer_keeping(name)
+    twin = Friend(name, seed=9).enter(ann)
+    ann.follow(twin.account)
+    assert ann.account_of(name) == twin.account
+
+
 # -- timelines of some
 
 

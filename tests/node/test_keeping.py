@@ -19,6 +19,7 @@ from unhush.identity.cid import Cid, cid_of
 from unhush.identity.statement import Receipt, parse_statement, verify_statement
 from unhush.node import Config, Node, found_account
 from unhush.node.errors import BadConfig, MalformedCid, NotFound, NotKept
+from unhush.node.keeping import receipting
 from unhush.node.views import KeeperInfo, KeptBy
 from unhush.storage.store import Store
 
@@ -40,6 +41,40 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 def keeper_of(node: Node, keeper: Node) -> KeeperInfo | None:
     return next((each for each in node.keepers() if each.account == keeper.account()), None)
+
+
+# -- withheld and taken in again
+
+
+def test_what_is_withheld_is_said_within_seconds_and_comes_back_when_that_is_undone(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipting, "RECEIPTS", 2)  # one is spent while nothing is here yet: as in a busy minute
+    ann, mara = make("Ann"), make("Mara")
+    post = ann.post("Low tide.")
+    mara.keep(ann.account())
+    ann.start_network()
+    mara.start_network()
+    introduce(mara, ann)
+
+    def receipt() -> Receipt | None:
+        with ann._store.snapshot() as snapshot:
+            said = snapshot.receipts_of(ann.account())
+        claims = [each.claim for each in said]
+        return next((each for each in claims if isinstance(each, Receipt) and each.heads), None)
+
+    def reasons() -> list[str]:
+        said = receipt()
+        return [each.reason for each in said.withheld] if said is not None else []
+
+    await_until(receipt, "Mara's receipt is with Ann")
+
+    mara.withhold(post.id, "order of a court")
+    await_until(lambda: reasons() == ["order of a court"], "Ann hears of it", within_s=15)
+    assert not mara.show(post.id).has_body
+
+    mara.unwithhold(post.id)
+    await_until(lambda: mara.show(post.id).has_body, "it is here again", within_s=15)
 
 
 # -- from a promise to a number beside a record

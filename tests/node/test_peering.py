@@ -1,8 +1,10 @@
 """Machines as a person deals with them: met through others, pinged, forgotten, and asked for all they have."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from tests.support.commands import await_until
 from tests.support.nodes import address_of, config_of, introduce
 
 from unhush.node import Node, found_account
+from unhush.node.control import parse_sync
 from unhush.node.errors import BadConfig, NobodyAnswered, NotFound, NotRunning
-from unhush.node.views import PeerInfo, SyncInfo
+from unhush.node.service.peering import Peering
+from unhush.node.views import NetworkView, PeerInfo, SyncInfo
 
 NOBODY = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWDVXAgaXUS79ZjYXeqaH2XbvSduWZULv1HPHAUbdR7ki9"
 
@@ -142,6 +146,51 @@ def test_sync_brings_all_that_peers_have_over_a_network_of_its_own(homes: Homes)
     assert synced.records >= 30
     assert ben.person(ann.account()).posts == 30
     assert seen[-1].is_done
+
+
+class Watching(Peering):
+    """The part of a node that waits, over a network that says what it is told to."""
+
+    def __init__(self, *states: SyncInfo) -> None:
+        self._states = list(states)
+        self.said: list[SyncInfo] = []
+
+    def _network_view(self) -> NetworkView:
+        if len(self._states) > 1 and self.said:
+            del self._states[0]
+        self.said.append(self._states[0])
+        return NetworkView("me", (), (PeerInfo("there", "peer", True, False),), sync=self._states[0])
+
+    def start_network(self) -> None:
+        raise AssertionError("it runs")
+
+    def _look_now(self, *, may_start: bool) -> None:
+        pass
+
+    def _count_records(self) -> int:
+        return 0
+
+    def knows_anybody(self) -> bool:
+        return True
+
+
+def test_a_silent_peer_holds_no_look_up_and_is_named() -> None:
+    settled = SyncInfo(sessions=2, wanted=1, covered=1, silent=("liar",))
+    synced = Watching(SyncInfo(sessions=2, waiting=2), settled).sync(20)
+    assert synced.is_done
+    assert synced.not_waited_for == ("liar",)
+    assert synced.took_s < 10
+
+
+def test_where_everybody_is_silent_not_all_is_here() -> None:
+    synced = Watching(SyncInfo(sessions=1, silent=("liar",))).sync(2)
+    assert not synced.is_done
+    assert synced.not_waited_for == ("liar",)
+
+
+def test_who_is_silent_is_told_to_other_processes() -> None:
+    told = asdict(SyncInfo(sessions=2, waiting=1, silent=("one", "two")))
+    assert parse_sync(json.loads(json.dumps(told))) == SyncInfo(sessions=2, waiting=1, silent=("one", "two"))
 
 
 def test_sync_says_when_nobody_answered(homes: Homes) -> None:

@@ -144,6 +144,30 @@ def test_peers_tell_of_each_other() -> None:
     assert "a" in b.connections
 
 
+def test_who_compares_asks_only_for_what_differs() -> None:
+    network = VirtualNetwork(seed=16, has_exchange=False, reconciles=True)
+    a, b = network.node("a"), network.node("b")
+    old = network.node("old", reconciles=False)
+    for node in (a, b, old):
+        for other in (a, b, old):
+            if other is not node:
+                node.carry(other)
+    network.connect(a, b)
+    network.connect(b, old)
+    early = [node.post(f"of {node.name}") for node in (a, b, old)]
+    network.run(30)
+    late = [node.post(f"later, of {node.name}") for node in (a, b, old)]
+    network.run(30)
+    assert all(node.has(post) for node in (a, b, old) for post in (*early, *late))
+    assert network.compared == 2  # one session, at both ends
+    b.crash()
+    missed = a.post("meanwhile")
+    b.start()
+    network.run(60)
+    assert b.has(missed)
+    assert network.compared == 4
+
+
 def test_a_clock_far_ahead_delays_its_records_until_that_time() -> None:
     network = VirtualNetwork(seed=9)
     a, b = network.node("a", skew_s=660), network.node("b")

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from unhush.gossip.proto.events import Grew
+from unhush.gossip.proto.asking import Asking
+from unhush.gossip.proto.events import Grew, LogGrew
 from unhush.gossip.proto.receiving import Receiving
+from unhush.gossip.proto.reconciling import Reconciling
 from unhush.gossip.proto.sending import Sending
 from unhush.identity.cid import Cid
 from unhush.testing import LimitExceeded, NotConverged
@@ -14,6 +16,8 @@ from unhush.testing.scenario import FIFTY, Plan, run_seed
 # A storm with a clock that is more than ten minutes ahead, and one with witnesses of a fork who are told by others.
 HASTY = 6
 FORKED = 3
+# One in which nodes compare what they hold.
+COMPARED = 16
 
 SHORT = replace(FIFTY, quiet_s=60.0)
 LONG = replace(FIFTY, quiet_s=420.0)
@@ -31,8 +35,9 @@ def assert_found(patch: pytest.MonkeyPatch, error: type[Exception], *, seed: int
 def test_a_session_that_forgets_every_other_new_record_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     grew = Sending.grew
 
-    def forgetful(self: Sending, event: Grew) -> bool:
-        return event.seq % 2 == 0 and grew(self, event)
+    def forgetful(self: Sending, event: Grew | LogGrew) -> bool:
+        seq = event.seq if isinstance(event, Grew) else event.seqs.pairs[-1][1]
+        return seq % 2 == 0 and grew(self, event)
 
     monkeypatch.setattr(Sending, "grew", forgetful)
     assert_found(monkeypatch, NotConverged, seed=0)
@@ -61,6 +66,30 @@ def test_sessions_that_are_silent_about_forks_are_found(monkeypatch: pytest.Monk
     monkeypatch.setattr(Sending, "_show_branches", lambda *_: None)
     monkeypatch.setattr(Sending, "prove", lambda *_: None)
     assert_found(monkeypatch, NotConverged, seed=FORKED)
+
+
+def test_who_takes_for_equal_what_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reconciling, "_differs", lambda self, account: self.shared.add(account))
+    assert_found(monkeypatch, NotConverged, seed=COMPARED)
+
+
+def test_sessions_that_offer_nothing_to_whom_it_concerns_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Asking, "concerns", lambda *_: None)
+    monkeypatch.setattr(Asking, "_ask_for_ours", lambda *_: None)
+    assert_found(monkeypatch, NotConverged, seed=0)
+
+
+def test_a_session_that_remembers_wants_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = Sending._finish
+
+    def hoarding(self: Sending, served: object) -> None:
+        want = served.want  # type: ignore[attr-defined]  # private to the machine
+        finish(self, served)  # type: ignore[arg-type]
+        if want:
+            self._open_accounts.setdefault(want, 0)
+
+    monkeypatch.setattr(Sending, "_finish", hoarding)
+    assert_found(monkeypatch, LimitExceeded, seed=0)
 
 
 def test_a_node_that_blames_who_did_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

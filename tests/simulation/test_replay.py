@@ -24,6 +24,7 @@ def trace_of(seed: int) -> str:
 
 def test_the_same_seed_leaves_the_same_trace() -> None:
     assert trace_of(5) == trace_of(5)
+    assert trace_of(7) == trace_of(7)  # in which nodes compare
 
 
 def test_another_seed_leaves_another_trace() -> None:

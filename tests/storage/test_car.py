@@ -285,6 +285,12 @@ def test_a_malformed_file_is_refused_by_name(data: bytes) -> None:
         list(CarReader(io.BytesIO(data), trust).arrivals())
 
 
+@pytest.mark.parametrize("name", ["empty", "garbage", "text", "header of length 0", "header that is a list"])
+def test_a_file_of_another_kind_is_said_to_be_no_car_file(name: str) -> None:
+    with pytest.raises(MalformedCar, match=r"^this is no CAR file[^C]*$"):
+        CarReader(io.BytesIO(MALFORMED[name]), trust)
+
+
 def test_a_good_file_cut_anywhere_but_between_blocks_is_refused() -> None:
     _, _, data = good_file()
     head, blocks = split(data)

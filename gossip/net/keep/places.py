@@ -6,7 +6,6 @@ seconds to anybody, before to who holds less; as with ``wire/requests.py``,
 who holds most gives way first.
 """
 
-import ipaddress
 from collections import Counter
 from typing import Final
 
@@ -101,25 +100,3 @@ def _find_weakest(rivals: list[Place], asker: Asker, now: float) -> Place | None
 
 def _network_of(asker: Asker) -> str:
     return asker.block if asker.block is not None else asker.peer_id
-
-
-def block_of(far_end: str) -> str | None:
-    """The IPv4 /24 or IPv6 /48 of a connection's far end, or the relay it leads through; none for a network of ours.
-
-    That is the cheapest unit somebody rents who wants to be many.
-    """
-    match far_end.split("/"):
-        case ["", "p2p", relay, *_]:
-            return relay
-        case ["", "ip4" | "ip6", host, *_]:
-            try:
-                address = ipaddress.ip_address(host.partition("%")[0])
-            except ValueError:
-                return ""
-            if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-                address = address.ipv4_mapped
-            if address.is_private or address.is_link_local:
-                return None
-            return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
-        case _:
-            return ""

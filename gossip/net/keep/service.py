@@ -20,7 +20,6 @@ from unhush.gossip.net.host import ConnectedPeer, Host
 from unhush.gossip.net.keep.challenging import Challenging
 from unhush.gossip.net.keep.conversing import Conversation
 from unhush.gossip.net.keep.enquiring import Enquiring
-from unhush.gossip.net.keep.places import block_of
 from unhush.gossip.net.keep.serving import Serving, Speaker
 from unhush.gossip.net.keep.shelf import Gained, Shelf, is_fresh
 from unhush.gossip.proto.carriage import pack_carriage
@@ -32,6 +31,7 @@ from unhush.gossip.proto.proving import (
     Proving,
 )
 from unhush.gossip.proto.shares import Asker, Shares
+from unhush.gossip.proto.sightings import rented_block_of
 from unhush.gossip.proto.statements import (
     NO_EPOCH,
     PROTOCOL,
@@ -185,7 +185,7 @@ class StatementService:
 
     def _block_of(self, peer_id: str) -> str | None:
         address = next((each.address for each in self._host.connected() if each.peer_id == peer_id), "")
-        return block_of(address)
+        return rented_block_of(address)
 
     # -- asking, telling, challenging
 

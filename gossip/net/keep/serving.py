@@ -15,13 +15,14 @@ import trio
 
 from unhush.gossip.errors import StreamBroken
 from unhush.gossip.net.host import Host
-from unhush.gossip.net.keep.places import Place, Places, block_of
+from unhush.gossip.net.keep.places import Place, Places
 from unhush.gossip.net.keep.shelf import Shelf
 from unhush.gossip.net.wire.payloads import Payloads
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.proving import ANSWERED, ANSWERED_INTERVAL_S, ANSWERED_PER_PEER
 from unhush.gossip.proto.shares import Asker, Shares
+from unhush.gossip.proto.sightings import rented_block_of
 from unhush.gossip.proto.statements import (
     MAX_ITEMS,
     MAX_ITEMS_BYTES,
@@ -101,7 +102,7 @@ class Serving:
 
     async def serve(self, stream: Stream) -> None:
         """Answer one peer's questions, one after the other; what breaks the rules raises."""
-        asker = Asker(stream.peer_id, block_of(stream.address), self._is_known(stream.peer_id))
+        asker = Asker(stream.peer_id, rented_block_of(stream.address), self._is_known(stream.peer_id))
         place = self._places.begin(asker, trio.current_time())
         if place is None:
             self._host.tally.count(Met.STATEMENTS_PUT_OFF)

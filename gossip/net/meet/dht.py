@@ -6,8 +6,10 @@ address a stranger names, and keeps fifty thousand values for whoever sends them
 """
 
 import logging
+import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 import trio
@@ -44,6 +46,7 @@ from unhush.gossip.proto.kademlia import (
     account_key,
 )
 from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.sightings import block_of, rented_block_of
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
 
@@ -191,7 +194,7 @@ class Dht:
         return told
 
     async def _look_up(self, key: bytes, kind: Message.MessageType) -> Lookup:
-        lookup = Lookup(key, self._host.peer_id)
+        lookup = Lookup(key, self._host.peer_id, salt=secrets.token_bytes(16))
         lookup.learn(self._contacts.closest(key))
         lookup.learn(map(_as_contact, self._places()))
         while batch := [contact for _ in range(AT_A_TIME) if (contact := lookup.next()) is not None]:
@@ -297,7 +300,8 @@ class Dht:
                 self._add_provider(request, stream)
                 return None
             case Message.GET_PROVIDERS:
-                held = self._providers.of(request.key, trio.current_time())
+                connected = {peer.peer_id for peer in self._host.connected()}
+                held = self._providers.of(request.key, trio.current_time(), connected.__contains__)
                 _put(answer.providerPeers, _for(at, held, MAX_FOUND))
             case Message.FIND_NODE:
                 pass
@@ -309,9 +313,11 @@ class Dht:
 
     def _add_provider(self, request: Message, stream: Stream) -> None:
         """Each peer speaks for itself only."""
-        for provider in _read(request.providerPeers, stream.address):
-            if provider.peer_id != stream.peer_id or not provider.addresses:
+        block = _seen_in(stream.address)
+        for named in _read(request.providerPeers, stream.address):
+            if named.peer_id != stream.peer_id or not named.addresses:
                 continue
+            provider = replace(named, block=block)
             if not self._providers.add(request.key, provider, trio.current_time()):
                 self._count(Met.DHT_REFUSED)
 
@@ -321,12 +327,7 @@ class Dht:
         self._patience.pop(peer.peer_id, None)
 
     def _met(self, contact: Contact, at: str) -> None:
-        block = ""
-        for text in contact.addresses:
-            address = parse_address(text)
-            if address.scope is Scope.PUBLIC:
-                block = address.block
-        if not self._contacts.met(Contact(contact.peer_id, contact.addresses, block)):
+        if not self._contacts.met(Contact(contact.peer_id, contact.addresses, _seen_in(at))):
             log.debug("no place for a contact peer=%s at=%s", contact.peer_id, at)
 
     def _own(self) -> Contact:
@@ -375,6 +376,11 @@ class _Inbox:
         return message
 
 
+def _seen_in(at: str) -> str:
+    """The network a peer is in, or the relay it comes through: where it is, not where it says it is."""
+    return block_of(at) or rented_block_of(at) or ""
+
+
 def _as_contact(peer: ConnectedPeer) -> Contact:
     return Contact(peer.peer_id, (f"{peer.address}/p2p/{peer.peer_id}",))
 
@@ -402,7 +408,7 @@ def _read(peers: Iterable[Message.Peer], told_by: str) -> list[Contact]:
         except Exception as exc:  # noqa: BLE001  # as below
             log.debug("a peer id of the DHT is none reason=%r", exc)
             continue
-        addresses = []
+        addresses, block = [], ""
         for packed in list(peer.addrs)[:MAX_ADDRESSES]:
             if len(packed) > MAX_PACKED_BYTES:
                 continue
@@ -415,7 +421,8 @@ def _read(peers: Iterable[Message.Peer], told_by: str) -> list[Contact]:
                 continue
             if may_hear_of(told_by, address):
                 addresses.append(address.text)
-        contacts.append(Contact(peer_id, tuple(addresses)))
+                block = block or (address.block if address.scope is Scope.PUBLIC else "")
+        contacts.append(Contact(peer_id, tuple(addresses), block))
     return contacts
 
 

@@ -1,13 +1,15 @@
 """The invite protocol on streams: hear acceptances of our invites, and tell inviters that we accepted theirs.
 
-What an acceptance is worth is judged beyond the network's thread, one at a time,
-for that writes. Acceptances that wait are looked for every second, since any
-process on this home may have put them there, and are told as soon as the
-inviter's machine is connected; the address book is what dials it.
+A request is read first, then its token is looked up, and only who has one of ours
+takes a place among those that are judged (``proto/knocking.py``). What an acceptance
+is worth is judged beyond the network's thread, one at a time, for that writes.
+Acceptances that wait are looked for every second, since any process on this home may
+have put them there, and are told as soon as the inviter's machine is connected; the
+address book is what dials it.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,26 +23,24 @@ from unhush.gossip.proto.accepting import (
     MAX_REQUEST_BYTES,
     Acceptance,
     Code,
-    Knocks,
     Telling,
     encode_answer,
     parse_acceptance,
     parse_answer,
 )
-from unhush.gossip.proto.faults import FrameTooLarge, MalformedFrame, TooManyFrames
+from unhush.gossip.proto.faults import FrameTooLarge, TooManyFrames
 from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.knocking import READ_BYTES_PER_S, READ_S, Bench, Knocks, Seats
+from unhush.gossip.proto.shares import Asker
+from unhush.gossip.proto.sightings import rented_block_of
 from unhush.gossip.proto.tally import Met
 
 log = logging.getLogger(__name__)
 
 INVITE: Final = "/unhush/invite/1"
 
-# A request is one frame that the peer has ready; who dribbles is not one who accepts.
-READ_S: Final = 10.0
 # The inviter's node may have a commit under way, and others before us.
 ANSWER_S: Final = 30.0
-# Acceptances heard and not judged yet: with the frame each has, 1.6 MiB.
-MAX_JUDGING: Final = 4
 LOOK_EVERY_S: Final = 1.0  # also at once when somebody connects
 # A peer that was told to come later, or broke off, is told again after this, doubling to the longest.
 FIRST_AGAIN_S: Final = 5.0
@@ -49,6 +49,10 @@ LONGEST_AGAIN_S: Final = 600.0
 
 class InviteDesk(Protocol):
     """What the node does with it; all of it is called from other threads than the network's."""
+
+    def look_up(self, acceptance: Acceptance, /) -> Code | None:
+        """What its token is worth to its account: why nothing, or None if it is to be judged. Writes nothing."""
+        ...
 
     def judge(self, acceptance: Acceptance, /) -> Code:
         """Follow whoever accepts an open invite, and say what became of it."""
@@ -79,7 +83,9 @@ class Inviting:
         self._host = host
         self._desk = desk
         self._knocks = Knocks()
-        self._judging = 0
+        self._seats = Seats()
+        self._bench = Bench()
+        self._one_reader = trio.CapacityLimiter(1)
         self._one_judge = trio.CapacityLimiter(1)
         self._turns: dict[bytes, _Turn] = {}
         self._look_now = trio.Event()  # somebody connected
@@ -138,43 +144,81 @@ class Inviting:
     async def _serve(self, stream: Stream) -> None:
         """Hear one acceptance. What is raised is the peer's fault, and counts against it."""
         try:
-            is_heard = self._knocks.check(stream.peer_id, trio.current_time()) and self._judging < MAX_JUDGING
+            self._knocks.check(stream.peer_id, trio.current_time())
         except TooManyFrames:
             self._host.tally.count(Met.INVITE_PUT_OFF)
             raise
+        asker = Asker(stream.peer_id, rented_block_of(stream.address), self._is_dialled(stream.peer_id))
         code = Code.LATER
-        if is_heard:
-            self._judging += 1
-            try:
-                code = await self._judge(stream)
-            finally:
-                self._judging -= 1
-        else:
-            self._host.tally.count(Met.INVITE_PUT_OFF)
+        payload = await self._hear(stream, asker)
+        if payload is not None:
+            code = await self._weigh(asker, parse_acceptance(payload))
         await stream.write(frame(encode_answer(code)))
 
-    async def _judge(self, stream: Stream) -> Code:
+    async def _hear(self, stream: Stream, asker: Asker) -> bytes | None:
+        """Its request; None if it did not come in time, or before others needed the seat."""
+        reading = trio.CancelScope(deadline=trio.current_time() + READ_S)
+        seat = self._seats.sit(asker, reading.cancel)
+        if seat is None:
+            self._host.tally.count(Met.INVITE_PUT_OFF)
+            return None
+
+        def came(count: int) -> None:
+            reading.deadline += count / READ_BYTES_PER_S
+
+        payload: bytes | None = None
         try:
-            with trio.fail_after(READ_S):
-                payload = await _read_frame(stream, MAX_REQUEST_BYTES)
-        except trio.TooSlowError as exc:
-            raise MalformedFrame(f"no whole acceptance within {READ_S:.0f} s") from exc
-        acceptance = parse_acceptance(payload)
+            with reading:
+                payload = await _read_frame(stream, MAX_REQUEST_BYTES, came)
+        finally:
+            self._seats.leave(seat)
+        if reading.cancelled_caught:
+            self._host.tally.count(Met.INVITE_PUT_OFF if seat.is_lost else Met.SLOW_PEER_CUT)
+        return payload
+
+    async def _weigh(self, asker: Asker, acceptance: Acceptance) -> Code:
+        if not self._knocks.may_look(asker, trio.current_time()):
+            self._host.tally.count(Met.INVITE_PUT_OFF)
+            return Code.LATER
+        try:
+            refused = await trio.to_thread.run_sync(self._desk.look_up, acceptance, limiter=self._one_reader)
+        except Exception:  # ours, as below
+            log.exception("an invite could not be looked up peer=%s", asker.peer_id)
+            return Code.LATER
+        if refused is not None:
+            log.info("acceptance refused peer=%s account=%s code=%s", asker.peer_id, acceptance.account, refused)
+            return refused
+        if not self._bench.sit(asker):
+            self._host.tally.count(Met.INVITE_PUT_OFF)
+            return Code.LATER
+        try:
+            return await self._judge(asker, acceptance)
+        finally:
+            self._bench.leave(asker)
+
+    async def _judge(self, asker: Asker, acceptance: Acceptance) -> Code:
+        if not self._knocks.may_judge(asker, trio.current_time()):
+            self._host.tally.count(Met.INVITE_PUT_OFF)
+            return Code.LATER
         try:
             # Never abandoned: what it signs is to be finished before the store closes.
             code = await trio.to_thread.run_sync(self._desk.judge, acceptance, limiter=self._one_judge)
         except Exception:  # ours: the store, a bug; not to be held against the peer
-            log.exception("an acceptance could not be judged peer=%s", stream.peer_id)
+            log.exception("an acceptance could not be judged peer=%s", asker.peer_id)
             return Code.LATER
-        log.info("acceptance judged peer=%s account=%s code=%s", stream.peer_id, acceptance.account, code)
+        log.info("acceptance judged peer=%s account=%s code=%s", asker.peer_id, acceptance.account, code)
         return code
 
+    def _is_dialled(self, peer_id: str) -> bool:
+        return any(peer.peer_id == peer_id and not peer.inbound for peer in self._host.connected())
 
-async def _read_frame(stream: Stream, max_bytes: int) -> bytes:
-    """The one frame of a side; raises ``FrameTooLarge``, ``MalformedFrame``, ``StreamBroken``."""
+
+async def _read_frame(stream: Stream, max_bytes: int, came: Callable[[int], None] = lambda _: None) -> bytes:
+    """The one frame of a side, saying how much came; raises ``FrameTooLarge``, ``MalformedFrame``, ``StreamBroken``."""
     deframer, read = Deframer(), 0
     while chunk := await stream.read():
         read += len(chunk)
+        came(len(chunk))
         frames = deframer.feed(chunk)
         if read > max_bytes + 3 or len(frames) > 1:
             raise FrameTooLarge(f"more than one frame of {max_bytes} bytes")

@@ -28,6 +28,7 @@ from unhush.gossip.proto.blocks import (
 )
 from unhush.gossip.proto.faults import SyncFault
 from unhush.gossip.proto.framing import frame
+from unhush.gossip.proto.tally import Met
 from unhush.gossip.proto.uploading import Uploads
 from unhush.identity.cid import Cid
 from unhush.storage.errors import BlobMismatch, BlobMissing, BlobTooLarge, StorageError
@@ -81,6 +82,7 @@ class BlobService:
         """Answer one peer's questions about one blob after the other; what breaks the rules raises."""
         mine = self._served.get(stream.peer_id, 0)
         if mine >= MAX_SERVED_PER_PEER or sum(self._served.values()) >= MAX_SERVED:
+            self._host.tally.count(Met.PICTURE_REFUSED)
             await stream.reset()
             return
         self._served[stream.peer_id] = mine + 1
@@ -146,6 +148,7 @@ class BlobService:
             await under_way.wait()
             return await self._has(blob)
         if len(self._fetching) >= MAX_WAITING:
+            self._host.tally.count(Met.PICTURE_NOT_FETCHED)
             return False
         done = self._fetching[blob] = trio.Event()
         try:

@@ -89,6 +89,9 @@ READ_AHEAD = 4
 # Frames that wait are written together until there is so much.
 WRITE_BYTES = 64 * 1024
 
+# A peer that owes something and has said nothing for so long is not waited for: most answer in a tenth of it.
+SILENT_S = 5.0
+
 # A delivery this small is somebody writing now, not history: it goes before bulk.
 LIVE_RECORDS = 8
 
@@ -163,6 +166,8 @@ class SyncSession:
         self._written_all = trio.Event()
         self._fault: str | None = None
         self._is_over = False  # nothing that happens concerns it any more
+        self._moved_at = time.monotonic()  # the peer said something, or something it gave was stored
+        self._in_ingest = 0  # batches of it that are not stored yet
 
     def tell(self, event: Event) -> None:
         """Something happened that the machine should know."""
@@ -310,6 +315,11 @@ class SyncSession:
         return self._machine.is_waiting
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the peer has said nothing for some seconds, and all it gave is stored; callable from any thread."""
+        return not self._in_ingest and time.monotonic() - self._moved_at >= SILENT_S
+
+    @property
     def offered(self) -> frozenset[Cid]:
         """Of the newest own records that concern others those that the peer was offered, now or before."""
         return frozenset(cid for cid in self._own_concerns if cid in self._offered or cid in self._machine.at_peer)
@@ -375,6 +385,7 @@ class SyncSession:
         if limit.cancelled_caught:
             self._reports.met(Met.SLOW_PEER_CUT)
             raise StreamBroken(f"stream with {self.peer_id}: a frame does not come to its end")
+        self._moved_at = time.monotonic()
         if not math.isinf(seconds):  # the time before a frame begins is nobody's
             patience.waited(trio.current_time() - began_at)
         return chunk
@@ -451,6 +462,8 @@ class SyncSession:
 
     def _stored(self, batch: Batch, parts: "Sequence[_Part]", outcomes: tuple[Outcome, ...]) -> None:
         """Ingest is done with what was given to it together."""
+        self._in_ingest -= 1
+        self._moved_at = time.monotonic()
         at = 0
         for part in parts:
             mine = outcomes[at : at + part.count]
@@ -466,8 +479,8 @@ class SyncSession:
                 self._reports.gave(self, part.account, new)
         early = (item.account for item, outcome in zip(batch.items, outcomes, strict=True) if _is_early(outcome))
         for account in dict.fromkeys(early):
-            if account is not None:
-                self._early.came(account, trio.current_time())
+            if account is not None and not self._early.came(account, trio.current_time()):
+                self._reports.met(Met.EARLY_FORGOTTEN)
 
     async def _deliver(self, deliveries: Sequence[Deliver]) -> None:
         """What came in one frame goes to ingest together, as far as it is as urgent as what came before it."""
@@ -503,6 +516,7 @@ class SyncSession:
             except trio.RunFinishedError:
                 log.debug("network has ended peer=%s", self.peer_id)
 
+        self._in_ingest += 1
         # Ingest is on another thread and sets no event.
         while not self._submit(batch, is_live=is_live, done=done):  # noqa: ASYNC110
             await trio.sleep(FULL_PAUSE_S)

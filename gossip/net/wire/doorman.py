@@ -4,7 +4,8 @@ libp2p counts inbound connections in one global pool, holds a place for ten seco
 nothing, and never gives the place back once a connection was made (the task behind it waits for the end of
 the node). Here a socket takes a pending place, swaps it for a live one after the handshake, and gives it
 back when it closes. When all live places are taken, whoever is of no use and had its time gives way to a newcomer;
-most places are kept for those who are of use.
+most places are kept for those who are of use. Who comes again and again, under whatever name, is turned away
+before the handshake (``proto/visits.py``).
 """
 
 import ipaddress
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from unhush.gossip.proto.tally import Met, Tally
+from unhush.gossip.proto.visits import Visits
 
 # Of 96 connections in all; the other 32 are ours to dial, so that strangers cannot choose all our neighbours.
 MAX_LIVE_INBOUND = 64
@@ -78,6 +80,7 @@ class Doorman:
         self.worth: Callable[[str], int] = _worthless
         """What a connected peer is to us, by its id: 0 is nothing, more is better. Set by who knows."""
         self._tally = tally if tally is not None else Tally()
+        self._visits = Visits()
         self._pending: Counter[str] = Counter()
         self._waiting: dict[Ticket, None] = {}  # those with a pending place, longest first
         self._waiting_by_block: Counter[str | None] = Counter()
@@ -100,7 +103,11 @@ class Doorman:
 
     def knock(self, host: str) -> Ticket | None:
         """A socket came in from this address: a pending place, or ``None`` when it must be closed."""
-        ticket = self._find_place(*self._groups(host))
+        address, block = self._groups(host)
+        if address is not None and block is not None and not self._visits.may_come(address, block, self._clock()):
+            self._tally.count(Met.VISIT_REFUSED)
+            return None
+        ticket = self._find_place(address, block)
         if ticket is None:
             self._tally.count(Met.SOCKET_REFUSED)
         return ticket
@@ -156,6 +163,8 @@ class Doorman:
         return self._live_by_block[ticket.block] if ticket.block is not None else 0
 
     def _admit(self, ticket: Ticket) -> bool:
+        if ticket.address is not None and ticket.block is not None:
+            self._visits.came(ticket.address, ticket.block, self._clock())
         if self._is_full(ticket.address, ticket.block):
             return False
         if self._live_total >= MAX_LIVE_INBOUND:

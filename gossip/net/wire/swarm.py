@@ -190,6 +190,7 @@ class GuardedSwarm(Swarm):
     async def answer_through(self, socket: ReadWriteCloser, way: Multiaddr, relay_id: str) -> None:
         """Take in whoever calls over a circuit, and stay until that connection closes."""
         if self._relayed[relay_id] >= MAX_RELAYED_PER_RELAY or self._relayed.total() >= MAX_RELAYED:
+            self._tally.count(Met.RELAYED_REFUSED)
             return
         self._relayed[relay_id] += 1
         try:

@@ -7,8 +7,12 @@ private to the machines, and is the only place that does.
 from typing import TYPE_CHECKING, Final
 
 from unhush.gossip.proto import addresses, choosing, limits, proving, remembering, telling
+from unhush.gossip.proto.asking import Asking
+from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.receiving import Receiving
 from unhush.gossip.proto.sending import Sending
+from unhush.gossip.proto.session import Session
+from unhush.gossip.proto.untold import MAX_UNTOLD
 from unhush.testing.errors import LimitExceeded
 
 if TYPE_CHECKING:
@@ -20,6 +24,15 @@ if TYPE_CHECKING:
 _CARRIED_BYTES: Final = limits.MAX_STATE_BYTES // limits.CARRIES_SHARE
 _WANTED_BYTES: Final = limits.MAX_STATE_BYTES - _CARRIED_BYTES
 _MAX_TOLD: Final = addresses.BUCKETS * addresses.MAX_PEERS_PER_BUCKET
+# Accounts that a peer can pay for to be remembered.
+_MAX_WANTED: Final = _WANTED_BYTES // limits.ACCOUNT_COST
+# Wants that are not answered; the one too many is the peer's last.
+_MAX_WANTS: Final = limits.MAX_WANTS_OPEN
+# What may wait for the stream: the bound of the machine, the frame that passed it, and the answers and control frames
+# that are not made to wait.
+_MAX_UNWRITTEN: Final = limits.MAX_UNWRITTEN_BYTES + limits.MAX_FRAME_LIMIT_BYTES + 65_536
+# Questions of a peer: those it waits for, and those it gave up.
+_MAX_QUESTIONS: Final = limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
 # Sessions at the same time: one for each connection, and one more for each that is being replaced.
 _MAX_SESSIONS: Final = 96
 
@@ -49,10 +62,33 @@ def _check_keeping(node: "SimNode", keeping: "Keeping") -> None:
 
 
 def _check_session(node: "SimNode", session: "SessionEnd") -> None:
-    halves = session.machine._halves
-    if halves is not None:
-        _check_receiving(node, session, halves[0])
-        _check_sending(node, halves[1])
+    machine = session.machine
+    _check(node, "events that a session was not told of", session.untold, MAX_UNTOLD)
+    _check_outbox(node, machine, machine._outbox)
+    if machine._halves is not None:
+        _check_receiving(node, session, machine._halves[0])
+        _check_sending(node, machine._halves[1])
+    if machine._asking is not None:
+        _check_asking(node, machine._asking)
+
+
+def _check_outbox(node: "SimNode", machine: Session, outbox: Outbox) -> None:
+    _check(node, "bytes that no stream took", outbox._unwritten, _MAX_UNWRITTEN)
+    _check(node, "actions of a step that is over", len(outbox._actions), 0)
+    _check(node, "reads under way", len(machine._reads), limits.SUMMARIES_AT_ONCE + limits.MAX_RUNS)
+
+
+def _check_asking(node: "SimNode", asking: Asking) -> None:
+    _check(node, "questions that wait to be asked", len(asking._to_ask), limits.MAX_WAITING_QUESTIONS)
+    _check(node, "questions asked", len(asking._asked), _MAX_QUESTIONS)
+    _check(node, "questions of a peer", len(asking._answers), _MAX_QUESTIONS)
+    for answer in asking._answers:
+        _check(node, "bytes of an answer", answer.size_bytes, limits.MAX_GIVEN_BYTES)
+        _check(node, "records of an answer", answer.records, limits.MAX_ANSWERS)
+    _check(node, "records that concern nobody yet", len(asking._unheard), limits.MAX_WAITING_OFFERS)
+    _check(node, "records to offer", len(asking._to_offer), limits.MAX_WAITING_OFFERS)
+    _check(node, "records being offered", len(asking._offering), limits.OFFERS_SENT_AT_ONCE + 1)
+    _check(node, "records known to be at a peer", len(asking._at_peer), limits.MAX_KNOWN_AT_PEER)
 
 
 def _check_receiving(node: "SimNode", session: "SessionEnd", receiving: Receiving) -> None:
@@ -70,6 +106,15 @@ def _check_sending(node: "SimNode", sending: Sending) -> None:
     _check(node, "bytes of what a peer wants", sending._state_used, _WANTED_BYTES)
     _check(node, "logs a peer made up", sending._stray_logs, limits.MAX_STRAY_LOGS)
     _check(node, "proofs that wait", len(sending._proofs), limits.MAX_PROOFS)
+    _check(node, "wants of a peer that are not answered", sending._wants_received - sending._wants_told, _MAX_WANTS)
+    _check(node, "wants of a peer with accounts that are open", len(sending._open_accounts), _MAX_WANTS)
+    if not all(sending._open_accounts.values()):
+        raise LimitExceeded(f"{node.name}: remembers wants of which no account is open")
+    _check(node, "wants that are done and not told", len(sending._finished), _MAX_WANTS)
+    finished = sum(map(len, sending._finished.values()))
+    _check(node, "accounts that are done and not told", finished, len(sending._served))
+    _check(node, "accounts that may be forgotten", len(sending._light), limits.MAX_LIGHT)
+    _check(node, "accounts served", len(sending._served), _MAX_WANTED + limits.MAX_LIGHT)
     _check(node, "bytes of credit", sending._credit, limits.MAX_WINDOW_BYTES)
     for served in sending._served.values():
         for log in served.logs.values():

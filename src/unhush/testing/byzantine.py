@@ -10,9 +10,22 @@ from typing import TYPE_CHECKING, Final
 
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.events import BranchesRead, ReadAnswer, RunRead
+from unhush.gossip.proto.faults import SyncFault
 from unhush.gossip.proto.frame_encoding import encode_frame
 from unhush.gossip.proto.frame_parsing import parse_frame
-from unhush.gossip.proto.frames import Carries, CaughtUp, Credit, Entries, Given, Item
+from unhush.gossip.proto.frames import (
+    Carries,
+    CaughtUp,
+    Concerning,
+    Credit,
+    Entries,
+    Given,
+    Item,
+    RangesFrame,
+    RunsFrame,
+    Want,
+    WantedAccount,
+)
 from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.position import find_seqs
 from unhush.identity.cid import Cid, cid_of
@@ -49,6 +62,10 @@ class Manners:
         """The bytes that go out where the machine sends this frame."""
         return (frame(payload),)
 
+    def hears(self, session: "SessionEnd", payload: bytes) -> bool:
+        """Whether the machine is told of this frame."""
+        return True
+
     def answers(self, session: "SessionEnd", answer: ReadAnswer) -> ReadAnswer:
         """What the machine is told its store holds."""
         return answer
@@ -79,7 +96,7 @@ class Silent(Manners):
         return _everything(node)
 
     def sends(self, session: "SessionEnd", payload: bytes) -> Iterable[bytes]:
-        if isinstance(parse_frame(payload), Entries | Given | CaughtUp):
+        if isinstance(parse_frame(payload), Entries | RunsFrame | Given | CaughtUp):
             return (b"",)
         return (frame(payload),)
 
@@ -93,7 +110,7 @@ class LiesCaughtUp(Silent):
 
     def sends(self, session: "SessionEnd", payload: bytes) -> Iterable[bytes]:
         said = parse_frame(payload)
-        if isinstance(said, Entries | Given):
+        if isinstance(said, Entries | RunsFrame | Given):
             return (b"",)
         if isinstance(said, CaughtUp) and self.dice.random() < 0.1:
             return (frame(encode_frame(CaughtUp(said.wants + 1_000))),)
@@ -214,6 +231,64 @@ class SaysNothing(Manners):
         return (b"",)
 
 
+class NeverGrants(Manners):
+    """Wants everything and never grants a byte of credit."""
+
+    def sends(self, session: "SessionEnd", payload: bytes) -> Iterable[bytes]:
+        return (b"",) if isinstance(parse_frame(payload), Credit) else (frame(payload),)
+
+
+class WantsForEver(Manners):
+    """Wants the same again and again; some that do take nothing of what they want, and some hear no answer."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._takes: Final = self.dice.random() < 0.5
+
+    def hears(self, session: "SessionEnd", payload: bytes) -> bool:
+        # Its own machine has not asked so often, and would take offence.
+        try:
+            return not isinstance(parse_frame(payload), CaughtUp)
+        except SyncFault:
+            return True  # from one that babbles
+
+    def sends(self, session: "SessionEnd", payload: bytes) -> Iterable[bytes]:
+        if not self._takes and isinstance(parse_frame(payload), Credit):
+            return (b"",)
+        return (frame(payload),)
+
+    def ticked(self, node: "SimNode") -> None:
+        if self.dice.random() > 0.3 or not node.sessions:
+            return
+        session = node.sessions[self.dice.choice(sorted(node.sessions))]
+        other = node.network.peer_of(session.wire, node).account
+        wants = (Want((WantedAccount(other),)), Want((WantedAccount(other), WantedAccount(node.account))), Want())
+        for _ in range(self.dice.choice((10, 60))):
+            session.write_raw(frame(encode_frame(self.dice.choice(wants))))
+
+
+class NeverAnswers(Manners):
+    """Answers no question it is asked, and leaves nobody in doubt that it heard it: it asks in turn."""
+
+    def sends(self, session: "SessionEnd", payload: bytes) -> Iterable[bytes]:
+        return (b"",) if isinstance(parse_frame(payload), Given) else (frame(payload),)
+
+    def ticked(self, node: "SimNode") -> None:
+        if self.dice.random() < 0.2:
+            node.ask(Concerning(0, node.network.nodes[self.dice.choice(sorted(node.network.nodes))].account))
+
+
+class SaysTheSame(Manners):
+    """Whatever it compares it calls equal."""
+
+    def sends(self, session: "SessionEnd", payload: bytes) -> Iterable[bytes]:
+        said = parse_frame(payload)
+        if isinstance(said, RangesFrame) and said.verdicts:
+            alike = tuple((prefix, bytes(len(verdicts))) for prefix, verdicts in said.verdicts)
+            return (frame(encode_frame(replace(said, verdicts=alike))),)
+        return (frame(payload),)
+
+
 KINDS: Final[tuple[type[Manners], ...]] = (
     Silent,
     LiesCaughtUp,
@@ -224,4 +299,8 @@ KINDS: Final[tuple[type[Manners], ...]] = (
     HangsUp,
     NeverReads,
     SaysNothing,
+    NeverGrants,
+    WantsForEver,
+    NeverAnswers,
+    SaysTheSame,
 )

@@ -41,11 +41,14 @@ from unhush.gossip.proto.events import (
     Closed,
     Committed,
     Event,
+    Forked,
+    Grew,
     HoleSeen,
     Misframed,
     OwnChecked,
     ReadAnswer,
     Received,
+    Refolded,
     Tick,
     Written,
 )
@@ -53,6 +56,7 @@ from unhush.gossip.proto.faults import SyncFault
 from unhush.gossip.proto.frames import Concerning
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.session import Session
+from unhush.gossip.proto.untold import Untold
 from unhush.identity.cid import Cid
 from unhush.testing.errors import LimitExceeded
 from unhush.testing.links import Chunk, EndStream, Wire
@@ -89,11 +93,18 @@ class SessionEnd:
         self._taken_bytes = 0
         self._deframer = Deframer()
         self._events: deque[Event] = deque()
+        self._untold = Untold()
+        self._is_late = False
         self._answers: deque[ReadAnswer] = deque()
         self._is_busy = False
         self._is_misframed = False
         self._carriage_changes = 0
         self._has_given_own = False
+
+    @property
+    def untold(self) -> int:
+        """How much the machine has not been told of yet."""
+        return len(self._untold)
 
     # --- what happens ------------------------------------------------------------------------------------
 
@@ -101,7 +112,13 @@ class SessionEnd:
         """Something happened that the machine should know; one event at a time."""
         if self.is_over:
             return
+        if isinstance(event, Grew | Forked | Refolded | HoleSeen) and self.node.network.disk_s:
+            self._tell_later(event)
+            return
         self._events.append(event)
+        self._go_through()
+
+    def _go_through(self) -> None:
         if self._is_busy:
             return
         self._is_busy = True
@@ -110,6 +127,21 @@ class SessionEnd:
                 self._step(self._events.popleft())
         finally:
             self._is_busy = False
+
+    def _tell_later(self, event: Event) -> None:
+        """Where disks are slow the machine is busy: what the store gained is told when it gets round to it."""
+        self._untold.put(event)
+        if not self._is_late:
+            self._is_late = True
+            network = self.node.network
+            network.clock.after(network.disk_s * network.dice.random(), self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._is_late = False
+        late, self._untold = self._untold, Untold()
+        while (event := late.take()) is not None and not self.is_over:
+            self._events.append(event)
+            self._go_through()
 
     def _step(self, event: Event) -> None:
         machine = self.machine
@@ -141,8 +173,10 @@ class SessionEnd:
             self._is_misframed = True  # nothing more is read
             self.tell(Misframed(fault))
             return
+        manners = self.node.manners
         for payload in payloads:
-            self.tell(Received(payload))
+            if manners is None or manners.hears(self, payload):
+                self.tell(Received(payload))
 
     # --- what is to be done ------------------------------------------------------------------------------
 
@@ -170,7 +204,7 @@ class SessionEnd:
                     self.tell(OwnChecked(is_clean))
                     self.node.own_checked(self, is_clean=is_clean)
             case Reconciled():
-                pass  # what differs follows
+                self.node.network.compared += 1  # what differs follows
             case Found():
                 self.node.found(self, action)
             case Greeted() | PeersAsked() | PeersTold():

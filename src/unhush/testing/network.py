@@ -53,12 +53,15 @@ class VirtualNetwork:
         has_gossip: bool = True,
         has_exchange: bool = True,
         has_statements: bool = False,
+        reconciles: bool = False,
+        per_block: int = 3,
     ) -> None:
         """``tick_s``: between two ticks of a session. ``disk_s``: what a read of a store takes at most.
 
         Without gossip there are no hints, only sync. Without exchange nodes know the peers they were told of by
         ``connect`` and no others. With statements they sign cards, heads and receipts, tell each other, and put keepers
-        to the test.
+        to the test. If they reconcile, they compare what they hold, as large nodes do, and name only what differs.
+        ``per_block``: nodes whose addresses are in one IPv4 /16; of more than two some are not dialled.
         """
         self.seed = seed
         self.name = name
@@ -68,11 +71,14 @@ class VirtualNetwork:
         self.has_gossip = has_gossip
         self.has_exchange = has_exchange
         self.has_statements = has_statements
+        self.reconciles = reconciles
+        self.per_block = per_block
         self.clock = VirtualClock()
         # Not for secrets: a seed must give the same dice again.
         self.dice = Random(seed)  # noqa: S311
         self.trace = Trace()
         self.nodes: dict[str, SimNode] = {}
+        self.compared = 0  # comparisons of trees that came to an end, at either side
         self.faults = 0  # sessions that ended for a misdeed of a peer
         self.changed = False  # since this was last set to False, some store gained something
         self.when_at_fault: Callable[[SimNode, SimNode, str], None] | None = None
@@ -96,13 +102,14 @@ class VirtualNetwork:
         twin_of: SimNode | None = None,
         is_up: bool = True,
         is_dialable: bool = True,
+        reconciles: bool | None = None,
     ) -> SimNode:
         """A new node with an account of its own.
 
         ``skew_s``: how much its wall clock is ahead. ``manners``: how it misbehaves. ``home``: an empty folder, to run
         on ``unhush.storage.Store`` instead of memory. ``twin_of``: it writes for the account and with the key of that
         node, from where that stands now, as no honest node does. Without ``is_dialable`` it stands behind a router that
-        lets nobody in: it says where it listens, and is not reached there.
+        lets nobody in: it says where it listens, and is not reached there. ``reconciles``: as the network does, or not.
         """
         assert name not in self.nodes
         assert len(self.nodes) < MAX_NODES
@@ -119,6 +126,7 @@ class VirtualNetwork:
             manners=manners,
             checks_own=twin_of is None,
             is_dialable=is_dialable,
+            reconciles=self.reconciles if reconciles is None else reconciles,
         )
         self.nodes[name] = self._by_peer_id[node.peer_id] = node
         if twin_of is not None:

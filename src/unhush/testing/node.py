@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from unhush.gossip.net.faults import FaultLedger
+from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import Found, Greeted, PeersAsked, PeersTold
 from unhush.gossip.proto.addresses import Address, AddressBook, Known, Source, parse_address
 from unhush.gossip.proto.checks import OwnChecks
@@ -19,6 +20,7 @@ from unhush.gossip.proto.choosing import Chooser
 from unhush.gossip.proto.config import Own, SessionConfig
 from unhush.gossip.proto.decisions import AskPeers, Dial, LetGo
 from unhush.gossip.proto.events import (
+    Ask,
     AskForPeers,
     Concerns,
     Event,
@@ -29,7 +31,7 @@ from unhush.gossip.proto.events import (
     Refolded,
     TellPeers,
 )
-from unhush.gossip.proto.frames import Item, KnownPeer, Operation
+from unhush.gossip.proto.frames import Item, KnownPeer, Operation, Question
 from unhush.gossip.proto.hints import MAX_OPERATIONS, Hint, encode_hint
 from unhush.gossip.proto.proving import Pair
 from unhush.gossip.proto.tally import Met, Tally
@@ -37,6 +39,7 @@ from unhush.identity.cid import Cid
 from unhush.storage.kinds import Body, Follow, Post
 from unhush.testing.end import SessionEnd
 from unhush.testing.errors import LimitExceeded
+from unhush.testing.heads import TreeKeeper
 from unhush.testing.ledger import find_hint
 from unhush.testing.links import (
     AnswerMessage,
@@ -93,12 +96,13 @@ class SimNode:
         manners: "Manners | None" = None,
         checks_own: bool = True,
         is_dialable: bool = True,
+        reconciles: bool = False,
     ) -> None:
         self.network = network
         self.name = name
         self.number = number
         self.peer_id = peer_id_of(number)
-        self.address = f"{address_of(number)}/p2p/{self.peer_id}"
+        self.address = f"{address_of(number, network.per_block)}/p2p/{self.peer_id}"
         self.person = person
         self.account = person.account
         self.own: Own | None = person.own if checks_own else None
@@ -106,6 +110,7 @@ class SimNode:
         self.skew_s = skew_s
         self.manners = manners
         self.is_dialable = is_dialable
+        self.reconciles = reconciles  # compares what it holds, with whoever does
         self.is_up = False
         self.starts = 0  # which of its lives this is
         self.wires: dict[str, Wire] = {}
@@ -135,6 +140,7 @@ class SimNode:
         self._tags = 0
         self.is_announcing = False
         self._keeping: Keeping | None = None
+        self._heads: TreeKeeper | None = None
 
     # --- for whoever writes a test -----------------------------------------------------------------------
 
@@ -184,6 +190,11 @@ class SimNode:
         """
         return self._keeping is not None and self._keeping.challenge(Pair(of.account, keeper.account), seq)
 
+    def ask(self, question: Question) -> None:
+        """Ask every peer, as a person does who opens a conversation."""
+        for session in list(self.sessions.values()):
+            session.tell(Ask(self.next_tag(), question))
+
     def has(self, record: Cid) -> bool:
         """Whether the record is here, with its body."""
         return self.store.has(record)
@@ -212,6 +223,8 @@ class SimNode:
         remembered = [each for each in self._known if self._book.remember(each.address, each.source, self.monotonic)]
         anchors = [parse_address(each.address).peer_id for each in remembered if each.is_anchor]
         self._chooser.set_anchors(dict.fromkeys(anchors))
+        if self.reconciles:
+            self._heads = self._make_heads()
         self._read_interests()
         if self.network.has_statements:
             self._keeping = Keeping(self, self.statements)
@@ -336,7 +349,14 @@ class SimNode:
         before = self.sessions.get(peer_id)
         if before is not None:
             before.end()  # of a connection that is gone, or of a peer that opened twice
-        config = SessionConfig(self.network.name, "unhush.testing", own=self.own, listen=(address_of(self.number),))
+        config = SessionConfig(
+            self.network.name,
+            "unhush.testing",
+            own=self.own,
+            listen=(self.address.rpartition("/p2p/")[0],),
+            tree=self._heads.tree if self._heads is not None else None,
+            nonce=self.network.dice.randbytes(limits.NONCE_BYTES) if self._heads is not None else b"",
+        )
         session = self.sessions[peer_id] = SessionEnd(self, wire, stream, peer_id=peer_id, config=config)
         self._checks.opened(session, self.monotonic)
         session.tell(Opened())
@@ -465,6 +485,8 @@ class SimNode:
         if self.store.clone_found:
             self._checks.found_unclean()
             self.tell_all(OwnChecked(is_clean=False))
+        if self._heads is not None:
+            self._heads.touched(grew.account for grew in news.grown)
         events: list[Event] = [*news.grown, *news.forked.values(), *map(Refolded, sorted(news.refolded))]
         for event in events:
             self.tell_all(event)
@@ -492,12 +514,24 @@ class SimNode:
         for account in self.store.incomplete():
             self.tell_all(HoleSeen(account))
 
-    def _read_interests(self) -> None:
+    def _make_heads(self) -> TreeKeeper:
+        salt = f"{self.network.seed}/{self.name}/{self.starts}".encode()
+        heads = TreeKeeper(self.store, self.account, self._clock, salt=salt)
+        heads.begin(self._claimed())
+        return heads
+
+    def _claimed(self) -> frozenset[Cid]:
+        """The accounts it says it carries."""
         carried = self.store.carried()
-        claimed = carried if self.manners is None else self.manners.carries(self, carried)
+        return carried if self.manners is None else self.manners.carries(self, carried)
+
+    def _read_interests(self) -> None:
+        carried, claimed = self.store.carried(), self._claimed()
         changed = InterestsChanged(claimed, carried)
         if changed != self._interests and self.is_up:
             self._interests = changed
+            if self._heads is not None:
+                self._heads.set_carried(claimed)
             self._chooser.set_wanted(carried - {self.account}, self.monotonic)
             self.tell_all(changed)
             if self._keeping is not None:

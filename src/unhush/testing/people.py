@@ -88,9 +88,9 @@ def peer_id_of(number: int) -> str:
     return "12D3KooW" + text
 
 
-def address_of(number: int) -> str:
-    """Where a node listens: public, three nodes to an IPv4 /16."""
-    return f"/ip4/{23 + number // 700}.{(number // 3) % 233}.7.{1 + number % 3}/tcp/4001"
+def address_of(number: int, per_block: int = 3) -> str:
+    """Where a node listens: public, so many nodes to an IPv4 /16."""
+    return f"/ip4/{23 + number // 700}.{(number // per_block) % 233}.7.{1 + number % per_block}/tcp/4001"
 
 
 def _secret(number: int, what: str) -> bytes:

@@ -1,23 +1,27 @@
 """A storm and the quiet after it: fifty nodes, one seed, and the question whether everything arrived.
 
 The seed decides who follows whom, who misbehaves and how, whose clock is
-wrong, when the network falls apart, who crashes and who writes what. Then the
-weather clears, everybody honest is up, and time passes until the oracle is
+wrong, when the network falls apart, who crashes and who writes what; whether
+peers tell each other of peers, and whether they compare what they hold. Then
+the weather clears, everybody honest is up, and time passes until the oracle is
 content: every honest record is with every honest follower whom an honest way
-leads to, with equal heads; every honest follower of an author who wrote two
-histories knows of it; and no bound was passed on the way.
+leads to, with equal heads (where peers tell of peers, with every one); what
+mentions, answers or follows somebody is with that person, if a friend brings
+it; every honest follower of an author who wrote two histories knows of it; and
+no bound was passed on the way.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Final
 
 from unhush.gossip.proto.addresses import Source
+from unhush.gossip.proto.frames import Concerning, ThreadFrame
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-from unhush.storage.kinds import Post
+from unhush.storage.kinds import Post, Reply
 from unhush.testing.byzantine import KINDS, Manners
 from unhush.testing.errors import NotConverged
 from unhush.testing.links import Weather
@@ -30,6 +34,17 @@ MAX_SKEW_S: Final = 290.0
 
 # In so many storms one honest clock is more than ten minutes ahead: its records are taken only once that has passed.
 HASTY_SHARE: Final = 0.08
+
+# In every so manieth storm peers tell each other of peers, and compare what they hold; in some of these a few do not.
+EXCHANGE_EVERY: Final = 2
+LARGE_EVERY: Final = 50
+RECONCILE_EVERY: Final = 3
+OLD_SHARE: Final = 0.15
+
+# Posts that mention somebody or answer them, mostly a stranger; and conversations opened, which is to ask every peer.
+MENTION_SHARE: Final = 0.2
+ANSWER_SHARE: Final = 0.15
+OPENED: Final = 4
 
 # Who follows the author of two histories, beside those who drew them by chance.
 WITNESSES: Final = 5
@@ -48,24 +63,34 @@ class Plan:
 
 
 FIFTY: Final = Plan()
+# Where peers tell each other of peers nearly everybody comes to know everybody: seven times as many sessions a node.
+SMALL: Final = replace(FIFTY, nodes=12, posts=30)
 
 
 class Scenario:
     """One seed's storm."""
 
-    def __init__(self, seed: int, plan: Plan = FIFTY, *, on_network: Callable[[VirtualNetwork], None] = lambda _: None):
+    def __init__(
+        self, seed: int, plan: Plan | None = None, *, on_network: Callable[[VirtualNetwork], None] = lambda _: None
+    ) -> None:
+        """Without a plan it is of the size that is usual for the seed."""
         self.seed = seed
-        self.plan = plan
+        self.plan = plan or plan_of(seed)
         self.dice = Random(f"scenario {seed}")  # noqa: S311  # a seed must give the same again
         self.network = VirtualNetwork(
             seed,
             weather=self._weather(),
-            tick_s=plan.tick_s,
+            tick_s=self.plan.tick_s,
             disk_s=self.dice.choice((0.0, 0.0, 0.02)),
             has_gossip=self.dice.random() < 0.15,
-            has_exchange=seed % 50 == 49,
+            has_exchange=_has_exchange(seed),
+            reconciles=seed % RECONCILE_EVERY == 1,
+            # Two are dialled of one block: who has a third to thank for an account would be alone.
+            per_block=2 if _has_exchange(seed) else 3,
         )
+        self.letters: dict[Cid, tuple[SimNode, SimNode]] = {}  # honest records, who wrote them and whom they concern
         self.network.when_at_fault = self._blamed
+        self._others = Random(f"scenario {seed}, the rest")  # noqa: S311
         self.written: dict[Cid, SimNode] = {}  # honest posts and their authors
         self.honest: list[SimNode] = []
         self.byzantine: list[SimNode] = []
@@ -98,12 +123,17 @@ class Scenario:
         for number in range(plan.nodes):
             skew_s = self._draw_skew(is_first=not self.honest)
             if number not in bad:
-                self.honest.append(self.network.node(f"h{number}", skew_s=skew_s))
+                self.honest.append(self.network.node(f"h{number}", skew_s=skew_s, reconciles=self._draw_reconciles()))
                 continue
             manners = self._draw_manners(number)
-            node = self.network.node(f"{type(manners).__name__}{number}", skew_s=skew_s, manners=manners)
+            name = f"{type(manners).__name__}{number}"
+            reconciles = self._draw_reconciles()
+            node = self.network.node(name, skew_s=skew_s, manners=manners, reconciles=reconciles)
             self.byzantine.append(node)
         self._draw_twin()
+
+    def _draw_reconciles(self) -> bool:
+        return self.network.reconciles and self._others.random() >= OLD_SHARE
 
     def _draw_skew(self, *, is_first: bool) -> float:
         """Mostly none; in some storms one clock is so far ahead that nobody may store what it dates."""
@@ -133,7 +163,7 @@ class Scenario:
             self.follows[node.name] = [each for each in dice.sample(everybody, dice.randint(1, 3)) if each is not node]
             for author in self.follows[node.name]:
                 if dice.random() < 0.2:
-                    node.follow(author)
+                    self._wrote(node, node.follow(author), author)
                 else:
                     node.carry(author)
         for name in self.twins:
@@ -159,6 +189,18 @@ class Scenario:
                     self._know(node, dice.choice(invites), Source.INVITED)
                 else:  # somebody else who reads the same
                     self._know(node, dice.choice(followers[author.name]), Source.CONFIGURED)
+        if self.network.has_exchange:
+            self._join_honest()
+
+    def _join_honest(self) -> None:
+        """Where peers tell of peers nobody honest shall be alone: what is apart is joined by one who knows another."""
+        first, *others = self.honest
+        together = self._joined([first.name], {node.name for node in self.honest})
+        for node in others:
+            if node.name not in together:
+                friends = [each for each in self.honest if each.name in together]
+                self._know(node, self._others.choice([first, *friends]), Source.INVITED)
+                together |= {node.name} | self._joined([node.name], {each.name for each in self.honest})
 
     def _know(self, node: SimNode, other: SimNode, source: Source) -> None:
         if other is not node:
@@ -179,14 +221,45 @@ class Scenario:
             at = dice.uniform(0, plan.storm_s)
             network.at(at, node.crash)
             network.at(at + dice.choice((0.5, 5, 30)), node.start)
+        for _ in range(OPENED):
+            network.at(self._others.uniform(1, plan.storm_s), self._open_conversation)
         network.at(plan.storm_s, self._calm_down)
 
     def _post(self, author: SimNode, number: int) -> None:
         mentioned = self.dice.choice(self.honest)
-        mentions = (mentioned.account,) if self.dice.random() < 0.1 and mentioned is not author else ()
-        cid = author.publish(Post(f"post {number}", mentions=mentions))
+        is_mention = self.dice.random() < MENTION_SHARE and mentioned is not author
+        answered = self._draw_answered(author) if not is_mention else None
+        mentions = (mentioned.account,) if is_mention else ()
+        cid = author.publish(Post(f"post {number}", mentions=mentions, reply=self._reply_to(answered)))
         if author.manners is None:
             self.written[cid] = author
+            if is_mention:
+                self._wrote(author, cid, mentioned)
+            elif answered is not None:
+                self._wrote(author, cid, self.written[answered])
+
+    def _draw_answered(self, author: SimNode) -> Cid | None:
+        posts = [cid for cid, other in self.written.items() if other is not author]
+        return self._others.choice(posts) if posts and self._others.random() < ANSWER_SHARE else None
+
+    def _reply_to(self, post: Cid | None) -> Reply | None:
+        if post is None:
+            return None
+        account = self.written[post].account
+        return Reply(post, post, account, account)
+
+    def _wrote(self, author: SimNode, record: Cid, about: SimNode) -> None:
+        if author.manners is None and about.manners is None:
+            self.letters[record] = author, about
+
+    def _open_conversation(self) -> None:
+        node = self._others.choice(self.honest)
+        posts = list(self.written)
+        if node.is_up and posts:
+            post = self._others.choice(posts)
+            account = self.written[post].account
+            node.ask(ThreadFrame(0, post, account, ()))
+            node.ask(Concerning(0, account, ()))
 
     def _fall_apart(self) -> None:
         nodes = list(self.network.nodes.values())
@@ -229,10 +302,21 @@ class Scenario:
                     yield from self._missing_of(author, follower)
                 elif author.name in self.twins and not follower.store.forks(author.account):
                     yield f"{follower.name} does not know of the two histories of {author.name}"
+        for record, (author, about) in self.letters.items():
+            if not about.has(record) and self._is_brought(author, about):
+                yield f"{about.name} does not have what {author.name} wrote to it"
 
     def count_required(self) -> int:
         """How many pairs of an author and a follower the oracle holds to it."""
         return sum(len(self._reached(author)) for author in self.network.nodes.values())
+
+    def count_reached(self) -> int:
+        """How many pairs of an honest author and an honest follower the oracle holds to it."""
+        return sum(len(self._reached(author)) for author in self.honest)
+
+    def count_pairs(self) -> int:
+        """How many pairs of an honest author and an honest follower there are, to be reached or not."""
+        return sum(author.manners is None for node in self.honest for author in self.follows[node.name])
 
     def _missing_of(self, author: SimNode, follower: SimNode) -> Iterator[str]:
         theirs, ours = author.store.heads(author.account), follower.store.heads(author.account)
@@ -257,6 +341,28 @@ class Scenario:
         reached = self._joined(begun, allowed)
         return [node for node in self.honest if node.name in reached and node.name in followers]
 
+    def _is_brought(self, author: SimNode, about: SimNode) -> bool:
+        """Whether what one wrote to the other is bound to come: a way leads from who wrote it, or who follows that
+        account and carries the other's, by way of those who carry the other's.
+
+        What is of a clock too far ahead is left where it is and not offered again; and who compares does not hear that
+        its peer carries an account which it does not carry itself, so it offers nothing for its sake.
+        """
+        if author.skew_s > MAX_SKEW_S:
+            return False
+        carriers = {each.name for each in self.honest if each is about or about in self.follows[each.name]}
+        begun = [each.name for each in self._reached(author) if each.name in carriers]
+        for a, b in self._edges:
+            for here, there in ((a, b), (b, a)):
+                is_heard = about in self.follows[author.name] or not (here.reconciles and there.reconciles)
+                if here is author and there.name in carriers and is_heard:
+                    begun.append(there.name)
+        return about.name in begun or about.name in self._joined(begun, carriers)
+
+    def count_letters(self) -> int:
+        """How many records the oracle wants to see with those whom they concern."""
+        return sum(self._is_brought(author, about) for author, about in self.letters.values())
+
     def _joined(self, begun: list[str], allowed: set[str]) -> set[str]:
         """Who of those allowed is joined to one of these, by way of others that are allowed."""
         reached: set[str] = set()
@@ -274,7 +380,16 @@ def _say(heads: Mapping[PublicKey, Head]) -> str:
     return ", ".join(f"{head.count} records up to {head.seq}" for head in heads.values()) or "nothing"
 
 
-def run_seed(seed: int, plan: Plan = FIFTY) -> Scenario:
+def plan_of(seed: int) -> Plan:
+    """Storms in which peers tell each other of peers are smaller, but for one now and then."""
+    return SMALL if _has_exchange(seed) and seed % LARGE_EVERY != LARGE_EVERY - 1 else FIFTY
+
+
+def _has_exchange(seed: int) -> bool:
+    return seed % EXCHANGE_EVERY == 1
+
+
+def run_seed(seed: int, plan: Plan | None = None) -> Scenario:
     """Run one storm; what is wrong is raised, with the last notes of the run beside it."""
     scenario = Scenario(seed, plan)
     try:

@@ -96,7 +96,7 @@ class News:
     concerning: list[Concerns] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.grown)
+        return bool(self.grown or self.concerning)
 
 
 @dataclass(frozen=True, slots=True)

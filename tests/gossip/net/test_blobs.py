@@ -15,6 +15,7 @@ from unhush.gossip.proto import uploading
 from unhush.gossip.proto.blocks import PROTOCOL, BlockAnswer, encode_answer, parse_answer, parse_request
 from unhush.gossip.proto.faults import MalformedFrame
 from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid, cid_of_raw
 from unhush.identity.codec import encode
 from unhush.storage.blobs.manifest import CHUNK_BYTES, Manifest
@@ -234,6 +235,24 @@ def test_nothing_is_given_that_no_record_shows(run: Any, our_host: Any, store: S
             await stream.write(frame(encode({"blob": blob, "blocks": [blob]})))
             answers = Deframer().feed(await stream.read())
             assert [parse_answer(answer).block for answer in answers] == [None]
+
+    run(scene)
+
+
+def test_what_is_asked_beyond_a_share_or_waited_for_beyond_the_bound_is_counted(
+    run: Any, our_host: Any, until: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        async with our_host() as me, our_host() as asker:
+            service = BlobService(me, store, lambda _: ())
+            service.serve()
+            await asker.dial(me.addresses()[0])
+            for _ in range(blobs_module.MAX_SERVED_PER_PEER + 2):
+                await asker.open_stream(me.peer_id, PROTOCOL)  # and nothing is asked
+            await until(lambda: me.tally.read()[Met.PICTURE_REFUSED] == 2)
+            monkeypatch.setattr(blobs_module, "MAX_WAITING", 0)
+            assert not await service.fetch(ANYBODY, ANYBODY)
+            assert me.tally.read()[Met.PICTURE_NOT_FETCHED] == 1
 
     run(scene)
 

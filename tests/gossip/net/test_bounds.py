@@ -17,6 +17,7 @@ from unhush.gossip.net.host import Stream
 from unhush.gossip.net.pubsub import sendqueue
 from unhush.gossip.net.wire import muxer
 from unhush.gossip.net.wire.negotiation import MAX_STREAMS_PER_PROTOCOL
+from unhush.gossip.proto.tally import Met
 
 MIB = 1024 * 1024
 CHUNK = b"\x00" * 65_000
@@ -105,6 +106,7 @@ def test_an_overrun_costs_the_connection_and_counts_as_a_fault(
                 assert sent < 10 * MIB
                 await until(lambda: not ours.connected())
             assert ours.is_banned(stranger.peer_id)
+            assert ours.tally.read()[Met.WINDOW_OVERRUN] == 3
 
     run(scene)
 

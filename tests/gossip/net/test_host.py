@@ -14,6 +14,7 @@ from libp2p.utils import encode_varint_prefixed
 from unhush.gossip.errors import DialFailed, NotConnected, StreamBroken, StreamRefused
 from unhush.gossip.net.host import ConnectedPeer, HostConfig, Stream, Verdict, open_host
 from unhush.gossip.net.wire import doorman, muxer
+from unhush.gossip.proto import visits
 
 TOPICS = frozenset(f"/unhush/1/test/{shard}" for shard in range(16))
 TOPIC = "/unhush/1/test/3"
@@ -359,7 +360,7 @@ def test_200_idle_sockets_from_one_address_do_not_keep_others_out(run: Any, our_
                 await trio.sleep(0.1)
                 assert ours._swarm._doorman.pending_count == doorman.MAX_PENDING_PER_ADDRESS
                 slowest = 0.0
-                for _ in range(20):
+                for _ in range(visits.PER_ADDRESS):
                     async with our_host(listen=()) as honest:
                         started = trio.current_time()
                         await honest.dial(ours.addresses()[0])

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
 import trio
-from tests.gossip.proto.test_accepting import acceptance_of
+from tests.gossip.proto.test_accepting import TOKEN, acceptance_of
 from tests.support.people import Person
 
 from unhush.gossip.errors import NotConnected, StreamBroken, StreamRefused
@@ -26,6 +26,7 @@ from unhush.gossip.proto.accepting import (
     parse_answer,
 )
 from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.knocking import MAX_JUDGING
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import cid_of
 
@@ -40,6 +41,7 @@ class Desk:
     """A node by hand: says what it is told to, and notes on which threads it was asked."""
 
     code: Code = Code.ACCEPTED
+    refused: Code | None = None  # for want of a token
     error: Exception | None = None
     judging_s: float = 0.0
     tellings: list[Telling] = field(default_factory=list)
@@ -47,7 +49,13 @@ class Desk:
     answers: list[Code] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
     most_at_once: int = 0
+    looked_up: int = 0
     _now: int = 0
+
+    def look_up(self, acceptance: Acceptance) -> Code | None:
+        self.threads.add(threading.get_ident())
+        self.looked_up += 1
+        return None if acceptance.token == TOKEN else self.refused
 
     def judge(self, acceptance: Acceptance) -> Code:
         self._now += 1
@@ -68,6 +76,13 @@ class Desk:
         self.answers.append(code)
         if code is not Code.LATER:
             self.tellings.remove(telling)
+
+
+@asynccontextmanager
+async def hosts(our_host: MakeHost, count: int) -> AsyncIterator[list[Host]]:
+    """So many that only call."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(our_host(listen=())) for _ in range(count)]
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -209,24 +224,96 @@ def test_a_flood_is_shut_out_and_another_peer_is_heard_meanwhile(run: Run, our_h
     run(main)
 
 
-def test_judging_is_one_at_a_time_and_beyond_a_few_they_come_later(run: Run, our_host: MakeHost) -> None:
+def test_judging_is_one_at_a_time_and_beyond_four_they_come_later(run: Run, our_host: MakeHost) -> None:
     async def main() -> None:
-        async with our_host() as ann, our_host() as ben, trio.open_nursery() as nursery:
-            hers = Desk(judging_s=0.5)
+        async with our_host() as ann, hosts(our_host, 6) as asking, trio.open_nursery() as nursery:
+            hers = Desk(judging_s=1.0)
             nursery.start_soon(Inviting(ann, hers).run)
             await trio.sleep(0.1)
-            peer_id = await ben.dial(ann.addresses()[0])
+            peer_id = ""
+            for each in asking:
+                peer_id = await each.dial(ann.addresses()[0])
             answers: list[Code | None] = []
 
-            async def ask() -> None:
-                answers.append(await say(ben, peer_id, frame(REQUEST)))
+            async def ask(host: Host) -> None:
+                answers.append(await say(host, peer_id, frame(REQUEST)))
 
-            async with trio.open_nursery() as asking:
-                for _ in range(6):
-                    asking.start_soon(ask)
-            assert answers.count(Code.ACCEPTED) == len(hers.judged) <= 4
-            assert set(answers) <= {Code.ACCEPTED, Code.LATER, None}
+            async with trio.open_nursery() as all_at_once:
+                for each in asking:
+                    all_at_once.start_soon(ask, each)
+            assert answers.count(Code.ACCEPTED) == len(hers.judged) == MAX_JUDGING == 4
+            assert answers.count(Code.LATER) == 2
+            assert ann.tally.read()[Met.INVITE_PUT_OFF] == 2
             assert hers.most_at_once == 1
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_streams_that_dribble_keep_nobody_out_and_are_over_in_two_seconds(run: Run, our_host: MakeHost) -> None:
+    async def main() -> None:
+        async with our_host() as ann, hosts(our_host, 7) as (honest, *slow), trio.open_nursery() as nursery:
+            hears = Inviting(ann, Desk())
+            nursery.start_soon(hears.run)
+            await trio.sleep(0.1)
+            peer_id = ""
+            for each in (honest, *slow):
+                peer_id = await each.dial(ann.addresses()[0])
+            answers: list[Code | None] = []
+
+            async def dribble(host: Host) -> None:
+                answers.append(await say(host, peer_id, frame(REQUEST)[:10]))
+
+            async with trio.open_nursery() as dribbling:
+                for each in slow:
+                    dribbling.start_soon(dribble, each)
+                await until(lambda: hears._seats)
+                assert await say(honest, peer_id, frame(REQUEST)) is Code.ACCEPTED
+            assert answers == [Code.LATER] * 6  # a slow line is no fault
+            assert ann.tally.read()[Met.SLOW_PEER_CUT] == 6
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_a_peer_reads_one_request_at_a_time(run: Run, our_host: MakeHost) -> None:
+    async def main() -> None:
+        async with our_host() as ann, our_host() as mallory, trio.open_nursery() as nursery:
+            hers = Desk()
+            nursery.start_soon(Inviting(ann, hers).run)
+            await trio.sleep(0.1)
+            peer_id = await mallory.dial(ann.addresses()[0])
+            stream = await mallory.open_stream(peer_id, INVITE)
+            await stream.write(frame(REQUEST)[:10])
+            await trio.sleep(0.5)
+            assert await say(mallory, peer_id, frame(REQUEST)) is Code.LATER
+            await stream.write(frame(REQUEST)[10:])
+            assert parse_answer(await read_frame(stream)) is Code.ACCEPTED
+            nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_who_has_no_token_takes_nothing_from_who_has_one(run: Run, our_host: MakeHost) -> None:
+    """Twelve peers guess tokens, more often than sixty times in all; nobody of them is judged."""
+    guess = encode_acceptance(acceptance_of(Person("Mallory", seed=3), token=bytes(16)))
+
+    async def main() -> None:
+        async with our_host() as ann, our_host(listen=()) as ben, trio.open_nursery() as nursery:
+            hers = Desk(refused=Code.UNKNOWN)
+            nursery.start_soon(Inviting(ann, hers).run)
+            await trio.sleep(0.1)
+            answers: list[Code | None] = []
+            peer_id = ""
+            for _ in range(12):
+                async with our_host(listen=()) as mallory:
+                    peer_id = await mallory.dial(ann.addresses()[0])
+                    answers += [await say(mallory, peer_id, frame(guess)) for _ in range(6)]
+            await ben.dial(ann.addresses()[0])
+            assert answers == [Code.UNKNOWN] * 72
+            assert hers.looked_up == 72
+            assert hers.judged == []
+            assert await say(ben, peer_id, frame(REQUEST)) is Code.ACCEPTED
             nursery.cancel_scope.cancel()
 
     run(main)

@@ -10,9 +10,9 @@ from unhush.gossip.net.keep.places import (
     MAX_STRANGERS_PER_BLOCK,
     Place,
     Places,
-    block_of,
 )
 from unhush.gossip.proto.shares import Asker
+from unhush.gossip.proto.sightings import rented_block_of
 
 
 def stranger(number: int) -> Asker:
@@ -100,4 +100,4 @@ def test_strangers_that_wait_give_way_to_friends_before_friends_that_wait() -> N
     ],
 )
 def test_the_network_of_a_far_end(far_end: str, block: str | None) -> None:
-    assert block_of(far_end) == block
+    assert rented_block_of(far_end) == block

@@ -10,6 +10,8 @@ from unhush.gossip.net.pubsub import rpc, seen
 from unhush.gossip.net.pubsub.seen import SeenMessages
 from unhush.gossip.net.wire import doorman
 from unhush.gossip.net.wire.doorman import Doorman, Ticket
+from unhush.gossip.proto import visits
+from unhush.gossip.proto.tally import Met, Tally
 
 TOPIC = "/unhush/1/test/0"
 
@@ -89,6 +91,56 @@ def test_exempt_addresses_still_count_in_all() -> None:
     assert sum(must_knock(door, "127.0.0.1").admit() for _ in range(64)) == 64
     assert door.knock("127.0.0.1") is None
     assert door.knock("203.0.113.1") is None
+
+
+def test_who_comes_again_and_again_is_turned_away_before_the_handshake_and_counted() -> None:
+    now, tally = 0.0, Tally()
+    door = Doorman(exempt_loopback=False, tally=tally, clock=lambda: now)
+
+    def come(host: str) -> bool:
+        if (ticket := door.knock(host)) is None:
+            return False
+        assert ticket.admit()
+        ticket.leave()
+        return True
+
+    assert sum(come("198.51.100.7") for _ in range(30)) == visits.PER_ADDRESS
+    assert tally.read()[Met.VISIT_REFUSED] == 20
+    assert come("203.0.113.1")
+    now = 1.0
+    assert [come("198.51.100.7") for _ in range(2)] == [True, False]
+
+
+def test_an_ipv6_household_comes_as_often_as_one_address() -> None:
+    door = Doorman(exempt_loopback=False, clock=lambda: 0.0)
+    came = 0
+    for last in range(50):
+        if ticket := door.knock(f"2001:db8::{last:x}"):
+            ticket.admit()
+            ticket.leave()
+            came += 1
+    assert came == visits.PER_ADDRESS
+
+
+def test_sockets_that_shake_no_hands_use_nothing_up() -> None:
+    door = Doorman(exempt_loopback=False, clock=lambda: 0.0)
+    for _ in range(1_000):
+        must_knock(door, "198.51.100.7").leave()
+    assert must_knock(door, "198.51.100.7").admit()
+
+
+def test_loopback_comes_as_often_as_it_likes_only_when_configured() -> None:
+    def count(door: Doorman, host: str) -> int:
+        came = 0
+        for _ in range(100):
+            if ticket := door.knock(host):
+                ticket.admit()
+                ticket.leave()
+                came += 1
+        return came
+
+    assert count(Doorman(exempt_loopback=True), "127.0.0.1") == 100
+    assert count(Doorman(exempt_loopback=False, clock=lambda: 0.0), "127.0.0.1") == visits.PER_ADDRESS
 
 
 def test_the_doorman_forgets_who_left() -> None:

@@ -16,7 +16,11 @@ from unhush.gossip.net import sessions
 from unhush.gossip.net.host import HostConfig, open_host
 from unhush.gossip.net.network import Network, NetworkConfig
 from unhush.gossip.net.sessions import MAX_OPENED, SYNC
-from unhush.gossip.proto.frames import Concerning, Operation
+from unhush.gossip.net.status import SyncState
+from unhush.gossip.net.sync import session
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frames import Concerning, Hello, Operation
+from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
 from unhush.storage.arrivals import Arrival, Batch, Outcome
@@ -239,6 +243,32 @@ def test_a_peer_that_opens_one_session_after_the_other_is_left_waiting(
     trio.run(knock)
     assert answers == [True] * MAX_OPENED + [False] * 5
     assert host.tally.read()[Met.STREAM_REFUSED] == 5
+
+
+def test_a_peer_that_greets_and_says_no_more_is_silent_and_is_not_waited_for(
+    make: Callable[[str], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SILENT_S", 0.5)
+    network = make("ann").start().network
+    live = network._live
+    assert live is not None
+
+    def state() -> SyncState:
+        return network.status().sync
+
+    async def greet() -> None:
+        async with open_host(HostConfig(b"g" * 32, (), "greeter")) as greeter:
+            await greeter.dial(live._host.addresses()[0])
+            stream = await greeter.open_stream(live._host.peer_id, SYNC)
+            await stream.write(frame(encode_frame(Hello(NETWORK, "greeter"))))
+            with trio.fail_after(20):
+                while state().sessions == 0 or state().waiting:  # noqa: ASYNC110  # of another thread
+                    await trio.sleep(0.05)
+            assert (state().sessions, state().silent) == (1, (greeter.peer_id,))
+            monkeypatch.setattr(session, "SILENT_S", 3_600.0)
+            assert (state().waiting, state().silent) == (1, ())
+
+    trio.run(greet)
 
 
 def test_what_a_neighbour_is_worth_is_what_it_shares_and_gave(make: Callable[[str], Running]) -> None:

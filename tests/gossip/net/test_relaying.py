@@ -15,6 +15,7 @@ from unhush.gossip.net.reach import punching, relaying
 from unhush.gossip.net.reach.punching import DCUTR, Puncher, Way
 from unhush.gossip.net.reach.relaying import RelayClient, RelayService
 from unhush.gossip.net.wire.circuit import HOP, STOP, CircuitSocket
+from unhush.gossip.net.wire.swarm import MAX_RELAYED, MAX_RELAYED_PER_RELAY
 from unhush.gossip.proto import relays
 from unhush.gossip.proto.addresses import parse_address
 from unhush.gossip.proto.tally import Met, Tally
@@ -196,6 +197,19 @@ def test_a_relay_gives_64_places_and_4_circuits_to_one_caller(
             await caller.disconnect(relay.peer_id)
             await until(lambda: service.book.circuit_count == 0)
             n.cancel_scope.cancel()
+
+    run(scene)
+
+
+def test_callers_beyond_what_is_taken_through_relays_are_counted(run: Any, our_host: Any) -> None:
+    async def scene() -> None:
+        async with our_host() as me:
+            me._swarm._relayed["a relay"] = MAX_RELAYED_PER_RELAY
+            await me._swarm.answer_through(None, None, "a relay")
+            me._swarm._relayed["others"] = MAX_RELAYED - MAX_RELAYED_PER_RELAY
+            await me._swarm.answer_through(None, None, "one more")
+            assert me.tally.read()[Met.RELAYED_REFUSED] == 2
+            me._swarm._relayed.clear()
 
     run(scene)
 

@@ -14,7 +14,6 @@ from unhush.gossip.proto.accepting import (
     MAX_REQUEST_BYTES,
     Acceptance,
     Code,
-    Knocks,
     check_acceptance,
     encode_acceptance,
     encode_answer,
@@ -23,7 +22,7 @@ from unhush.gossip.proto.accepting import (
     parse_answer,
     sign_acceptance,
 )
-from unhush.gossip.proto.faults import MalformedFrame, TooManyFrames
+from unhush.gossip.proto.faults import MalformedFrame
 from unhush.gossip.proto.frames import Operation
 from unhush.identity.cid import Cid
 from unhush.identity.codec import decode_map, encode
@@ -232,26 +231,6 @@ def test_every_answer_survives_the_wire_and_an_unknown_one_means_later() -> None
         parse_answer(encode({"type": "answer", "code": 1}))
     with pytest.raises(MalformedFrame):
         parse_answer(encode({"type": "answer", "code": "x" * 1_000}))
-
-
-# -- how often
-
-
-def test_a_peer_that_keeps_asking_is_at_fault_and_costs_others_nothing() -> None:
-    knocks = Knocks()
-    assert [knocks.check("ben", 0.0) for _ in range(6)] == [True] * 6
-    with pytest.raises(TooManyFrames):
-        knocks.check("ben", 0.0)
-    assert knocks.check("carl", 0.0)
-    assert knocks.check("ben", 61.0)
-
-
-def test_many_peers_at_once_are_told_to_come_later_and_are_not_at_fault() -> None:
-    knocks = Knocks()
-    heard = [knocks.check(f"peer {number}", 0.0) for number in range(5_000)]
-    assert sum(heard) == 60
-    assert len(knocks._by_peer) <= 1_024
-    assert knocks.check("somebody", 120.0)
 
 
 def test_that_somebody_keeps_is_signed_so_nobody_on_the_way_says_it_for_them(ben: Person) -> None:

@@ -7,6 +7,7 @@ import pytest
 from unhush.gossip.errors import MalformedAddress
 from unhush.gossip.proto import addresses
 from unhush.gossip.proto.addresses import Address, AddressBook, Known, Scope, Source, parse_address
+from unhush.gossip.proto.tally import Met, Tally
 
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 PUBLIC_TELLER = "/ip4/198.51.0.1/tcp/4001"
@@ -176,13 +177,15 @@ def test_a_teller_can_only_send_us_as_far_out_as_it_is(host: str, told_by: str |
     assert (find_due(full, 0.0) is not None) is is_taken
 
 
-def test_a_thousand_bad_addresses_cause_no_dial() -> None:
-    full = book()
+def test_a_thousand_bad_addresses_cause_no_dial_and_are_counted() -> None:
+    tally = Tally()
+    full = AddressBook(own_peer_id=peer(0), seed=b"seed", count=tally.count)
     for number in range(1, 1001):
         host = random.Random(number).choice(["127.0.0.{}", "10.1.2.{}", "192.168.7.{}"]).format(number % 255)
         full.remember(at(host, number), Source.LEARNED, 0.0, told_by="/ip4/8.8.8.8/tcp/4001")
     assert find_due(full, 1e9) is None
     assert len(full) == 0
+    assert tally.read()[Met.ADDRESS_REFUSED] == 1_000
 
 
 def test_the_person_may_configure_any_address() -> None:

@@ -121,6 +121,6 @@ def test_who_spoke_too_early_is_asked_again_after_five_minutes_and_then_ever_mor
 
 def test_of_those_who_spoke_too_early_256_are_remembered() -> None:
     early = Early()
-    for number in range(1_000):
-        early.came(account(number), 0.0)
+    were_kept = [early.came(account(number), 0.0) for number in range(1_000)]
+    assert were_kept.count(False) == 1_000 - MAX_ACCOUNTS, "of the others it is said that they are forgotten"
     assert len(early.take_due(LONGEST_WAIT_S)) == MAX_ACCOUNTS

@@ -1,5 +1,6 @@
 """Single records, conversations and what concerns somebody: asked for, given, offered, and never more than is right."""
 
+from collections import Counter
 from collections.abc import Iterable
 from random import Random
 from typing import Any
@@ -205,6 +206,58 @@ def test_a_question_is_given_up_in_time_and_its_answer_is_still_taken() -> None:
     assert pair.b.closed is None
 
 
+def needs_of(end: End) -> int:
+    return sum(isinstance(sent, Need) for sent in end.sent)
+
+
+def test_questions_a_peer_leaves_unanswered_take_no_place_from_others() -> None:
+    store, cids = holding(said(limits.MAX_QUESTIONS + 1))
+    pair = asked_of(store, *(Need(0, CLEO, (cid,)) for cid in cids[:-1]))
+    pair.a.is_writing = False
+    pair.wait(limits.QUESTION_S + 1)
+    assert [answered.tag for answered in pair.b.answered] == list(range(limits.MAX_QUESTIONS))
+    pair.b.feed(Ask(limits.MAX_QUESTIONS, Need(0, CLEO, (cids[-1],))))
+    assert needs_of(pair.b) == limits.MAX_QUESTIONS + 1
+    pair.a.is_writing = True
+    pair.run()
+    assert pair.b.answered[-1] == Answered(limits.MAX_QUESTIONS, is_complete=True)
+    assert set(pair.b.store.singles) == set(cids), "what comes late is taken too"
+    assert pair.a.closed is pair.b.closed is None
+
+
+def test_every_question_to_a_peer_that_never_answers_comes_to_an_end_and_it_is_not_asked_for_ever() -> None:
+    victim, most = Victim(), limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
+    for tag in range(40):
+        victim.end.feed(Ask(tag, Need(0, CLEO, (account(f"{tag}"),))))
+        victim.settle()
+    for _ in range(3 * int(limits.QUESTION_S)):
+        victim.now += 1
+        victim.end.feed(Tick())
+        victim.settle()
+    assert sorted(victim.end.answered, key=lambda each: each.tag) == [Answered(tag, False) for tag in range(40)]
+    asked = needs_of(victim.end)
+    assert asked <= most
+    noted = Counter(each.met for each in victim.end.noted)
+    assert noted == {Met.QUESTION_UNANSWERED: asked, Met.QUESTION_NOT_ASKED: 40 - asked}
+
+
+def test_a_peer_that_owes_sixteen_answers_is_asked_no_more_until_one_comes() -> None:
+    victim, most = Victim(), limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
+    for tag in range(most):
+        victim.end.feed(Ask(tag, Need(0, CLEO, (account(f"{tag}"),))))
+        victim.settle()
+        if tag % limits.MAX_QUESTIONS == limits.MAX_QUESTIONS - 1:
+            victim.now += limits.QUESTION_S
+            victim.end.feed(Tick())
+    assert needs_of(victim.end) == most
+    victim.end.feed(Ask(most, Need(0, CLEO, (ROOT,))))
+    assert victim.end.answered[-1] == Answered(most, is_complete=False), "at once"
+    victim.hear(Given(1))
+    assert not victim.is_closed()
+    victim.end.feed(Ask(most + 1, Need(0, CLEO, (ROOT,))))
+    assert needs_of(victim.end) == most + 1
+
+
 def test_a_long_answer_waits_for_credit_and_none_of_it_is_lost() -> None:
     store, _ = holding(said(40, body_bytes=20_000))
     small = SessionConfig("test", "test", window_bytes=limits.MIN_WINDOW_BYTES)
@@ -335,12 +388,13 @@ def test_what_ingest_finds_to_be_a_lie_ends_the_session() -> None:
     victim.assert_closed("rejected")
 
 
-def test_a_peer_that_asks_more_than_eight_things_at_once_is_refused() -> None:
+def test_a_peer_that_asks_more_than_eight_things_at_once_beside_eight_late_ones_is_refused() -> None:
     victim = Victim()  # which has no credit to answer with
-    for n in range(1, limits.MAX_QUESTIONS + 1):
+    most = limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
+    for n in range(1, most + 1):
         victim.hear(Need(n, X, (account(f"{n}"),)))
     assert not victim.is_closed()
-    victim.hear(Need(9, X, (X,)))
+    victim.hear(Need(most + 1, X, (X,)))
     victim.assert_closed("too-many-questions")
 
 
@@ -406,6 +460,18 @@ def test_what_concerns_nobody_there_waits_until_somebody_is_carried() -> None:
     pair.b.interest(carries=[ANN])
     pair.run()
     assert set(pair.b.store.singles) == {cid}
+
+
+def test_of_what_concerns_nobody_there_the_oldest_is_forgotten_and_counted() -> None:
+    pair = offering(carried=[])
+    for number, record in enumerate(said(limits.MAX_WAITING_OFFERS + 3)):
+        assert pair.a.noted == [], number
+        if number == limits.MAX_WAITING_OFFERS:
+            break
+        concern(pair.a, record)
+    for record in said(limits.MAX_WAITING_OFFERS + 3)[-3:]:
+        concern(pair.a, record)
+    assert pair.a.noted == [Noted(Met.OFFER_FORGOTTEN)] * 3
 
 
 def test_nothing_is_offered_that_the_peer_gets_because_it_wants_it_or_gave_it() -> None:

@@ -16,6 +16,7 @@ from unhush.gossip.proto.carriage import pack_carriage
 from unhush.gossip.proto.choosing import Chooser
 from unhush.gossip.proto.decisions import AskPeers, Dial, LetGo
 from unhush.gossip.proto.frames import KnownPeer
+from unhush.gossip.proto.tally import Met, Tally
 from unhush.identity.cid import Cid
 
 ANN, BEN, CLEO = account("Ann"), account("Ben"), account("Cleo")
@@ -454,6 +455,17 @@ def test_a_thousand_bad_addresses_told_cause_no_dial() -> None:
     scopes = [parse_address(address).scope for address in world.dialled if address != liar.address]
     assert scopes.count(Scope.PRIVATE) + scopes.count(Scope.LOOPBACK) == 0
     assert scopes == []
+
+
+def test_what_is_told_and_is_no_address_is_counted() -> None:
+    tally = Tally()
+    chooser = Chooser(AddressBook(own_peer_id=peer(0), seed=b"seed"), seed=b"seed", count=tally.count)
+    chooser.connected(peer(1), "/ip4/9.8.7.6/tcp/50123", 0.0, is_inbound=True)
+    assert chooser.told(peer(1), [KnownPeer("rubbish"), KnownPeer(at("8.8.8.8", 2)), KnownPeer("")], 0.0) == 1
+    assert tally.read()[Met.ADDRESS_REFUSED] == 2
+    # A machine with IPv6 beside the IPv4 it was seen at says nothing wrong.
+    chooser.greeted(peer(1), ["/ip4/9.8.7.6/tcp/4470", "/ip6/2606:4700::1/tcp/4470", "rubbish"], 0.0)
+    assert tally.read()[Met.ADDRESS_REFUSED] == 3
 
 
 def test_where_a_peer_says_it_listens_only_the_port_is_believed() -> None:

@@ -8,13 +8,14 @@ from tests.gossip.proto.conftest import End, Pair, Store, account, chain, item, 
 from tests.gossip.proto.test_hostile import Victim
 
 from unhush.gossip.proto import limits
-from unhush.gossip.proto.actions import Read, ReadSummary
+from unhush.gossip.proto.actions import Noted, Read, ReadSummary
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import BranchesRead, Forked, ReadAnswer, Refolded, SummaryRead, Tick
 from unhush.gossip.proto.forks import spread
 from unhush.gossip.proto.frames import Carries, Credit, Entries, Points, Want, WantedAccount
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.ranges import Ranges
+from unhush.gossip.proto.tally import Met
 
 X, Y = account("x"), account("y")
 K = key("k")
@@ -294,6 +295,7 @@ def test_points_of_keys_made_up_are_remembered_only_so_far() -> None:
         victim.hear(Points(X, key(f"{number}"), {0: bytes(16)}))
     assert not victim.is_closed()
     assert len(victim.end.session._forks._searches) == limits.MAX_SEARCHES
+    assert victim.end.noted == [Noted(Met.FORK_SEARCH_LEFT)] * 50
 
 
 def test_frames_that_wait_to_be_compared_are_bounded() -> None:
@@ -301,6 +303,8 @@ def test_frames_that_wait_to_be_compared_are_bounded() -> None:
     for number in range(limits.MAX_POINTS_WAITING + 50):
         victim.hear_without_reading(Points(X, key(f"{number}"), {0: bytes(16)}))
     assert len(victim.end.session._forks._waiting) == limits.MAX_POINTS_WAITING
+    # One of them is being compared.
+    assert victim.end.noted == [Noted(Met.FORK_SEARCH_LEFT)] * 49
 
 
 def test_two_liars_do_not_keep_each_other_busy() -> None:
@@ -318,6 +322,7 @@ def test_a_tip_made_up_starts_one_search() -> None:
     for _ in range(50):
         victim.hear(Want((WantedAccount(X, logs={K: Ranges.span(0, 9)}, tips={K: bytes(16)}),)))
     assert 0 < points_sent(victim.end) <= limits.MAX_POINTS_FRAMES
+    assert set(victim.end.noted) == {Noted(Met.FORK_SEARCH_LEFT)}
 
 
 def test_proofs_and_branches_need_credit_like_everything_else() -> None:

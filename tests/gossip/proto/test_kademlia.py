@@ -57,8 +57,95 @@ def test_a_look_up_asks_20_and_finds_8_whatever_it_is_told() -> None:
         assert peer.peer_id in lookup.asked
         assert len(lookup.known) <= 64
     assert asked == kademlia.MAX_ASKED
-    lookup.answered("here", [contact(number) for number in range(1_000)], [])
+    for teller in range(100):
+        lookup.answered(f"{teller}", [contact(number) for number in range(1_000)], [])
     assert len(lookup.found) == kademlia.MAX_FOUND
+
+
+def test_a_liar_has_two_places_in_a_look_up_and_does_not_end_it() -> None:
+    lookup = Lookup(b"key", "us")
+    lookup.learn([contact(number) for number in range(20)])
+    assert lookup.next() is not None
+    for _ in range(5):
+        lookup.answered("/ip4/6.6.6.6/tcp/1", [contact(100 + number) for number in range(8)], [])
+    assert len(lookup.found) == 2
+    # Others of the same network are the same teller; another one is not.
+    lookup.answered("/ip4/6.6.1.2/tcp/9", [contact(200)], [])
+    assert len(lookup.found) == 2
+    assert lookup.next() is not None
+    lookup.answered("/ip4/8.8.8.8/tcp/1", [contact(300)], [])
+    assert "peer300" in lookup.found
+
+
+def test_four_tellers_end_a_look_up_and_three_do_not() -> None:
+    lookup = Lookup(b"key", "us")
+    lookup.learn([contact(number) for number in range(20)])
+    for teller in range(4):
+        assert lookup.next() is not None
+        lookup.answered(f"/ip4/8.{teller}.0.1/tcp/1", [contact(100 + 10 * teller + number) for number in range(8)], [])
+    assert len(lookup.found) == kademlia.MAX_FOUND
+    assert lookup.next() is None
+
+
+def test_one_network_has_two_places_among_what_is_found() -> None:
+    lookup = Lookup(b"key", "us")
+    for teller in range(8):
+        lookup.answered(f"/ip4/8.{teller}.0.1/tcp/1", [contact(teller, "6.6.0.0/16")], [])
+    assert len(lookup.found) == 2
+
+
+def test_which_two_of_a_tellers_carriers_are_taken_is_chance() -> None:
+    taken = set()
+    for search in range(100):
+        lookup = Lookup(b"key", "us", salt=bytes([search]) * 16)
+        lookup.answered("here", [contact(number) for number in range(8)], [])
+        taken |= lookup.found.keys()
+    assert len(taken) == 8
+
+
+def block(number: int) -> str:
+    return f"10.{number}.0.0/16"
+
+
+def test_16_sybils_of_one_network_have_two_places_and_the_carrier_has_its_own() -> None:
+    providers = Providers()
+    assert [providers.add(b"key", contact(number, "6.6.0.0/16"), 0.0) for number in range(16)].count(True) == 2
+    honest = contact(100, "8.8.0.0/16")
+    assert providers.add(b"key", honest, 1.0)
+    assert providers.of(b"key", 1.0)[0] == honest
+
+
+def test_sybils_in_pairs_make_room_for_other_networks_but_not_for_their_own() -> None:
+    providers = Providers()
+    assert all(providers.add(b"key", contact(number, block(number // 2)), 0.0) for number in range(16))
+    assert not providers.add(b"key", contact(50, block(3)), 1.0)
+    newcomers = [contact(100 + number, block(100 + number)) for number in range(8)]
+    assert all(providers.add(b"key", each, 1.0) for each in newcomers)
+    assert set(newcomers) < set(providers.of(b"key", 1.0))
+    # Now each network has one: who said so in time stays.
+    assert not providers.add(b"key", contact(200, block(200)), 1.0)
+    assert len(providers) == kademlia.MAX_PROVIDERS_PER_KEY == len(providers._keys_of)
+
+
+def test_who_does_not_say_it_again_after_half_a_day_gives_way_and_who_does_stays() -> None:
+    providers = Providers()
+    for number in range(16):
+        providers.add(b"key", contact(number, block(number)), 0.0)
+    later = kademlia.REPUBLISH_S + 1_800
+    assert providers.add(b"key", contact(0, block(0)), later)
+    assert not providers.add(b"key", contact(100, block(100)), later)  # half an hour late is in time
+    assert providers.add(b"key", contact(100, block(100)), later + 3_600)
+    found = providers.of(b"key", later + 3_600)
+    assert contact(0, block(0)) in found
+    assert contact(1, block(1)) not in found
+
+
+def test_those_we_are_connected_with_are_named_first_and_then_the_newest() -> None:
+    providers = Providers()
+    for number in range(4):
+        providers.add(b"key", contact(number, block(number)), float(number))
+    named = providers.of(b"key", 5.0, {"peer1"}.__contains__)
+    assert [each.peer_id for each in named] == ["peer1", "peer3", "peer2", "peer0"]
 
 
 def test_in_500_nodes_each_account_is_found() -> None:

@@ -295,7 +295,7 @@ def test_other_addresses_than_loopback_are_refused(node: FakeNode, host: str) ->
 
 def test_a_taken_port_is_said(node: FakeNode, server: WebServer) -> None:
     port = int(server.origin.rpartition(":")[2])
-    with pytest.raises(AddressInUse, match=str(port)):
+    with pytest.raises(AddressInUse, match=f"port {port}: another program has that port; choose another port"):
         WebServer(node, "127.0.0.1", port).start()
 
 

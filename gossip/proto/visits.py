@@ -1,0 +1,48 @@
+"""Visits: how many handshakes one address, and one rented network, may finish over time.
+
+Peer ids cost nothing, so whoever comes under a new one each time meets no limit that is kept for a peer; and each
+visit costs two handshakes, what the two tell each other, and a session: some 46 ms on one core. What comes faster is
+turned away before any of that. Many people behind one router come back at once after it was off: that is what may
+be had at once.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from unhush.gossip.proto.pacing import Allowance
+
+# Of one IPv4 address or IPv6 /64: 4 may be connected at a time. So many at once, and then one each second.
+PER_ADDRESS: Final = 10
+PER_ADDRESS_S: Final = 10.0
+# Of one IPv4 /24 or IPv6 /48: 16 may be connected at a time. So many at once, and then two each second.
+PER_BLOCK: Final = 32
+PER_BLOCK_S: Final = 16.0
+
+# Of each sort so many are remembered, ~300 bytes each; to push one out takes as many finished handshakes elsewhere.
+MAX_REMEMBERED: Final = 4_096
+
+
+class Visits:
+    """Of one node; time is an argument."""
+
+    def __init__(self) -> None:
+        self._by_address: Final[OrderedDict[str, Allowance]] = OrderedDict()
+        self._by_block: Final[OrderedDict[str, Allowance]] = OrderedDict()
+
+    def may_come(self, address: str, block: str, now: float) -> bool:
+        """Whether one more is borne with; nobody is remembered for asking."""
+        known = self._by_address.get(address), self._by_block.get(block)
+        return all(each is None or each.has(1, now) for each in known)
+
+    def came(self, address: str, block: str, now: float) -> None:
+        """A handshake was finished. Several that went on at the same time may have cost more than there was."""
+        _find(self._by_address, address, PER_ADDRESS, PER_ADDRESS_S).charge(1, now)
+        _find(self._by_block, block, PER_BLOCK, PER_BLOCK_S).charge(1, now)
+
+
+def _find(known: OrderedDict[str, Allowance], who: str, most: int, interval_s: float) -> Allowance:
+    found = known.setdefault(who, Allowance(most, interval_s))
+    known.move_to_end(who)
+    if len(known) > MAX_REMEMBERED:
+        known.popitem(last=False)
+    return found
