@@ -11,16 +11,16 @@ from unhush.gossip.proto.reconciling import Reconciling
 from unhush.gossip.proto.sending import Sending
 from unhush.identity.cid import Cid
 from unhush.testing import LimitExceeded, NotConverged
-from unhush.testing.scenario import FIFTY, Plan, run_seed
+from unhush.testing.scenario import FIFTY, SMALL, Plan, run_seed
 
 # A storm with a clock that is more than ten minutes ahead, and one with witnesses of a fork who are told by others.
-HASTY = 6
-FORKED = 3
+HASTY = 27
+FORKED = 0
 # One in which nodes compare what they hold.
 COMPARED = 16
 
 SHORT = replace(FIFTY, quiet_s=60.0)
-LONG = replace(FIFTY, quiet_s=420.0)
+LONG = replace(SMALL, quiet_s=420.0)
 
 
 def assert_found(patch: pytest.MonkeyPatch, error: type[Exception], *, seed: int, plan: Plan = SHORT) -> None:

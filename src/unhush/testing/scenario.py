@@ -354,7 +354,9 @@ class Scenario:
         begun = [each.name for each in self._reached(author) if each.name in carriers]
         for a, b in self._edges:
             for here, there in ((a, b), (b, a)):
-                is_heard = about in self.follows[author.name] or not (here.reconciles and there.reconciles)
+                # Who compares tells of its own account, and besides of none that the other does not carry.
+                is_compared = here.reconciles and there.reconciles
+                is_heard = there is about or about in self.follows[author.name] or not is_compared
                 if here is author and there.name in carriers and is_heard:
                     begun.append(there.name)
         return about.name in begun or about.name in self._joined(begun, carriers)
