@@ -200,7 +200,10 @@ class Sending:
         self._stray_logs = 0
         self._wants_pace: Final = Allowance(limits.WANTS_ALLOWANCE, limits.WANTS_INTERVAL_S)
         self._lookups: Final = Lookups()
-        self._cover_first()
+        if config.trusts_all:
+            self._lookups.cover(limits.MAX_SUMMARIES_ALLOWANCE)
+        if reconciles is not None:
+            self._lookups.cover(len(reconciles))
         self._credit = 0
         self._sent_bytes = 0
         self._intake: OnceQueue[Cid] = OnceQueue()
@@ -223,15 +226,6 @@ class Sending:
         self._wants_finished = 0
         self._wants_told = 0
         self._open_accounts: dict[int, int] = {}  # by want; of one that has none nothing stands here
-
-    def _cover_first(self) -> None:
-        """What a session begins with is free of any pace; and where carriage is compared, our own account is told."""
-        if self._config.trusts_all:
-            self._lookups.cover(limits.MAX_SUMMARIES_ALLOWANCE)
-        if self._tree is not None:
-            self._lookups.cover(len(self._tree))
-            if self._config.own is not None:  # or a peer that does not carry it would offer nothing that concerns us
-                self._more.push(self._config.own.account)
 
     # --- what we carry -----------------------------------------------------------------------------------
 

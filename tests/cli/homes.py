@@ -55,7 +55,7 @@ def second_device(cli: Cli, folder: Path, name: str = "phone") -> Cli:
 def carry(source: Cli, target: Cli, folder: Path) -> None:
     """What one home has of the account, into another, without a network."""
     car = folder / "carried.car"
-    assert source.json("export", "car", str(car)).code == 0
+    assert source.json("export", "car", str(car), "--force").code == 0
     assert target.json("import", "car", str(car)).code in (0, 6)  # what the account no longer wants is refused
 
 
