@@ -6,6 +6,7 @@ the token is one it gave and that the account signs for itself. Either side take
 it back as any follow: ``unfollow``.
 """
 
+import contextlib
 import time
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
@@ -20,6 +21,7 @@ from unhush.gossip.proto.accepting import (
     check_acceptance,
     encode_acceptance,
     hash_token,
+    parse_acceptance,
     sign_acceptance,
 )
 from unhush.gossip.proto.frames import Operation
@@ -32,6 +34,7 @@ from unhush.gossip.proto.invites import (
     parse_invite,
 )
 from unhush.identity.cid import Cid
+from unhush.identity.entry import parse_entry
 from unhush.identity.errors import WrongNetwork
 from unhush.identity.words import fingerprint
 from unhush.node.account.identities import read_trunk
@@ -446,6 +449,10 @@ class Desk:
         match code:
             case Code.ACCEPTED:
                 self._store.invites.settle(telling.inviter, telling.request, Stage.MUTUAL)
+                # The follow went with the request: if it is there before sync begins, no session will say that it left.
+                with contextlib.suppress(UnhushError):  # the row is damaged; then a session may still say so
+                    follow = parse_entry(parse_acceptance(telling.request).follow.entry).header
+                    self._store.put_handed_on(follow.key, ((follow.seq, follow.seq),))
             case Code.LATER:
                 pass
             case _:
