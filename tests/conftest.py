@@ -1,5 +1,6 @@
 """For all tests: hypothesis judges behaviour, not speed; and what takes longest begins first."""
 
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,12 @@ LONGEST: Final = (
     "interop/test_libp2p_elsewhere.py",
     "browser/test_lifeboat_in_chromium.py",
 )
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the processes we start, even if whoever started us (``make test &``) does not hear it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,6 @@ from unhush.identity.statement import MediaPolicy
 from unhush.storage import logs
 from unhush.storage.environment import Environment
 from unhush.storage.errors import BadPromise, StoreUnreadable
-from unhush.storage.room import usage
 from unhush.storage.schema import Table
 from unhush.storage.transaction import Txn
 
@@ -102,24 +101,17 @@ def find_promise(txn: Txn, account: Cid) -> Promise | None:
     return _unpack(value) if value is not None else None
 
 
-def mark_full(txn: Txn, account: Cid) -> None:
-    """Something was refused for want of room: no more is wanted until the promise changes, or much goes."""
+def put_full(txn: Txn, account: Cid, *, is_full: bool) -> None:
+    """Set when something was refused for want of room, and taken off when gc finds room again."""
     promise = find_promise(txn, account)
     if promise is not None:
-        txn.put(Table.PROMISES, account.digest, _pack(promise, is_full=True))
+        txn.put(Table.PROMISES, account.digest, _pack(promise, is_full=is_full))
 
 
 def is_full(txn: Txn, account: Cid) -> bool:
-    """Whether nothing more of an account is wanted, because there is no room for it."""
+    """Whether nothing more of an account is wanted, because there was no room for it."""
     value = txn.get(Table.PROMISES, account.digest) if is_kept(txn, account) else None
-    if value is None or _fields(value).get("full") is not True:
-        return False
-    budget_bytes = _unpack(value).budget_bytes
-    return usage.usage_of(txn, account).size_bytes >= budget_bytes * _STILL_FULL[0] // _STILL_FULL[1]
-
-
-# Below three quarters there is room again: much was taken back and erased.
-_STILL_FULL: Final = (3, 4)
+    return value is not None and _fields(value).get("full") is True
 
 
 def _pack(promise: Promise, *, is_full: bool = False) -> bytes:

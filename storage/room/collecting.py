@@ -18,6 +18,7 @@ from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.blobs.folder import DigestFolder
 from unhush.storage.blobs.sweeping import Swept, sweep
 from unhush.storage.environment import Environment
+from unhush.storage.keeping import promises
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record
 from unhush.storage.room import dropping, erasing, evicting, floors, scrubbing
@@ -107,7 +108,9 @@ class Collector:
             self._evict(Eviction(each, self._limits, self._network), done, pause)
         self._in_slices(liftable, floors.lift_floor, pause)
         with self._environment.read() as txn:
+            roomy = evicting.find_roomy(txn, self._limits)
             done.blobs = self._sweep(txn, is_dry=False)
+        self._in_slices(roomy, lambda txn, each: promises.put_full(txn, each, is_full=False), pause)
         with self._environment.read() as txn:
             is_due = scrubbing.is_due(txn)
         if is_due or is_now:

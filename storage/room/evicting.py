@@ -21,6 +21,7 @@ from unhush.identity.operations import OPEN
 from unhush.storage import accounts, journal, logs, standing
 from unhush.storage.accounts import Account
 from unhush.storage.folds import profiles
+from unhush.storage.keeping import promises
 from unhush.storage.kinds import BLOCK, DELETE, FOLLOW, KEEPER, PROFILE
 from unhush.storage.records import Record
 from unhush.storage.room import dropping, floors, usage
@@ -219,4 +220,17 @@ def find_liftable(txn: Txn, limits: Limits) -> list[bytes]:
         each = most_of(txn, limits, account, tier_of(txn, account))
         if each is None or usage.usage_of(txn, account).size_bytes < _part(each, _PLENTY):
             found.append(log)
+    return found
+
+
+def find_roomy(txn: Txn, limits: Limits) -> list[Cid]:
+    """Kept accounts that were full and have room again: much was erased, or they may take more, being followed now.
+
+    Nothing here says how large a record was refused, so less than the largest may fit: then they are soon full again.
+    """
+    found = []
+    for account in promises.iter_kept(txn):
+        each = most_of(txn, limits, account, Tier.KEPT) if promises.is_full(txn, account) else None
+        if each is not None and usage.usage_of(txn, account).size_bytes < _part(each, _ENOUGH):
+            found.append(account)
     return found

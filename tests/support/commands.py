@@ -35,13 +35,19 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("UNHUSH_")} | more
 
 
-def start(
-    *arguments: str | Path, stdin: int | IO[bytes] | None = subprocess.DEVNULL, **more: str
-) -> subprocess.Popen[bytes]:
+class Started(subprocess.Popen[bytes]):
+    """A process that does not outlive a ``with`` in which something failed: the one of the standard library
+    waits there for an end that nobody may bring about any more."""
+
+    def __exit__(self, exc_type: Any, value: Any, traceback: Any) -> None:
+        if exc_type is not None:
+            self.kill()
+        super().__exit__(exc_type, value, traceback)
+
+
+def start(*arguments: str | Path, stdin: int | IO[bytes] | None = subprocess.DEVNULL, **more: str) -> Started:
     command = [sys.executable, "-m", "unhush.cli", *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**more)
-    )
+    return Started(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**more))
 
 
 def command(*arguments: str | Path, given: bytes = b"", **more: str) -> Ended:
