@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from unhush.cli.context import FILE, Context, OurCommand, check_target, expanded, pass_context
-from unhush.cli.shown import display_name, time_text
+from unhush.cli.context import FILE, Context, OurCommand, check_target, expanded, force_option, pass_context
+from unhush.cli.shown import display_name, some, time_text
 from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _SHOWN: Final = 10  # of a list, one by one
 @click.command(cls=OurCommand, name="audit")
 @click.argument("account", metavar="[ACCOUNT]", required=False)
 @click.option("--evidence", type=FILE, metavar="FILE", help="Write what was signed to FILE, for others to check.")
+@force_option
 @click.option(
     "--timeout",
     "timeout_s",
@@ -30,7 +31,6 @@ _SHOWN: Final = 10  # of a list, one by one
     metavar="SECONDS",
     help="Wait no longer than this for peers and keepers (default 30).",
 )
-@click.option("--force", is_flag=True, help="Write over FILE if it is there already.")
 @pass_context
 def audit_command(
     context: Context, account: str | None, evidence: Path | None, timeout_s: float, *, force: bool
@@ -114,7 +114,7 @@ def _as_of(audit: "Audit") -> str:
 
 
 def _sources(audit: "Audit") -> str:
-    heard = f"{audit.verdict.sources} {'source' if audit.verdict.sources == 1 else 'sources'} heard"
+    heard = f"{some(audit.verdict.sources, 'source')} heard"
     if audit.asked is None:
         return f"  {heard}, from this home alone: no node runs here, so nobody was asked now"
     late = "" if audit.asked.is_done else "; not all had answered when time was up"

@@ -4,21 +4,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unhush.cli.context import Context, WrongUse, pass_context
-from unhush.cli.secrets import SigningCommand
+from unhush.cli.context import Context, OurCommand, WrongUse, pass_context
 from unhush.cli.shown import time_text
 
 if TYPE_CHECKING:
     from unhush.node.views import CardInfo
 
 
-@click.command(cls=SigningCommand, name="card")
+@click.command(cls=OurCommand, name="card")
 @click.argument("account", metavar="[ACCOUNT]", required=False)
 @click.option("--url", "urls", multiple=True, metavar="URL", help="Name this web address on your card.")
 @click.option("--drop", "dropped", multiple=True, metavar="URL", help="Name it no more.")
 @pass_context
 def card_command(context: Context, account: str | None, urls: tuple[str, ...], dropped: tuple[str, ...]) -> None:
-    """Show where you are reached, or ACCOUNT (an id, or what you call them), as their machines signed it.
+    """Say where you are reached, or ACCOUNT (an id, or what you call them), as their machines signed it.
 
     A running node writes the card by itself. With --url it also names where your account can be found on the web, as a
     lifeboat you put somewhere. Everybody can read it; nobody has checked what is there.

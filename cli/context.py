@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
+from unhush.cli.codes import WRONG_USE
+
 if TYPE_CHECKING:
     from unhush.node import Config, Node
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _UNSAFE: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
+account_option = click.option("--account", metavar="ACCOUNT", help="Whose; your own if you name none.")
+force_option = click.option("--force", is_flag=True, help="Write over FILE if it is there already.")
 
 
 @dataclass(slots=True)
@@ -64,10 +68,20 @@ class Context:
 class WrongUse(click.ClickException):
     """What was asked does not go together, or wants an option; said in one line, without the usage of the command."""
 
-    exit_code = 2
+    exit_code = WRONG_USE
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"unhush: {self.message}", err=True, file=file)
+
+
+def check_one(question: str, given: Mapping[str, object]) -> None:
+    """Exactly one thing is to be done; raises ``UsageError``, with ``question`` if none is named."""
+    named = [name for name, value in given.items() if value not in (None, False)]
+    if not named:
+        *others, last = given
+        raise click.UsageError(f"{question} Give {', '.join(others)} or {last}.")
+    if len(named) > 1:
+        raise click.UsageError(f"{named[0]} and {named[1]} do not go together; one thing at a time.")
 
 
 def expanded(path: Path) -> Path:

@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unhush.cli.asking import can_ask, confirm
-from unhush.cli.context import Context, OurGroup, WrongUse, pass_context
+from unhush.cli.context import Context, OurGroup, WrongUse, account_option, pass_context
 from unhush.cli.founding import new_passphrase
 from unhush.cli.passing import pass_on, sync_first
 from unhush.cli.restoring import join_command
-from unhush.cli.secrets import SigningCommand, WordsSource, words_option
-from unhush.cli.shown import text_of
-from unhush.cli.standing import (
-    device_text,
-    display_device,
-    json_of_cut,
-    json_of_device,
-    records,
-    records_are,
-    short_key,
-)
+from unhush.cli.secrets import SigningCommand, WordsSource, no_passphrase_option, words_option
+from unhush.cli.shown import some, text_of
+from unhush.cli.standing import device_text, display_device, json_of_cut, json_of_device, short_key
 
 if TYPE_CHECKING:
     from unhush.identity.cid import Cid
@@ -46,7 +38,7 @@ device_command.add_command(join_command)
 
 
 @device_command.command(name="list")
-@click.option("--account", help="Whose; your own if you name none.")
+@account_option
 @pass_context
 def list_command(context: Context, account: str | None) -> None:
     """List the devices of an account, this one first."""
@@ -59,7 +51,7 @@ def list_command(context: Context, account: str | None) -> None:
 
 @device_command.command(name="request", cls=SigningCommand)
 @click.option("--name", required=True, help="What this device is to be called.")
-@click.option("--no-passphrase", is_flag=True, help="Keep the key of this device unsealed.")
+@no_passphrase_option
 @pass_context
 def request_command(context: Context, name: str, no_passphrase: bool) -> None:
     """On a new machine: make its key, and print the code by which it asks to be added to your account."""
@@ -131,7 +123,7 @@ def revoke_command(context: Context, *, device: str, at: str, words: WordsSource
             confirm("Revoke it there?", otherwise="Look at the above; to revoke it without being asked: --yes")
         revoked = words.sign(lambda given: node.devices.revoke(plan, given))
     value = {**json_of_device(revoked), "hidden": plan.goes}
-    context.emit(value, f"{_called(revoked)} is revoked; {records_are(plan.goes)} hidden now.")
+    context.emit(value, f"{_called(revoked)} is revoked; {some(plan.goes, 'record is', 'records are')} hidden now.")
 
 
 @device_command.command(name="renew", cls=SigningCommand)
@@ -147,7 +139,7 @@ def renew_command(context: Context, name: str | None, words: WordsSource) -> Non
         pass_on(context, node)
     context.emit(
         {**json_of_device(device), "rewritten": rewritten, "before": str(before)},
-        f"{_called(device)} has a new key; {records(rewritten)} that never left: signed again with it.",
+        f"{_called(device)} has a new key; {some(rewritten, 'record')} that never left: signed again with it.",
     )
     if not context.is_json:
         context.say(f"The old key is still listed; to end it: unhush device revoke {before}")
@@ -227,7 +219,7 @@ def _plan_text(node: "Node", plan: "CutPlan") -> str:
     else:
         lines.append("Nothing that it wrote stays.")
     if plan.lost:
-        lines.append(f"{records(plan.goes)} will be hidden; the first, oldest first:\n")
+        lines.append(f"{some(plan.goes, 'record')} will be hidden; the first, oldest first:\n")
         lines += [text_of(node.show(record.cid), indent="  ") for record in plan.lost]
     else:
         lines.append("No record that is seen here goes; what it writes from now on is never shown.")
@@ -333,7 +325,7 @@ def _row_text(row: "RowPlan") -> str:
             state = (
                 "stays open"
                 if not row.returns
-                else f"is opened again, and what was hidden of it returns: {records(row.returns)}"
+                else f"is opened again, and what was hidden of it returns: {some(row.returns, 'record')}"
             )
         case "cut" if row.cut is not None:
             state = f"is cut off after its record {row.cut[0]}"
@@ -342,7 +334,8 @@ def _row_text(row: "RowPlan") -> str:
         case _:
             state = "is dropped, with all it wrote"
     marks = (" (this device)" if row.is_this else "") + (" (added since the last rotate)" if row.is_added else "")
-    counts = f"{records(row.stays)} of it in force" + (f", {records(row.goes)} hidden" if row.goes else "")
+    hidden = f", {some(row.goes, 'record')} hidden" if row.goes else ""
+    counts = f"{some(row.stays, 'record')} of it in force{hidden}"
     return f"{display_device(row.name)} {short_key(row.key)}{marks} {state}; {counts}"
 
 

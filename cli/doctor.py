@@ -4,10 +4,8 @@ from typing import Final
 
 import click
 
+from unhush.cli.codes import ATTENTION
 from unhush.cli.context import Context, OurCommand, pass_context
-
-# Something should be done; what, each line says.
-_ATTENTION: Final = 7
 
 _MARKS: Final = {"fine": "ok", "note": "note", "attention": "act"}
 
@@ -33,4 +31,4 @@ def doctor_command(context: Context) -> int:
         }
         line = f"{_MARKS[finding.grade.value]:<6}{finding.topic:<10}{finding.text}"
         context.emit(value, line + (f"\n{'':<16}→ {finding.advice}" if finding.advice else ""))
-    return 0 if is_well(findings) else _ATTENTION
+    return 0 if is_well(findings) else ATTENTION

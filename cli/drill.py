@@ -1,25 +1,22 @@
 """``drill``: what a loss would mean for an account, rehearsed or for real."""
 
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from unhush.cli.context import Context, OurCommand, is_terminal, pass_context
-from unhush.cli.restoring import progress
+from unhush.cli.codes import ATTENTION
+from unhush.cli.context import Context, OurCommand, WrongUse, account_option, pass_context
+from unhush.cli.progress import doing_line_by_line
+from unhush.cli.shown import some
 
 if TYPE_CHECKING:
     from unhush.gossip.proto.drilling import Advice
     from unhush.node.drill.forecast import Drilled
     from unhush.node.drill.live import LiveDrill
-
-# Something was found that should be done, as ``doctor`` says it.
-_ATTENTION: Final = 7
 
 _WAYS: Final = {
     "open": "over a connection that was open",
@@ -33,9 +30,6 @@ _WAYS: Final = {
     "return": "its author came back through it",
 }
 
-# On a pipe, where no line is written over, records that come are told of no more often than this.
-_LINE_EVERY_S: Final = 5.0
-
 _NO_WORDS: Final = "The 24 words are not on paper yet: without this machine the account could never write again."
 
 
@@ -47,23 +41,25 @@ _NO_WORDS: Final = "The 24 words are not on paper yet: without this machine the 
     metavar="WHAT",
     help="What vanishes: home, peer:N (the N best connected), keeper:N, handle, bootstrap; several with commas.",
 )
+@account_option
+@click.option("--live", is_flag=True, help="Also ask the network for it now, as a stranger would.")
+@click.option("--peer", metavar="MULTIADDR", help="With --live: the one address the stranger is told.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Other dice for what is unknown."
 )
-@click.option("--account", metavar="ACCOUNT", help="Whose account; your own, if none is named.")
-@click.option("--live", is_flag=True, help="Also ask the network for it now, as a stranger would.")
-@click.option("--peer", metavar="MULTIADDR", help="With --live: the one address the stranger is told.")
 @pass_context
 def drill_command(context: Context, *, lose: str, seed: int, account: str | None, live: bool, peer: str | None) -> int:
     """Say what would become of an account if this machine, its peers or its keepers vanished. Nothing is changed.
 
     The real state of this home is rehearsed with what you name taken out: how many followers find the account again,
     by which way, how fast, what would be lost, and the one thing to do about it. With --live a throw-away home then
-    asks the network for the account, and is removed again. Exit code 7 if there is something to do.
+    asks the network for the account, and is removed again. The exit code is 7 if there is something to do.
     """
     from unhush.node.config import check_address
     from unhush.node.drill.forecast import drill
 
+    if peer is not None and not live:
+        raise WrongUse("--peer goes with --live.")
     if peer is not None:
         check_address(peer)
     with context.open() as node:
@@ -74,27 +70,11 @@ def drill_command(context: Context, *, lose: str, seed: int, account: str | None
             from unhush.node.drill.live import drill_live
 
             with _ended_as_by_hand():
-                came = drill_live(node, drilled, lose, peer=peer, on_progress=_progress(context))
+                came = drill_live(node, drilled, lose, peer=peer, on_progress=doing_line_by_line(context))
             context.emit(_json_of_live(came), _text_of_live(came))
             if came.complete_s is None or not came.is_clean:
-                return _ATTENTION
-    return _ATTENTION if drilled.report.advice is not None and not drilled.report.advice.harder_by else 0
-
-
-def _progress(context: Context) -> Callable[[str, int], None]:
-    """What goes on: on one line of a terminal, else line by line; silence for programs."""
-    if context.is_json or is_terminal(sys.stderr):
-        return progress(context)
-    last, at = "", float("-inf")
-
-    def tell(what: str, count: int) -> None:
-        nonlocal last, at
-        now = time.monotonic()
-        if what != last or now - at >= _LINE_EVERY_S:
-            last, at = what, now
-            context.say(f"{what} … {count:,} records" if count else f"{what} …")
-
-    return tell
+                return ATTENTION
+    return ATTENTION if drilled.report.advice is not None and not drilled.report.advice.harder_by else 0
 
 
 @contextmanager
@@ -204,20 +184,20 @@ def _text_of(drilled: "Drilled", lose: str) -> str:
         )
     lines += _author_lines(drilled)
     if report.records_lost:
-        lines.append(f"Lost: {_some(report.records_lost, 'record that is', 'records that are')} on this device only.")
+        lines.append(f"Lost: {some(report.records_lost, 'record that is', 'records that are')} on this device only.")
     if report.pictures_lost:
         lines.append(
-            f"{_some(report.pictures_lost, 'picture is', 'pictures are')} promised by no keeper that is left; "
+            f"{some(report.pictures_lost, 'picture is', 'pictures are')} promised by no keeper that is left; "
             "followers may have them."
         )
     lines.append(
-        f"Somebody new could find it at {_some(report.strangers, 'machine that lets', 'machines that let')} others in."
+        f"Somebody new could find it at {some(report.strangers, 'machine that lets', 'machines that let')} others in."
     )
     if not report.handle_leads:
         which = "this machine" if drilled.is_own else "the author's machine"
         lines.append(f"Invites and pages that name {which} lead nowhere any more.")
     if drilled.uncounted:
-        said = _some(drilled.uncounted, "account says it keeps it and is", "accounts say they keep it and are")
+        said = some(drilled.uncounted, "account says it keeps it and is", "accounts say they keep it and are")
         lines.append(f"{said} not counted: not asked for, or not proven (unhush keepers).")
     lines += _unknown_lines(drilled)
     lines.append("")
@@ -258,11 +238,11 @@ def _unknown_lines(drilled: "Drilled") -> list[str]:
         return ["The node is not running, so hardly anything is known of who is there: start it, and drill again."]
     unknown = []
     if report.undialled:
-        unknown.append(f"whether {_some(report.undialled, 'carrier', 'carriers')} can be dialled")
+        unknown.append(f"whether {some(report.undialled, 'carrier')} can be dialled")
     if report.unplaced:
-        unknown.append(f"where {_some(report.unplaced, 'follower is', 'followers are')}")
+        unknown.append(f"where {some(report.unplaced, 'follower is', 'followers are')}")
     if report.unheard:
-        unknown.append(f"whom {_some(report.unheard, 'machine', 'machines')} of the last minute know")
+        unknown.append(f"whom {some(report.unheard, 'machine')} of the last minute know")
     if not unknown:
         return []
     return [f"A sample of {report.samples}: it is not known {', '.join(unknown)}."]
@@ -324,10 +304,6 @@ def _text_of_live(came: "LiveDrill") -> str:
     if came.from_lost:
         lines.append(f"  {came.from_lost} of them came from what was to be lost, before it was let go of.")
     return "\n".join(lines)
-
-
-def _some(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
 
 
 def _percent(share: float) -> str:

@@ -1,13 +1,23 @@
 """``export car`` and ``lifeboat``, ``import car``, ``lifeboat``, ``backup``: accounts and homes as files."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
 import click
 
-from unhush.cli.context import Context, OurGroup, check_target, expanded, is_terminal, pass_context
+from unhush.cli.codes import UNSOUND
+from unhush.cli.context import (
+    FILE,
+    Context,
+    OurGroup,
+    WrongUse,
+    account_option,
+    check_target,
+    expanded,
+    force_option,
+    pass_context,
+)
+from unhush.cli.progress import counting, counting_of
 from unhush.cli.shown import some
 
 # Why a record is without its words.
@@ -17,7 +27,6 @@ _ABSENT: Final = {
     "deleted": "deleted by their author",
     "malformed": "that nobody can read",
 }
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group(cls=OurGroup, name="export")
@@ -26,9 +35,9 @@ def export_command() -> None:
 
 
 @export_command.command(name="car")
-@click.argument("file", type=_FILE)
-@click.option("--account", help="Whose; your own if you name none.")
-@click.option("--force", is_flag=True, help="Write over FILE if it is there already.")
+@click.argument("file", type=FILE)
+@account_option
+@force_option
 @pass_context
 def export_car_command(context: Context, file: Path, account: str | None, *, force: bool) -> None:
     """Write a whole account to FILE, in a format any IPLD program reads (CAR version 1)."""
@@ -43,13 +52,13 @@ def export_car_command(context: Context, file: Path, account: str | None, *, for
             "blocks": contents.blocks,
             "cards": contents.cards,
         },
-        f"{some(contents.blocks, 'block')} of account {contents.roots[0]} in {file}.",
+        f"Account {contents.roots[0]} is in {file} ({some(contents.blocks, 'block')}).",
     )
 
 
 @export_command.command(name="lifeboat")
-@click.argument("file", type=_FILE)
-@click.option("--account", help="Whose; your own if you name none.")
+@click.argument("file", type=FILE)
+@account_option
 @click.option(
     "--media",
     type=click.Choice(("none", "90d", "all")),
@@ -57,7 +66,7 @@ def export_car_command(context: Context, file: Path, account: str | None, *, for
     show_default=True,
     help="Which pictures: none, those of the last 90 days, or all.",
 )
-@click.option("--force", is_flag=True, help="Write over FILE if it is there already.")
+@force_option
 @pass_context
 def export_lifeboat_command(
     context: Context, file: Path, account: str | None, media: Literal["none", "90d", "all"], *, force: bool
@@ -66,9 +75,7 @@ def export_lifeboat_command(
     path = expanded(file)
     check_target(path, force=force)
     with context.open() as node:
-        made = node.export_lifeboat(
-            path, account, media=media, on_progress=lambda what, count: _progress(context, what)(count), force=force
-        )
+        made = node.export_lifeboat(path, account, media=media, on_progress=counting(context), force=force)
     contents = made.contents
     lacking_bodies = made.absent.get("withheld", 0) + made.absent.get("unknown", 0)
     context.emit(
@@ -102,12 +109,12 @@ def import_command() -> None:
 
 
 @import_command.command(name="car")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @pass_context
 def import_car_command(context: Context, file: Path) -> int:
     """Take in the account in FILE; every hash and signature is checked. Works in a home without account."""
     with context.open(may_make=True) as node:
-        imported = node.import_car(expanded(file), _progress(context, "records taken in"))
+        imported = node.import_car(expanded(file), counting_of(context, "records taken in"))
     value = {
         "accounts": [str(account) for account in imported.accounts],
         "stored": imported.stored,
@@ -123,16 +130,16 @@ def import_car_command(context: Context, file: Path) -> int:
     if imported.refused_cards:
         were = some(imported.refused_cards, "card was", "cards were")
         context.say(f"unhush: {were} refused; what is wrong says: unhush verify {file}")
-    return 6 if imported.refused or imported.refused_cards else 0
+    return UNSOUND if imported.refused or imported.refused_cards else 0
 
 
 @import_command.command(name="lifeboat")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @pass_context
 def import_lifeboat_command(context: Context, file: Path) -> int:
     """Take in the account in FILE; every hash and signature is checked. Works in a home without account."""
     with context.open(may_make=True) as node:
-        taken = node.import_lifeboat(expanded(file), _progress(context, "records taken in"))
+        taken = node.import_lifeboat(expanded(file), counting_of(context, "records taken in"))
     value = {
         "account": str(taken.account) if taken.account is not None else None,
         "stored": taken.stored,
@@ -159,27 +166,27 @@ def import_lifeboat_command(context: Context, file: Path) -> int:
             f"unhush: {some(taken.refused, 'record')} refused and {taken.lacking:,} missing{also}; "
             f"the first problem: {taken.first_problem or 'something is missing'}. All of them: unhush verify {file}"
         )
-        return 6
+        return UNSOUND
     return 0
 
 
 @import_command.command(name="backup")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @pass_context
 def import_backup_command(context: Context, file: Path) -> None:
     """Make a new home of a backup FILE. It has no key, so it reads and carries until: unhush restore."""
-    from unhush.cli.maintenance import import_backup
+    from unhush.node.home.maintenance import restore_backup
 
-    import_backup(context, file)
+    path = expanded(file)
+    if not path.is_file():
+        raise WrongUse(f"There is no file {file}.")
+    made = restore_backup(context.config(), path, on_progress=counting(context))
+    context.emit(
+        {"file": str(path), "blobs": made.blobs},
+        "The home is made. It has no key: it reads and carries. To write again: unhush restore, or unhush device join.",
+    )
 
 
 def _new_text(what: str, new: int, known: int) -> str:
     are = some(new, f"{what} is", f"{what}s are")
     return f"{are} new here, {known:,} {'was' if known == 1 else 'were'} known"
-
-
-def _progress(context: Context, what: str) -> Callable[[int], None]:
-    """A running count on a terminal; silence for programs."""
-    if context.is_json or not is_terminal(sys.stderr):
-        return lambda _count: None
-    return lambda count: click.echo(f"\r{count:,} {what} …\x1b[K\r", err=True, nl=False)

@@ -10,7 +10,7 @@ import click
 
 from unhush.cli.asking import ask_hidden, can_ask, passing_screen
 from unhush.cli.context import FILE, Context, WrongUse, is_terminal, pass_context
-from unhush.cli.secrets import SigningCommand, ask_new_passphrase
+from unhush.cli.secrets import SigningCommand, ask_new_passphrase, no_passphrase_option
 from unhush.cli.shown import display_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _WORDS: Final = 24
 @click.command(cls=SigningCommand, name="init")
 @click.option("--name", required=True, help="What people see; you can change it later.")
 @click.option("--words-to", type=FILE, help="Keep the recovery words in this new file (0600) instead of showing them.")
-@click.option("--no-passphrase", is_flag=True, help="Keep the key of this device unsealed.")
+@no_passphrase_option
 @click.option(
     "--keep-root-key", is_flag=True, help="Keep the root key here, sealed: to add and revoke devices without the words."
 )

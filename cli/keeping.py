@@ -1,4 +1,4 @@
-"""``keep``, ``keepers``, ``unkeep``, ``withhold``: promises to carry accounts, and who carries mine."""
+"""``keep``, ``keepers``, ``unkeep``: promises to carry accounts, and who carries mine."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from unhush.cli.asking import confirm
-from unhush.cli.context import FILE, Context, OurCommand, WrongUse, expanded, pass_context
+from unhush.cli.context import FILE, Context, OurCommand, WrongUse, check_one, expanded, pass_context
 from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name, some, time_text
 from unhush.node.names import clean_name
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unhush.node import Node
     from unhush.node.keeping.sizes import Share
     from unhush.node.keeping.verbs import KeptAll
-    from unhush.node.views import KeeperInfo, KeepingOffer, KeptInfo, KeptSummary, WithheldInfo
+    from unhush.node.views import KeeperInfo, KeepingOffer, KeptInfo, KeptSummary
 
 _PROBLEMS: Final = 5  # told one by one in ``status``
 # Ending more than one promise in so many at once is asked about: a list that was cut short looks like that.
@@ -63,7 +63,7 @@ def keep_command(
     when. It stops at the budget and says so; somebody you follow may take what they may anyway, if that is more. You
     need not follow the account. Run again it changes what is named and nothing else. Undo: unhush unkeep ACCOUNT.
     """
-    _check_one(
+    check_one(
         "Keep whom?",
         {
             "ACCOUNT": account,
@@ -71,7 +71,7 @@ def keep_command(
             "--withdraw": withdraw,
             "--accept": accept,
             "--from": file,
-            "--list": is_listing or None,
+            "--list": is_listing,
         },
     )
     if file is None:
@@ -146,56 +146,6 @@ def keepers_command(context: Context, account: str | None) -> None:
         )
 
 
-@click.command(cls=OurCommand, name="withhold")
-@click.argument("record", metavar="[ID]", required=False)
-@click.option("--reason", metavar="TEXT", help="Why; whoever asks for the record is told.")
-@click.option("--list", "is_listing", is_flag=True, help="List what is withheld here.")
-@click.option("--undo", metavar="ID", help="Take the record in again, if anybody has it.")
-@pass_context
-def withhold_command(
-    context: Context, record: str | None, reason: str | None, is_listing: bool, undo: str | None
-) -> None:
-    """Erase the body of the record ID here, and say so to whoever asks.
-
-    The signed entry stays: it says that there was something, and nothing of what. Receipts of this node list it.
-    """
-    if record is None and reason is not None and not is_listing and undo is None:
-        raise click.UsageError("Withhold which record? --reason goes with the ID of one.")
-    _check_one("Withhold which record?", {"ID": record, "--list": is_listing or None, "--undo": undo})
-    if record is None and reason is not None:
-        raise click.UsageError("--reason goes with the ID of a record to withhold.")
-    if record is not None and reason is None:
-        raise click.UsageError("A record is withheld with --reason TEXT, which is told to whoever asks for it.")
-    with context.open() as node:
-        if is_listing:
-            held = node.withheld()
-            for each in held:
-                context.emit(_json_of_withheld(each), _line_of_withheld(each))
-            if not held and not context.is_json:
-                context.say("Nothing is withheld here.")
-        elif undo is not None:
-            node.unwithhold(undo)
-            context.emit(
-                {"id": undo, "withheld": False},
-                "It is taken in again: a running node asks who is connected now, and others as they are met.",
-            )
-        else:
-            assert record is not None
-            assert reason is not None
-            done = node.withhold(record, reason)
-            context.emit(_json_of_withheld(done), _say_withheld(done))
-
-
-def _check_one(question: str, given: "dict[str, object]") -> None:
-    """Exactly one thing is to be done; raises ``UsageError`` with ``question`` for none."""
-    named = [name for name, value in given.items() if value is not None]
-    if not named:
-        names = list(given)
-        raise click.UsageError(f"{question} Give {', '.join(names[:-1])} or {names[-1]}.")
-    if len(named) > 1:
-        raise click.UsageError(f"{named[0]} and {named[1]} do not go together; one thing at a time.")
-
-
 def _ask_to_end(node: "Node", accounts: "tuple[Cid, ...]", share: "Share") -> None:
     """A person is asked before a list ends many promises; raises ``WrongUse`` where nobody can be."""
     ended, kept = node.count_unlisted(accounts, share)
@@ -266,16 +216,6 @@ def _say_all(done: "KeptAll") -> str:
     return said
 
 
-def _say_withheld(withheld: "WithheldInfo") -> str:
-    if withheld.replaced:
-        said = f"Withheld as before, with the new reason in place of: {clean_name(withheld.replaced)}."
-    elif withheld.account is None:
-        said = "Nothing of this record is here; when it comes, its body is not taken in."
-    else:
-        said = "Its body is gone from here."
-    return f"{said} Undo: unhush withhold --undo {withheld.id}"
-
-
 def _print_kept(context: Context, node: "Node") -> None:
     kept = node.kept()
     offers = tuple(each for each in node.keeping_offers() if not each.is_kept)
@@ -337,11 +277,6 @@ def _accepted_word(keeper: "KeeperInfo") -> str:
     if not keeper.is_accepted:
         return ""
     return "accepted" if keeper.receipt_ms is not None else "asked"
-
-
-def _line_of_withheld(withheld: "WithheldInfo") -> str:
-    by = f" by {display_name(withheld.name, withheld.account)}" if withheld.account is not None else ""
-    return f"{withheld.id}{by} · since {time_text(withheld.since_ms)} · {clean_name(withheld.reason)}"
 
 
 def kept_lines(summary: "KeptSummary", promised: "Sequence[KeptInfo]") -> list[str]:
@@ -411,17 +346,6 @@ def _json_of_keeper(keeper: "KeeperInfo") -> dict[str, Any]:
         "counts": keeper.counts,
         "why": keeper.why or None,
         "withheld": [{"id": str(each.entry), "reason": each.reason} for each in keeper.withheld],
-    }
-
-
-def _json_of_withheld(withheld: "WithheldInfo") -> dict[str, Any]:
-    return {
-        "id": str(withheld.id),
-        "account": str(withheld.account) if withheld.account is not None else None,
-        "reason": withheld.reason,
-        "since": withheld.since_ms,
-        "withheld": True,
-        "replaced": withheld.replaced or None,
     }
 
 

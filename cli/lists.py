@@ -4,6 +4,7 @@ import click
 
 from unhush.cli.circle import print_people
 from unhush.cli.context import Context, OurGroup, pass_context
+from unhush.cli.shown import some
 from unhush.node.names import clean_name
 
 _NAME = click.argument("name")
@@ -64,7 +65,7 @@ def show_command(context: Context, name: str | None) -> None:
             return
         found = node.lists.all()
     for each in found:
-        people = f"{each.members} {'person' if each.members == 1 else 'people'}"
+        people = some(each.members, "person", "people")
         context.emit({"list": each.name, "members": each.members}, f"{clean_name(each.name)} ({people})")
     if not found and not context.is_json:
         context.say("No lists yet. Make one: unhush list create NAME")

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from unhush import __version__
+from unhush.cli.codes import FAILED, NO_SECRET, NOT_FOUND, UNREACHED, UNSOUND, WRONG_USE
 from unhush.cli.context import FILE, Context, expanded
 
 # Where each command lives, and what `unhush --help` says of it.
@@ -56,13 +57,13 @@ COMMANDS: Final = {
     "unkeep": ("keeping", "Take such a promise back."),
     "keepers": ("keeping", "List who keeps your account, and what they have shown."),
     "audit": ("auditing", "Say whether all of an account is here, who withholds what, and show it to others."),
-    "withhold": ("keeping", "Do without the body of a record here, and say so."),
+    "withhold": ("withholding", "Do without the body of a record here, and say so."),
     "list": ("lists", "Lists of people to read by themselves; they stay on this machine."),
     "media": ("media", "Save a picture of a post to a file."),
     "profile": ("profiles", "Show a profile, or set your own."),
-    "card": ("card", "Where you are reached, or somebody else: machines, and web addresses."),
+    "card": ("card", "Say where you, or somebody else, are reached: machines and web addresses."),
     "peers": ("peers", "The machines you know: list, add, remove, ping."),
-    "sync": ("syncing", "Look now for what the people you follow wrote."),
+    "sync": ("syncing", "Look now for what the people you follow or keep wrote."),
     "drill": ("drill", "Rehearse a loss: who finds the account again, and what to do about it."),
     "doctor": ("doctor", "Say whether others reach this node, and what to do about what is not well."),
     "status": ("reading", "Say how this home is, with or without a running node."),
@@ -155,7 +156,7 @@ def run(arguments: list[str]) -> int:
         return exc.exit_code
     except click.Abort:
         click.echo("stopped", err=True)
-        return 1
+        return FAILED
     except click.NoSuchOption as exc:
         _with_place(exc).show()
         return exc.exit_code
@@ -164,7 +165,7 @@ def run(arguments: list[str]) -> int:
         return exc.exit_code
     except OSError as exc:
         click.echo(f"unhush: {exc.strerror}: {exc.filename}" if exc.filename else f"unhush: {exc}", err=True)
-        return 1
+        return FAILED
     except Exception as exc:  # noqa: BLE001  # what is not ours is raised again
         return _report(exc)
     return result if isinstance(result, int) else 0
@@ -187,11 +188,11 @@ def _report(error: Exception) -> int:
     click.echo(f"unhush: {error}{_next_step(error)}", err=True)
     match error:
         case errors.NotFound() | errors.NoAccount():
-            return 3
+            return NOT_FOUND
         case errors.KeyFileError() | errors.BadWords() | errors.WordsNeeded():
-            return 4
+            return NO_SECRET
         case errors.NotRunning() | errors.NobodyAnswered() | errors.NoPage():
-            return 5
+            return UNREACHED
         case (
             errors.VerificationError()
             | errors.WrongNetwork()
@@ -204,11 +205,10 @@ def _report(error: Exception) -> int:
             | errors.UnknownFile()
             | errors.StoreDamaged()
         ):
-            return 6
-        case errors.MalformedInvite():
-            return 2
+            return UNSOUND
         case (
             errors.MalformedCid()
+            | errors.MalformedInvite()
             | errors.BadConfig()
             | errors.BadListName()
             | errors.BadPromise()
@@ -216,9 +216,9 @@ def _report(error: Exception) -> int:
             | errors.WithholdRefused()
             | errors.WrongKind()
         ):
-            return 2
+            return WRONG_USE
         case _:
-            return 1
+            return FAILED
 
 
 def _next_step(error: Exception) -> str:

@@ -1,21 +1,18 @@
 """``verify``, ``backup``, ``compact``, ``index rebuild``: looking after a home."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from unhush.cli.context import FILE, Context, OurCommand, OurGroup, WrongUse, expanded, is_terminal, pass_context
+from unhush.cli.codes import UNSOUND
+from unhush.cli.context import FILE, Context, OurCommand, OurGroup, WrongUse, expanded, pass_context
+from unhush.cli.progress import counting, counting_of
 from unhush.cli.shown import some
 
 if TYPE_CHECKING:
     from unhush.node.home.maintenance import Mended
     from unhush.storage.verify import Report
-
-# What was kept here is not what is here; the same as for a file of which something was refused.
-_DAMAGED = 6
 
 
 @click.command(cls=OurCommand, name="verify")
@@ -34,7 +31,6 @@ def verify_command(context: Context, file: Path | None, deep: bool, repair: bool
     """
     from unhush.node.home.maintenance import repair_home, verify_home
 
-    say = _progress(context)
     if file is not None:
         if deep or repair:
             raise WrongUse("--deep and --repair are for what is kept here, not for a FILE.")
@@ -42,14 +38,14 @@ def verify_command(context: Context, file: Path | None, deep: bool, repair: bool
     if strict:
         raise WrongUse("--strict is for a FILE.")
     if repair:
-        return _show_mended(context, repair_home(context.config(), on_progress=say))
-    report = verify_home(context.config(), deep=deep, on_progress=say)
+        return _show_mended(context, repair_home(context.config(), on_progress=counting(context)))
+    report = verify_home(context.config(), deep=deep, on_progress=counting(context))
     text = _summary(report)
     context.emit(_value(report), f"{text} All is well." if report.is_clean else text)
     _say_problems(context, report)
     if report.is_damaged:
         context.say("unhush: something here is damaged; mend it with: unhush verify --repair")
-        return _DAMAGED
+        return UNSOUND
     return 0
 
 
@@ -57,11 +53,11 @@ def _verify_file(context: Context, file: Path, *, is_strict: bool) -> int:
     """Needs no home: the file is judged by itself."""
     from unhush.node.home.checking import check_file
 
-    report = check_file(file, _progress(context))
+    report = check_file(file, counting(context))
     context.emit(report.to_json(), report.sentence())
     for remark in report.remarks():
         context.say(f"  {remark}")
-    return 0 if report.ok and (report.is_exact or not is_strict) else _DAMAGED
+    return 0 if report.ok and (report.is_exact or not is_strict) else UNSOUND
 
 
 def _show_mended(context: Context, mended: "Mended") -> int:
@@ -81,7 +77,7 @@ def _show_mended(context: Context, mended: "Mended") -> int:
         text = "The indexes were made anew. " if mended.rebuilt else "Nothing wanted repair. "
     context.emit(value, text + _summary(after))
     _say_problems(context, after)
-    return _DAMAGED if after.is_damaged else 0
+    return UNSOUND if after.is_damaged else 0
 
 
 def _summary(report: "Report") -> str:
@@ -131,10 +127,10 @@ def backup_command(context: Context, file: Path) -> None:
     The words, or another device, are what brings the account back; see: unhush import backup.
     """
     with context.open() as node:
-        made = node.backup(expanded(file), lambda count: _progress(context)("bytes written", count))
+        made = node.backup(expanded(file), counting_of(context, "bytes written"))
     context.emit(
         {"file": str(made.file), "bytes": made.bytes, "blobs": made.blobs},
-        f"{made.file} holds everything but your keys ({made.bytes:,} bytes, {made.blobs} blobs).",
+        f"{made.file} holds everything but your keys ({made.bytes:,} bytes, {some(made.blobs, 'blob')}).",
     )
 
 
@@ -161,26 +157,5 @@ def index_command() -> None:
 def rebuild_command(context: Context) -> None:
     """Make every index anew from the records; works while a node runs."""
     with context.open() as node:
-        shown = node.rebuild_indexes(lambda count: _progress(context)("records looked at", count))
-    context.emit({"shown": shown}, f"{shown} records are shown.")
-
-
-def import_backup(context: Context, file: Path) -> None:
-    """Make a new home of a backup."""
-    from unhush.node.home.maintenance import restore_backup
-
-    path = expanded(file)
-    if not path.is_file():
-        raise WrongUse(f"There is no file {file}.")
-    made = restore_backup(context.config(), path, on_progress=_progress(context))
-    context.emit(
-        {"file": str(path), "blobs": made.blobs},
-        "The home is made. It has no key: it reads and carries. To write again: unhush restore, or unhush device join.",
-    )
-
-
-def _progress(context: Context) -> Callable[[str, int], None]:
-    """A running count on a terminal; silence for programs."""
-    if context.is_json or not is_terminal(sys.stderr):
-        return lambda _what, _count: None
-    return lambda what, count: click.echo(f"\r{count:,} {what} …\x1b[K\r", err=True, nl=False)
+        shown = node.rebuild_indexes(counting_of(context, "records looked at"))
+    context.emit({"shown": shown}, f"{some(shown, 'record is', 'records are')} shown.")

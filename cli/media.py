@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from unhush.cli.context import FILE, Context, OurGroup, WrongUse, expanded, pass_context
+from unhush.cli.shown import some
 
 
 @click.group(cls=OurGroup, name="media")
@@ -25,7 +26,7 @@ def save_command(context: Context, record: str, number: int, output: Path) -> No
     with context.open() as node:
         media = node.show(record).media
         if number > len(media):
-            raise NotFound(f"this record has {len(media)} pictures; there is no number {number}")
+            raise NotFound(f"this record has {some(len(media), 'picture')}; there is no number {number}")
         item = media[number - 1]
         size, mime = node.media.size(item.cid), node.media.type(item.cid)
         path = expanded(output)

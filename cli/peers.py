@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unhush.cli.context import Context, OurGroup, pass_context
+from unhush.cli.shown import some
 
 if TYPE_CHECKING:
     from unhush.node.views import PeerInfo
@@ -56,9 +57,8 @@ def _named(peer: "PeerInfo") -> str:
 def _worth(peer: "PeerInfo") -> str:
     if not peer.connected:
         return ""
-    people = "1 person" if peer.covers == 1 else f"{peer.covers:,} people"
-    records = "1 record" if peer.gave == 1 else f"{peer.gave:,} records"
-    return f"  carries {people} you follow or keep, brought {records}"
+    people = some(peer.covers, "person", "people")
+    return f"  carries {people} you follow or keep, brought {some(peer.gave, 'record')}"
 
 
 @peers_command.command(name="add")

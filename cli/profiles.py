@@ -6,7 +6,7 @@ import click
 
 from unhush.cli.context import FILE, Context, OurGroup, WrongUse, expanded, pass_context
 from unhush.cli.secrets import SigningCommand
-from unhush.cli.shown import display_name, json_of_person
+from unhush.cli.shown import display_name, json_of_person, some
 from unhush.cli.standing import alarm_lines, health_lines
 
 
@@ -50,7 +50,7 @@ def show_command(context: Context, account: str | None) -> None:
         + (f" (you call them {clean_name(person.petname)})" if person.petname else ""),
         *([clean_text(person.bio)] if person.bio else []),
         f"{person.account}",
-        f"{person.posts} posts kept here" + ("; you follow them" if person.is_followed else ""),
+        f"{some(person.posts, 'post')} kept here" + ("; you follow them" if person.is_followed else ""),
         *health_lines(person.contested, person.unproven, person.cut_devices),
         *(f"alarm: {line}" for line in alarm_lines(person.alarms, is_own=person.is_own)),
     ]

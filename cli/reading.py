@@ -11,8 +11,8 @@ import click
 
 from unhush.cli.context import Context, OurCommand, WrongUse, pass_context
 from unhush.cli.keeping import json_of_kept, kept_lines
-from unhush.cli.shown import display_name, json_of, name_of, text_of, time_text
-from unhush.cli.standing import alarm_lines, count_cut, health_lines, records_are
+from unhush.cli.shown import display_name, json_of, name_of, some, text_of, time_text
+from unhush.cli.standing import alarm_lines, count_cut, health_lines
 from unhush.cli.wire import limit_lines, outage_line
 from unhush.node.names import clean_name, clean_text
 
@@ -273,14 +273,16 @@ def status_command(context: Context) -> None:
         f"home      {home}",
         f"account   {status.account or _NO_ACCOUNT}",
         f"name      {display_name(status.name, status.account)}" if status.account is not None else "",
-        f"keeps     {status.records} records; follows {status.follows}",
-        f"node      running, {status.peers_connected} {'peer' if status.peers_connected == 1 else 'peers'} connected"
+        f"keeps     {some(status.records, 'record')}; follows {status.follows:,}",
+        f"node      running, {some(status.peers_connected, 'peer')} connected"
         if status.network_running
         else "node      not running (offline: everything but the network works)",
         outage_line(status.outage, now_ms) if status.outage is not None else "",
         *(f"listens   {address}" for address in status.listen),
         *limit_lines(status.limits_met),
-        f"unsent    {records_are(status.local_only)} on this device only" if status.local_only else "",
+        f"unsent    {some(status.local_only, 'record is', 'records are')} on this device only"
+        if status.local_only
+        else "",
         *(kept_lines(status.kept, promised) if status.account is not None else ()),
         *(f"account   {line}" for line in health_lines(contested, unproven, cut)),
         f"problem   {status.problem}" if status.problem else "",

@@ -1,15 +1,16 @@
 """``restore`` and ``device join``: an account comes to a new machine."""
 
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from unhush.cli.asking import can_ask
-from unhush.cli.context import Context, WrongUse, is_terminal, pass_context
+from unhush.cli.codes import NOT_ALL
+from unhush.cli.context import Context, WrongUse, pass_context
 from unhush.cli.founding import new_passphrase
-from unhush.cli.secrets import SigningCommand, WordsSource, words_option
+from unhush.cli.progress import doing
+from unhush.cli.secrets import SigningCommand, WordsSource, no_passphrase_option, words_option
+from unhush.cli.shown import display_name, some
 from unhush.cli.standing import device_text, display_device, json_of_device, short_key
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ peer_option = click.option(
     "--peer", "peers", multiple=True, metavar="MULTIADDR", help="A machine that has the account: any follower's."
 )
 listen_option = click.option("--listen", multiple=True, metavar="MULTIADDR", help="Where to listen meanwhile.")
-no_passphrase_option = click.option("--no-passphrase", is_flag=True, help="Keep the key of this device unsealed.")
 
 
 @click.command(cls=SigningCommand, name="restore")
@@ -56,13 +56,14 @@ def restore_command(
     given = words.get()
     with open_new(context, peers=peers, listen=listen, no_passphrase=no_passphrase) as node:
         if keep_root_key and node.config.passphrase is None:
-            raise click.UsageError("The root key is kept sealed or not at all: give a passphrase with --keep-root-key.")
-        restored = node.restore(given, account=account, name=name.strip(), on_progress=progress(context))
+            raise WrongUse("The root key is kept sealed or not at all: give a passphrase with --keep-root-key.")
+        restored = node.restore(given, account=account, name=name.strip(), on_progress=doing(context))
         if keep_root_key:
             node.devices.keep_root(given)
         called = node.person(restored.account).name
         devices = node.devices.identity(restored.account).devices
     others = [device for device in devices if not device.is_this and device.state.value == "open"]
+    records = some(restored.records, "record")
     value = {
         "account": str(restored.account),
         "name": called,
@@ -73,12 +74,12 @@ def restore_command(
     }
     context.emit(
         value,
-        f"{display_device(called)} is back: account {restored.account}, {restored.records} records.\n"
+        f"{display_name(called, restored.account)} is back: account {restored.account}, {records}.\n"
         f"This device is {short_key(restored.device.key)}. To go on: unhush run",
     )
     if not context.is_json:
         _say_what_else(context, restored.is_complete, list(restored.others), [device_text(each) for each in others])
-    return 0 if restored.is_complete else 6
+    return 0 if restored.is_complete else NOT_ALL
 
 
 def _say_what_else(context: Context, is_complete: bool, others: "list[Any]", devices: list[str]) -> None:
@@ -105,17 +106,6 @@ def open_new(context: Context, *, peers: tuple[str, ...], listen: tuple[str, ...
     return Node(config)
 
 
-def progress(context: Context) -> Callable[[str, int], None]:
-    """What goes on, on one line of a terminal; silence for programs."""
-    if context.is_json or not is_terminal(sys.stderr):
-        return lambda _what, _count: None
-
-    def tell(what: str, count: int) -> None:
-        click.echo(f"\r{what} … {count:,} records\x1b[K\r" if count else f"\r{what} …\x1b[K\r", err=True, nl=False)
-
-    return tell
-
-
 @click.command(cls=SigningCommand, name="join")
 @click.argument("account")
 @peer_option
@@ -127,10 +117,10 @@ def join_command(
 ) -> None:
     """Make ACCOUNT this machine's own, after another device added this one; its history comes."""
     with open_new(context, peers=peers, listen=listen, no_passphrase=no_passphrase) as node:
-        device = node.join(account, progress(context))
+        device = node.join(account, doing(context))
         records = node.status().records
     context.emit(
         {"account": account, "device": json_of_device(device), "records": records},
         f"This device, {display_device(device.name)} ({short_key(device.key)}), speaks for {account} now; "
-        f"{records} records are here. To go on: unhush run",
+        f"{some(records, 'record is', 'records are')} here. To go on: unhush run",
     )

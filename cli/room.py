@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from unhush.cli.context import Context, OurCommand, pass_context
-from unhush.cli.shown import display_name, time_text
+from unhush.cli.shown import display_name, some, time_text
+from unhush.node.keeping.sizes import size_text
 
 if TYPE_CHECKING:
     from unhush.node.home.room import Collected, RoomReport, Storage, Tier
@@ -52,30 +53,31 @@ def gc_command(context: Context, dry_run: bool, now: bool) -> None:
 def _lines_of_storage(storage: "Storage") -> list[str]:
     report = storage.report
     lines = [
-        f"database   {size(report.database_bytes)}, of which {size(report.free_bytes)} free to be written again",
-        f"media      {size(report.media_bytes)}",
-        f"full text  {size(report.fulltext_bytes)}",
-        f"room       {size(report.growth_bytes)} more; the last {size(report.reserve_bytes)} are for your own posts",
+        f"database   {size_text(report.database_bytes)}, {size_text(report.free_bytes)} of it free to be written again",
+        f"media      {size_text(report.media_bytes)}",
+        f"full text  {size_text(report.fulltext_bytes)}",
+        f"room       {size_text(report.growth_bytes)} more, "
+        f"of which the last {size_text(report.reserve_bytes)} are for your own posts",
         "",
     ]
     for tier, used in report.tiers.usage.items():
         lines.append(
-            f"{_TIERS[tier.name]:<16}{_counted(report.tiers.accounts[tier], 'account'):>15}"
-            f"{_counted(used.records, 'record'):>19}{size(used.size_bytes):>12}  {_limit_text(report, tier)}"
+            f"{_TIERS[tier.name]:<16}{some(report.tiers.accounts[tier], 'account'):>15}"
+            f"{some(used.records, 'record'):>19}{size_text(used.size_bytes):>12}  {_limit_text(report, tier)}"
         )
     full = [each for each in report.kept if each.is_full]
     lines += [
-        f"full: {kept.account} · {size(kept.size_bytes)} of the {size(kept.budget_bytes)} promised"
+        f"full: {kept.account} · {size_text(kept.size_bytes)} of the {size_text(kept.budget_bytes)} promised"
         for kept in full[:_MOST_FULL]
     ]
     if len(full) > _MOST_FULL:
-        lines.append(f"full: {_counted(len(full) - _MOST_FULL, 'other account')} that are kept")
+        lines.append(f"full: {len(full) - _MOST_FULL:,} more")
     if report.largest:
         lines += ["", "Who takes most (posts, then media):"]
     for each in report.largest:
         name = display_name(storage.names.get(each.account), each.account)
-        media = f" + {size(each.media_bytes)}" if each.media_bytes else ""
-        lines.append(f"  {size(each.size_bytes):>10}{media}  {name} · {_TIERS[each.tier.name]} · {each.account}")
+        media = f" + {size_text(each.media_bytes)}" if each.media_bytes else ""
+        lines.append(f"  {size_text(each.size_bytes):>10}{media}  {name} · {_TIERS[each.tier.name]} · {each.account}")
     due = storage.due
     lines += ["", *_lines_of_collected(due)]
     return lines
@@ -87,33 +89,34 @@ def _limit_text(report: "RoomReport", tier: "Tier") -> str:
         return "as much as was promised of each"
     if each is None:
         return "no limit"
-    return f"at most {size(each)} each" + (f", {size(together)} together" if together is not None else "")
+    in_all = f", {size_text(together)} together" if together is not None else ""
+    return f"at most {size_text(each)} each{in_all}"
 
 
 def _lines_of_collected(done: "Collected") -> list[str]:
     """What went, or would; one line for each sort."""
     would = "gc would " if done.is_dry else ""
     sorts = [
-        (done.erased, f"erase {_counted(done.erased, 'deleted body', 'deleted bodies')}", done.erased_bytes),
-        (done.dropped, f"drop {_counted(done.dropped, 'void record')}", done.dropped_bytes),
-        (done.overdrawn, f"take room back from {_counted(done.overdrawn, 'account')}", done.evicted_bytes),
-        (done.blobs.blocks, f"remove {_counted(done.blobs.blocks, 'file')} of media", done.blobs.size_bytes),
+        (done.erased, f"erase {some(done.erased, 'deleted body', 'deleted bodies')}", done.erased_bytes),
+        (done.dropped, f"drop {some(done.dropped, 'void record')}", done.dropped_bytes),
+        (done.overdrawn, f"take room back from {some(done.overdrawn, 'account')}", done.evicted_bytes),
+        (done.blobs.blocks, f"remove {some(done.blobs.blocks, 'file')} of media", done.blobs.size_bytes),
     ]
-    lines = [f"{would}{what}: {size(taken)}" for count, what, taken in sorts if count]
+    lines = [f"{would}{what}: {size_text(taken)}" for count, what, taken in sorts if count]
     lines = [line if done.is_dry else _past(line) for line in lines]
     if done.forgotten:
-        lines.append(f"forgot {_counted(done.forgotten, 'account')} of strangers")
+        lines.append(f"forgot {some(done.forgotten, 'account')} of strangers")
     if done.scrubbed:
-        lines.append(f"overwrote {_counted(done.scrubbed, 'page')} of the database that held what is gone")
+        lines.append(f"overwrote {some(done.scrubbed, 'page')} of the database that held what is gone")
     if not lines:
         lines.append("gc would find nothing to do." if done.is_dry else "There was nothing to do.")
     if done.waiting and done.next_ms is not None:
         lines.append(
-            f"{_counted(done.waiting, 'record')} can still come back and {'waits' if done.waiting == 1 else 'wait'}; "
+            f"{some(done.waiting, 'record')} can still come back and {'waits' if done.waiting == 1 else 'wait'}; "
             f"the first goes after {time_text(done.next_ms)}"
         )
     if done.held_back:
-        lines.append(f"{_counted(done.held_back, 'page')} could not be overwritten while somebody reads; run it again")
+        lines.append(f"{some(done.held_back, 'page')} could not be overwritten while somebody reads; run it again")
     return lines
 
 
@@ -123,20 +126,6 @@ _PAST: Final = {"erase": "erased", "drop": "dropped", "take": "took", "remove": 
 def _past(line: str) -> str:
     verb, _, rest = line.partition(" ")
     return f"{_PAST[verb]} {rest}"
-
-
-def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def size(size_bytes: int) -> str:
-    """Bytes as people say them."""
-    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
-        if size_bytes >= 2**power:
-            return (
-                f"{size_bytes / 2**power:.1f} {unit}" if size_bytes < 10 * 2**power else f"{size_bytes >> power} {unit}"
-            )
-    return f"{size_bytes} B"
 
 
 # -- JSON

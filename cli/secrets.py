@@ -25,6 +25,8 @@ T = TypeVar("T")
 _MAX_INPUT_BYTES: Final = 4_096
 _MAX_TRIES: Final = 3
 
+no_passphrase_option = click.option("--no-passphrase", is_flag=True, help="Keep the key of this device unsealed.")
+
 
 class SigningCommand(OurCommand):
     """A command that may have to open a sealed key, so it takes ``--passphrase-file`` after its name too."""

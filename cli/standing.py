@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from unhush.cli.shown import time_text
+from unhush.cli.shown import some, time_text
 from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
@@ -44,22 +44,13 @@ def health_lines(contested: int, unproven: int, cut_devices: int) -> list[str]:
     """What is not as it should be with an account's records, in words."""
     lines = []
     if contested:
-        lines.append(
-            f"{records_are(contested)} contested: a device wrote two histories, and nothing shows which is true"
-        )
+        said = some(contested, "record is", "records are")
+        lines.append(f"{said} contested: a device wrote two histories, and nothing shows which is true")
     if unproven:
-        lines.append(f"{records_are(unproven)} not shown until what proves them has come")
+        lines.append(f"{some(unproven, 'record is', 'records are')} not shown until what proves them has come")
     if cut_devices:
-        lines.append(f"{cut_devices} {'device was' if cut_devices == 1 else 'devices were'} cut off")
+        lines.append(f"{some(cut_devices, 'device was', 'devices were')} cut off")
     return lines
-
-
-def records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count} records"
-
-
-def records_are(count: int) -> str:
-    return f"{records(count)} {'is' if count == 1 else 'are'}"
 
 
 def count_cut(devices: "Iterable[DeviceInfo]") -> int:
@@ -81,7 +72,7 @@ def device_state(device: "DeviceInfo") -> str:
         case "open":
             return "open, added since the last rotate" if device.is_added else "open"
         case "cut" if device.cut is not None:
-            return f"cut off after its first {records(device.cut[0] + 1)}"
+            return f"cut off after its first {some(device.cut[0] + 1, 'record')}"
         case "void":
             return "cut off, and nothing of it stays"
         case _ if device.is_added:
@@ -93,7 +84,7 @@ def device_state(device: "DeviceInfo") -> str:
 def device_text(device: "DeviceInfo") -> str:
     """A device as a person reads it, on two lines."""
     counted = [
-        records(device.in_force),
+        some(device.in_force, "record"),
         f"{device.contested} contested" if device.contested else "",
         f"{device.unproven} unproven" if device.unproven else "",
         f"{device.void} void" if device.void else "",

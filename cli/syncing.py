@@ -1,17 +1,16 @@
 """``sync``: look now for what is new, and wait until it is here."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
+from unhush.cli.codes import NOT_ALL
 from unhush.cli.context import Context, OurCommand, pass_context
+from unhush.cli.shown import some
 
 if TYPE_CHECKING:
     from unhush.node.service.peering import Synced
     from unhush.node.views import SyncInfo
-
-# Peers answered, but not all they have is here yet.
-_NOT_ALL: Final = 8
 
 
 @click.command(cls=OurCommand, name="sync")
@@ -59,29 +58,25 @@ def sync_command(context: Context, wait: bool, timeout_s: float) -> int:
         "not_waited_for": list(synced.not_waited_for),
     }
     said = "All they have is here" if synced.is_done else f"Not all is here after {timeout_s:g} s"
-    records = "1 record" if synced.records == 1 else f"{synced.records:,} records"
     context.emit(
         value,
-        f"{said}: {records} came in {synced.took_s:.1f} s from {_machines(synced.peers)}; "
+        f"{said}: {some(synced.records, 'record')} came in {synced.took_s:.1f} s from {some(synced.peers, 'machine')}; "
         f"{synced.covered:,} of {synced.wanted:,} people you follow or keep are carried by them.{_silent(synced)}",
     )
-    return 0 if synced.is_done else _NOT_ALL
+    return 0 if synced.is_done else NOT_ALL
 
 
 def _say_progress(context: Context, state: "SyncInfo") -> None:
     if context.is_json:
         return
     if not state.sessions:
-        context.say(f"dialling {_machines(state.dialling)}" if state.dialling else "nobody is connected yet")
+        context.say(f"dialling {some(state.dialling, 'machine')}" if state.dialling else "nobody is connected yet")
         return
     waiting = f"; {state.waiting:,} of them have more" if state.waiting else ""
-    context.say(f"{_machines(state.sessions)} connected, {state.covered:,} of {state.wanted:,} people covered{waiting}")
+    machines = some(state.sessions, "machine")
+    context.say(f"{machines} connected, {state.covered:,} of {state.wanted:,} people covered{waiting}")
 
 
 def _silent(synced: "Synced") -> str:
     silent = synced.not_waited_for
     return f" Not waited for, because silent: {', '.join(silent)}." if silent else ""
-
-
-def _machines(count: int) -> str:
-    return "1 machine" if count == 1 else f"{count:,} machines"

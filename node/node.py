@@ -5,12 +5,9 @@ the home or not, because what is written is seen by whoever runs it. The
 network is a separate thing that can be started on top.
 """
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -24,46 +21,28 @@ from unhush.node.account.renewing import Renewing
 from unhush.node.account.secrets import Keys
 from unhush.node.config import Config, Home
 from unhush.node.control import ask, parse_network_view
-from unhush.node.errors import (
-    AccountExists,
-    BadConfig,
-    BlobMissing,
-    ImageRefused,
-    NoAccount,
-    NoKey,
-    NotRunning,
-    NotSynced,
-)
-from unhush.node.home.files import Imported, export_car, import_car
-from unhush.node.home.maintenance import verify
+from unhush.node.errors import AccountExists, NoAccount, NoKey, NotRunning, NotSynced
+from unhush.node.home.filing import Filing
 from unhush.node.home.room import Room
 from unhush.node.ids import as_cid
 from unhush.node.people.circle import Lists
 from unhush.node.people.invites import Desk, Inviting
+from unhush.node.people.profiles import Profiles
 from unhush.node.pictures.media import MediaFiles
 from unhush.node.records.acting import Acting
-from unhush.node.records.looking import Looking
-from unhush.node.records.missing import Missing, find_missing_of
-from unhush.node.records.reading import HIDDEN, Reader
+from unhush.node.records.watching import Watching
 from unhush.node.service.peering import Peering
-from unhush.node.views import DeviceInfo, DeviceState, NetworkView, Person, Shown, Status, Thread
-from unhush.storage.backup import BackedUp
+from unhush.node.service.seeking import Seeking
+from unhush.node.views import DeviceInfo, DeviceState, NetworkView, Status
 from unhush.storage.blobs.thumbs import Thumbs
-from unhush.storage.car import CarContents
 from unhush.storage.keyfile import make_private_dir
-from unhush.storage.kinds import Body, Media, Profile
+from unhush.storage.kinds import Body, Media
 from unhush.storage.publish import Publisher
 from unhush.storage.records import Record
-from unhush.storage.snapshot import Snapshot
 from unhush.storage.store import Store
-from unhush.storage.verify import Report
 
 if TYPE_CHECKING:
-    from unhush.node.home.checking import FileReport
     from unhush.node.keeping.auditing import Asked, Audit
-    from unhush.node.lifeboat.form import Media as Media_
-    from unhush.node.lifeboat.making import Made
-    from unhush.node.lifeboat.taking import Taken
     from unhush.node.records.searching import Indexing, SearchPage
     from unhush.node.restoring import Progress, Restored, Restoring
     from unhush.node.service.running import Running
@@ -71,10 +50,11 @@ if TYPE_CHECKING:
 LINGER_S = 1.0  # so that what was signed last still leaves before the network ends
 
 
-class Node(Acting, Inviting, Looking, Peering):
+class Node(Acting, Inviting, Profiles, Seeking, Watching, Filing, Peering):
     """An open home. Use it in ``with``, or call ``close``."""
 
     def __init__(self, config: Config) -> None:
+        super().__init__()
         self.config = config
         self._home = Home(config.home)
         make_private_dir(config.home)
@@ -97,8 +77,6 @@ class Node(Acting, Inviting, Looking, Peering):
         self._indexing: Indexing | None = None
         self._lingers = False  # a network that runs only for one act: what it signed last should still leave
         self._starting = threading.Lock()  # a network is started or stopped by one thread at a time
-        self._looking = threading.Lock()  # ``events`` looks into the store only while it is surely open
-        self._is_closed = False
 
     @classmethod
     def open(cls, home: str | Path | Config) -> Self:
@@ -107,8 +85,7 @@ class Node(Acting, Inviting, Looking, Peering):
 
     def close(self) -> None:
         """Stop everything, also ``events`` that another thread waits on."""
-        with self._looking:
-            self._is_closed = True
+        self._stop_watching()
         if self._lingers:
             time.sleep(LINGER_S)
         self.stop_network()
@@ -130,54 +107,7 @@ class Node(Acting, Inviting, Looking, Peering):
         """
         return self.media.attach(picture, alt)
 
-    def set_profile(self, name: str | None = None, bio: str | None = None, avatar: Media | None = None) -> Person:
-        """Change what you say of yourself; what is None stays. ``avatar`` is what ``attach`` gave."""
-        own = self.account()
-        with self._store.snapshot() as snapshot:
-            now = snapshot.profile(own) or Profile("")
-        profile = replace(now, name=now.name if name is None else name.strip(), bio=now.bio if bio is None else bio)
-        if not profile.name:
-            raise BadConfig("a name has at least one character")
-        if avatar is not None:
-            self.media.hold([avatar.cid])
-            profile = replace(profile, avatar=avatar.cid)
-        self._publish(profile)
-        return self.person(own)
-
-    def drop_avatar(self) -> Person:
-        """Take the portrait out of your profile."""
-        own = self.account()
-        with self._store.snapshot() as snapshot:
-            now = snapshot.profile(own) or Profile("")
-        if now.avatar is not None:
-            self._publish(replace(now, avatar=None))
-        return self.person(own)
-
     # -- reading
-
-    def fetch_media(self, cid: Cid | str, timeout_s: float = 8.0) -> bool:
-        """Whether a picture that a record names is here, after asking peers for it if the network runs."""
-        blob = as_cid(cid)
-        if self.media.has(blob):
-            return True
-        running = self._running
-        if running is None:
-            return False
-        with self._store.snapshot() as snapshot:
-            naming = next(snapshot.records_showing(blob), None)
-        return naming is not None and running.fetch_blob(blob, naming.account, timeout_s)
-
-    def portrait(self, account: Cid | str) -> bytes | None:
-        """A small picture (WebP) of the avatar of an account; None if it has none, or none that is here."""
-        who = as_cid(account)
-        with self._store.snapshot() as snapshot:
-            profile = snapshot.profile(who)
-        if profile is None or profile.avatar is None:
-            return None
-        try:
-            return self.media.thumb(profile.avatar)
-        except (BlobMissing, ImageRefused):
-            return None
 
     def account(self) -> Cid:
         """The home's own account; raises ``NoAccount``."""
@@ -220,58 +150,6 @@ class Node(Acting, Inviting, Looking, Peering):
             before=before,
         )
 
-    def events(self, since: int = 0, timeout_s: float | None = None, *, home_only: bool = False) -> Iterator[Shown]:
-        """Records in order of arrival after aid ``since``; waits for more until ``timeout_s`` pass without any,
-        or the node is closed. Void and unproven ones are left out.
-
-        ``home_only``: only what belongs to the home timeline. A caller that stops may go on later from the
-        last ``aid`` it saw.
-        """
-        while (looked := self._look_for_events(since, home_only)) is not None:
-            last, shown = looked
-            yield from shown
-            if last > since:
-                since = last
-            elif timeout_s is None:
-                self._store.wait_for_news(since, _LONG_S)
-            elif not self._store.wait_for_news(since, timeout_s):
-                return
-
-    def _look_for_events(self, since: int, home_only: bool) -> tuple[int, list[Shown]] | None:
-        """Up to which aid was looked, and what of it to show; None once the node is closed."""
-        with self._looking:
-            if self._is_closed:
-                return None
-            with self._store.snapshot() as snapshot:
-                reader = Reader(snapshot)
-                records = list(islice(snapshot.journal(since), _STEP))
-                shown = [
-                    reader.shown(record)
-                    for record in records
-                    if not record.entry.header.is_identity and (not home_only or _is_at_home(snapshot, record))
-                ]
-                # Where no record is left, only damaged rows can follow: who waited for those would never rest.
-                last = records[-1].aid if records else snapshot.last_aid()
-                return last, [each for each in shown if each.standing not in HIDDEN]
-
-    def wait_for_news(self, after_aid: int, timeout_s: float) -> int:
-        """Sleep until the journal is past ``after_aid`` or time is up; the newest aid."""
-        self._store.wait_for_news(after_aid, timeout_s)
-        return self._store.last_aid()
-
-    def last_aid(self) -> int:
-        return self._store.last_aid()
-
-    def count_answers(self, root: Cid | str, since_aid: int) -> int:
-        """How many answers in a conversation, by its root, came after an aid."""
-        with self._store.snapshot() as snapshot:
-            return snapshot.count_answers(as_cid(root), since_aid)
-
-    def count_new(self, since_aid: int) -> int:
-        """How many records reached the home timeline after an aid."""
-        with self._store.snapshot() as snapshot:
-            return sum(1 for record in snapshot.journal(since_aid) if _is_at_home(snapshot, record))
-
     # -- state
 
     def status(self) -> Status:
@@ -312,48 +190,6 @@ class Node(Acting, Inviting, Looking, Peering):
         """Why the root key that is kept here cannot be used; empty if it can, or none is."""
         return self._keys.root_problem()
 
-    # -- files
-
-    def export_car(self, path: str | Path, account: Cid | str | None = None, *, force: bool = False) -> CarContents:
-        """Write an account (your own, if none is named) to a CAR file; over one that is there only with ``force``.
-
-        Raises ``FileExists``, ``NotFound``, ``StorageError``.
-        """
-        whose = as_cid(account) if account is not None else self.account()
-        return export_car(self._store, Path(path), whose, force=force)
-
-    def import_car(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:
-        """Take in a CAR file; works in a home without account."""
-        return import_car(self._store, Path(path), on_progress, now_ms=self.config.clock_ms())
-
-    def export_lifeboat(
-        self,
-        path: str | Path,
-        account: Cid | str | None = None,
-        *,
-        media: "Media_" = "90d",
-        on_progress: Callable[[str, int], None] = lambda _what, _count: None,
-        force: bool = False,
-    ) -> "Made":
-        """Write an account (your own, if none is named) to one HTML file that opens in any browser and checks itself.
-
-        ``media``: pictures of the last 90 days, ``all`` or ``none``. Over a file that is there only with ``force``.
-        Raises ``FileExists``, ``NotFound``, ``LifeboatTooLarge``.
-        """
-        from unhush.node.lifeboat.making import export_lifeboat  # lazy: few make one
-
-        whose = self.account_of(account) if account is not None else self.account()
-        now_ms = self.config.clock_ms()
-        return export_lifeboat(
-            self._store, Path(path), whose, now_ms=now_ms, media=media, on_progress=on_progress, force=force
-        )
-
-    def import_lifeboat(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> "Taken":
-        """Take a lifeboat in; works in a home without account."""
-        from unhush.node.lifeboat.taking import import_lifeboat
-
-        return import_lifeboat(self._store, Path(path), now_ms=self.config.clock_ms(), on_progress=on_progress)
-
     def audit(
         self,
         account: Cid | str | None = None,
@@ -383,37 +219,6 @@ class Node(Acting, Inviting, Looking, Peering):
             timeout_s=timeout_s,
             on_progress=on_progress,
         )
-
-    @staticmethod
-    def verify_file(
-        path: str | Path, on_progress: Callable[[str, int], None] = lambda _what, _count: None
-    ) -> "FileReport":
-        """Check a file that proves itself, as a lifeboat.
-
-        Raises ``NotFound``, ``UnknownFile``, ``MalformedLifeboat``.
-        """
-        from unhush.node.home.checking import check_file
-
-        return check_file(Path(path), on_progress)
-
-    def verify(self, on_progress: Callable[[int], None] = lambda _: None, *, deep: bool = False) -> Report:
-        """Check everything held against hashes, signatures and chains, trusting no index; see ``maintenance.py``.
-
-        Raises ``StoreDamaged`` if the database itself is broken.
-        """
-        self._store.check_pages()
-        return verify(self._store, self.config.network, deep=deep, on_progress=lambda _what, count: on_progress(count))
-
-    def rebuild_indexes(self, on_progress: Callable[[int], None] = lambda _: None) -> int:
-        """Fold all that people see anew from the journal; returns how many records are shown."""
-        return self._store.rebuild_indexes(on_progress)
-
-    def backup(self, file: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> BackedUp:
-        """Write everything of this home but its keys into a new file, while it is in use.
-
-        Raises ``BackupExists``, ``StoreFull``, ``StoreUnreadable``.
-        """
-        return self._store.backup(Path(file), now_ms=self.config.clock_ms(), on_progress=on_progress)
 
     # -- the network
 
@@ -516,40 +321,6 @@ class Node(Acting, Inviting, Looking, Peering):
             running = self._running
         return Restoring(self._store, self.config, keys=self._keys, devices=self.devices, running=running)
 
-    def fetch_thread(self, record: Cid | str, timeout_s: float = 10.0) -> Thread:
-        """The conversation a record belongs to, after peers were asked for what is missing of it.
-
-        Waits until they have answered, at most ``timeout_s``; without a running network it is ``thread``. Raises
-        ``NotFound``.
-        """
-        with self._store.snapshot() as snapshot:
-            missing = find_missing_of(snapshot, Reader(snapshot).thread(as_cid(record)))
-        due = time.monotonic() + timeout_s
-        with contextlib.suppress(NotRunning):
-            is_done = self._seek_now(missing)
-            while not is_done() and time.monotonic() < due:
-                time.sleep(_SOUGHT_EVERY_S)
-        with self._store.snapshot() as snapshot:
-            return Reader(snapshot).thread(as_cid(record))
-
-    def _seek(self, missing: Missing, *, is_urgent: bool = False) -> None:
-        if missing:
-            with contextlib.suppress(NotRunning):
-                running = self._running
-                if running is not None:
-                    running.seeker.seek(missing, is_urgent=is_urgent)
-                else:
-                    ask(self.config.home, "seek", urgent=is_urgent, **missing.to_json())
-
-    def _seek_now(self, missing: Missing) -> Callable[[], bool]:
-        """Ask, and say how to see whether all have answered; raises ``NotRunning``."""
-        running = self._running
-        if running is not None:
-            look = running.seeker.seek(missing, is_urgent=True)
-            return lambda: running.seeker.is_done(look)
-        look = ask(self.config.home, "seek", urgent=True, **missing.to_json()).get("look", 0)
-        return lambda: bool(ask(self.config.home, "sought", look=look).get("done"))
-
     def stop_network(self) -> None:
         with self._starting:
             running, self._running = self._running, None
@@ -597,15 +368,3 @@ class Node(Acting, Inviting, Looking, Peering):
     def _own_device(self) -> PublicKey | None:
         with self._store.snapshot() as snapshot:
             return snapshot.own_device()
-
-
-# Records looked at between two snapshots, and the longest sleep without looking again.
-_STEP = 500
-_LONG_S = 3600.0
-# How often it is looked whether peers have answered what was asked for a person who waits.
-_SOUGHT_EVERY_S = 0.02
-
-
-def _is_at_home(snapshot: Snapshot, record: Record) -> bool:
-    """Whether a record is to be seen in the home timeline."""
-    return snapshot.is_in_home(record) and not snapshot.shun(record.account)

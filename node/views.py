@@ -244,6 +244,7 @@ class KeptInfo:
     account: Cid
     name: str  # what you call them, or else what they call themselves
     budget_bytes: int
+    room_bytes: int  # the budget, or what anybody you follow may take, if that is more
     used_bytes: int  # by its records here; pictures come on top
     media: str  # "none", "90d" or "all"
     since_ms: int
@@ -252,7 +253,6 @@ class KeptInfo:
     until_ms: int | None  # how long that is good
     is_full: bool = False  # something was refused for want of room, and no more is asked for
     problem: str = ""  # why there is no fresh receipt, or why it cannot cover what comes
-    room_bytes: int = 0  # the budget, or what anybody you follow may take, if that is more
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,6 @@ from unhush.gossip.proto.events import Ask, AskedRead, Bundle, Concerns
 from unhush.gossip.proto.faults import MalformedFrame, TooManyOffers, TooManyQuestions, UnaskedAnswer
 from unhush.gossip.proto.frame_encoding import encode_frame
 from unhush.gossip.proto.frames import (
-    Carries,
     Concerning,
     Given,
     Item,
@@ -109,6 +108,7 @@ class Asking:
         self._now = 0.0
 
         self._unheard: dict[Cid, Concerns] = {}  # concern nobody whom the peer carries
+        self._missed: dict[Cid, None] = {}  # accounts concerned by what was forgotten of those
         self._to_offer: dict[Cid, Concerns] = {}
         self._offering: deque[Concerns] = deque()
         self._at_peer: dict[Cid, None] = {}
@@ -341,22 +341,31 @@ class Asking:
         if self._receiving.carried.isdisjoint(event.about):
             self._unheard[event.cid] = event
             if len(self._unheard) > limits.MAX_WAITING_OFFERS:
-                del self._unheard[next(iter(self._unheard))]
-                self._outbox.put(Noted(Met.OFFER_FORGOTTEN))
+                self._forget(self._unheard.pop(next(iter(self._unheard))))
         elif event.cid not in self._to_offer:
             self._to_offer[event.cid] = event
             if len(self._to_offer) > limits.MAX_WAITING_OFFERS:
                 del self._to_offer[next(iter(self._to_offer))]
                 self._outbox.put(Noted(Met.OFFER_NOT_SENT))
 
-    def peer_carries(self, frame: Carries, now: float) -> None:
+    def _forget(self, event: Concerns) -> None:
+        """Nothing is lost by it, unless the peer comes to carry somebody it concerns."""
+        for account in event.about:
+            self._missed.pop(account, None)
+            self._missed[account] = None
+        while len(self._missed) > limits.MAX_MISSED:
+            del self._missed[next(iter(self._missed))]
+
+    def peer_carries(self, now: float) -> None:
         """The peer carries other accounts than before: some of what waited may concern one of them."""
         carried = self._receiving.carried
+        for account in [account for account in self._missed if account in carried]:
+            del self._missed[account]
+            self._outbox.put(Noted(Met.OFFER_FORGOTTEN))
         for event in [event for event in self._unheard.values() if not carried.isdisjoint(event.about)]:
             del self._unheard[event.cid]
             self.concerns(event)
-        if frame.add:
-            self._ask_for_ours(now)
+        self._ask_for_ours(now)
 
     def peer_offers(self, frame: Offer, size_bytes: int, now: float) -> None:
         """Take an offer, or leave it; raises ``TooManyOffers``, ``MalformedFrame``, ``CreditExceeded``."""

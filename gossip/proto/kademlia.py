@@ -46,6 +46,8 @@ MAX_FOUND: Final = 8
 # Of one teller, and of one block: so it takes four tellers to end a search before all the nearest were asked.
 MAX_FOUND_PER_TELLER: Final = 2
 MAX_FOUND_PER_BLOCK: Final = 2
+# Peers to ask that one teller may name: so it takes four of them to fill a search, and one cannot draw it to its own.
+MAX_NAMED_PER_TELLER: Final = MAX_ASKED // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,8 @@ _GRACE_S: Final = 3_600.0
 class Lookup:
     """One search: ask the nearest known, learn of nearer ones, until the nearest have all been asked.
 
-    Of what one teller names two are taken, which, the salt decides: so nobody can count on being one of them.
+    Of the peers to ask that one teller names the nearest few are taken, of the carriers two: which, the salt decides,
+    so nobody can count on being one of them. Tellers of one /16 are one.
     """
 
     key: bytes
@@ -208,6 +211,7 @@ class Lookup:
     asked: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     found: dict[str, tuple[Contact, str]] = field(default_factory=dict)  # a provider, and who told of it
+    _named: Counter[str] = field(default_factory=Counter, init=False)  # how many to ask came of a teller
 
     def learn(self, contacts: Iterable[Contact]) -> None:
         """Peers that may know more."""
@@ -237,7 +241,7 @@ class Lookup:
         return sorted(alive, key=lambda contact: _position_of(contact.peer_id) ^ target)[:CLOSEST]
 
     def answered(self, told_by: str, providers: Sequence[Contact], closer: Sequence[Contact]) -> None:
-        """A peer, connected at ``told_by``, named carriers and peers nearer to the key. Tellers of one /16 are one."""
+        """A peer, connected at ``told_by``, named carriers and peers nearer to the key."""
         teller = block_of(told_by) or told_by
         by_teller = Counter(block_of(told) or told for _, told in self.found.values())
         by_block = Counter(contact.block for contact, _ in self.found.values())
@@ -250,7 +254,15 @@ class Lookup:
             self.found[provider.peer_id] = (provider, told_by)
             by_teller[teller] += 1
             by_block[provider.block] += 1
-        self.learn(closer)
+        self._learn_from(teller, closer)
+
+    def _learn_from(self, teller: str, closer: Iterable[Contact]) -> None:
+        target = position(self.key)
+        fresh = [each for each in closer if each.addresses and each.peer_id not in self.known]
+        fresh.sort(key=lambda each: _position_of(each.peer_id) ^ target)
+        taken = fresh[: MAX_NAMED_PER_TELLER - self._named[teller]]
+        self._named[teller] += len(taken)
+        self.learn(taken)
 
     def failed(self, peer_id: str) -> None:
         self.gone.add(peer_id)

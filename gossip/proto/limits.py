@@ -231,6 +231,9 @@ OFFERS_SENT_AT_ONCE: Final = 48
 # Records that wait to be offered, or for the peer to carry whom they concern; and those known to be at the peer.
 MAX_WAITING_OFFERS: Final = 256
 MAX_KNOWN_AT_PEER: Final = 2_048
+# Accounts concerned by records that waited for the peer to carry them and were forgotten: so that it is seen when one
+# of them comes too late.
+MAX_MISSED: Final = 1_024
 # How often a peer that carries our account is asked what concerns it.
 CONCERNING_INTERVAL_S: Final = 600.0
 

@@ -177,7 +177,7 @@ class Session:
         self.stage = Stage.NEW
         self.peer: Hello | None = None
         self.at_peer: Collection[Cid] = ()  # records offered or given on either side, also once the session is over
-        self._carriage: Carries | None = None  # the last change that nobody was told of
+        self._is_carriage_news = False  # it changed, and nobody was told yet
         self._carriage_pace: Final = Allowance(limits.CARRIAGE_AT_ONCE, limits.CARRIAGE_INTERVAL_S)
         # How often what the peer says it carries may have changed, at most once a second or so.
         self.carriage_changes = 0
@@ -417,7 +417,7 @@ class Session:
         sending.reconciled(comparing.equal)
         receiving.reconciled(comparing.shared, comparing.differing)
         comparing.differing.clear()
-        self._note_carriage(Carries(), now)
+        self._note_carriage(now)
 
     def _said(  # noqa: PLR0912  # one branch a frame
         self, frame: Frame | None, size_bytes: int, halves: tuple[Receiving, Sending], now: float
@@ -429,7 +429,7 @@ class Session:
                 receiving.peer_carries(frame)
                 sending.peer_carries(frame)
                 sending.own_unchecked(is_asked=receiving.asks_for_own_again)
-                self._note_carriage(frame, now)
+                self._note_carriage(now)
             case Want():
                 sending.peer_wants(frame, now)
             case RangesFrame():
@@ -467,17 +467,16 @@ class Session:
             case _:
                 assert_never(frame)
 
-    def _note_carriage(self, frame: Carries, now: float) -> None:
+    def _note_carriage(self, now: float) -> None:
         """What the peer carries changed: whoever acts on that hears of it, of many changes now and then."""
-        if self._carriage is None or frame.add:
-            self._carriage = frame
+        self._is_carriage_news = True
         self._tell_carriage(now)
 
     def _tell_carriage(self, now: float) -> None:
-        if self._carriage is not None and self._carriage_pace.spend(1, now):
+        if self._is_carriage_news and self._carriage_pace.spend(1, now):
+            self._is_carriage_news = False
             self.carriage_changes += 1
-            self._open_asking().peer_carries(self._carriage, now)
-            self._carriage = None
+            self._open_asking().peer_carries(now)
 
     # --- going on ----------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ _WORDS: Final[Mapping[Met, str]] = {
     Met.QUESTION_NOT_ASKED: "questions not put to a peer, which left too many unanswered",
     Met.QUESTION_UNANSWERED: "questions a peer did not answer in time",
     Met.BODY_NOT_ASKED: "words of records left to sync, for too many were lacking at once",
-    Met.OFFER_FORGOTTEN: "records no longer kept for a peer that may come to carry whom they concern",
+    Met.OFFER_FORGOTTEN: "accounts a peer came to carry when records that concern them were no longer kept for it",
     Met.FORK_SEARCH_LEFT: "searches for a fork left to another session",
     Met.EARLY_FORGOTTEN: "accounts of clocks ahead of ours left to another session, for there were too many",
     Met.PICTURE_REFUSED: "requests for pictures refused beyond a peer's share, or for want of a place",

@@ -6,20 +6,18 @@ refuse is wrong with it, and so is a root that is not among its records.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from unhush.identity.cid import Cid
 from unhush.identity.keys import self_test
 from unhush.identity.statement import parse_statement
 from unhush.identity.words import fingerprint
 from unhush.node.config import wall_clock_ms
-from unhush.node.errors import MalformedCar, NotFound
-from unhush.node.home.files import STEP, independent_cid_check
+from unhush.node.home.files import STEP, independent_cid_check, opened_car
 from unhush.storage.arrivals import Batch, Status
 from unhush.storage.car import CarReader, is_car
 from unhush.storage.keeping.statements import SignedStatement, Took
@@ -113,7 +111,7 @@ class CarReport:
 
 def is_car_file(path: Path) -> bool:
     """Whether a file begins as one; raises ``NotFound``, ``MalformedCar`` if it cannot be read."""
-    with _opened(path) as file:
+    with opened_car(path) as file:
         return is_car(file)
 
 
@@ -129,7 +127,7 @@ def check_car_file(
     with (
         tempfile.TemporaryDirectory(prefix="unhush-check-") as folder,
         Store(Path(folder), network=network, clock_ms=lambda: now_ms, limits=_NO_LIMITS) as store,
-        _opened(path) as file,
+        opened_car(path) as file,
     ):
         checking = _Checking(store, CarReader(file, independent_cid_check()))
         checking.take_records(on_progress)
@@ -205,14 +203,3 @@ class _Checking:
 
 def _holes(runs: Sequence[tuple[int, int]]) -> int:
     return runs[-1][1] + 1 - sum(high - low + 1 for low, high in runs) if runs else 0
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError as exc:
-        raise NotFound(f"there is no file {path}") from exc
-    except OSError as exc:
-        raise MalformedCar(f"{path} cannot be read: {exc.strerror}") from exc

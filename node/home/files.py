@@ -2,11 +2,12 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from unhush.identity.cid import Cid
 from unhush.node.errors import MalformedCar, NotFound
@@ -55,27 +56,34 @@ def import_car(
     """
     stored = known = refused = 0
     problem = ""
-    try:
-        with path.open("rb") as file:
-            reader = CarReader(file, independent_cid_check())
-            arrivals = reader.arrivals()
-            while step := tuple(islice(arrivals, STEP)):
-                for outcome in store.ingest(Batch(step, str(path), wanted_only=False)):
-                    stored += outcome.status in (Status.STORED, Status.FILLED)
-                    known += outcome.status is Status.KNOWN
-                    if outcome.status in (Status.REJECTED, Status.IGNORED):
-                        refused += 1
-                        problem = problem or outcome.error
-                on_progress(stored + known + refused)
-            cards = Counter(map(_is_taken, store.statements.take(_signed(reader.cards()), now_ms)))
-    except FileNotFoundError as exc:
-        raise NotFound(f"there is no file {path}") from exc
-    except OSError as exc:
-        raise MalformedCar(f"{path} cannot be read: {exc.strerror}") from exc
+    with opened_car(path) as file:
+        reader = CarReader(file, independent_cid_check())
+        arrivals = reader.arrivals()
+        while step := tuple(islice(arrivals, STEP)):
+            for outcome in store.ingest(Batch(step, str(path), wanted_only=False)):
+                stored += outcome.status in (Status.STORED, Status.FILLED)
+                known += outcome.status is Status.KNOWN
+                if outcome.status in (Status.REJECTED, Status.IGNORED):
+                    refused += 1
+                    problem = problem or outcome.error
+            on_progress(stored + known + refused)
+        cards = Counter(map(_is_taken, store.statements.take(_signed(reader.cards()), now_ms)))
     log.info("car taken in stored=%d known=%d refused=%d cards=%d file=%s", stored, known, refused, cards[True], path)
     with store.snapshot() as snapshot:
         accounts = tuple(root for root in reader.contents.roots if snapshot.account(root) is not None)
     return Imported(stored, known, refused, accounts, problem, cards[True], reader.contents.cards - cards[True])
+
+
+@contextmanager
+def opened_car(path: Path) -> Iterator[BinaryIO]:
+    """A file to read; raises ``NotFound``, ``MalformedCar`` if it cannot be."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError as exc:
+        raise NotFound(f"there is no file {path}") from exc
+    except OSError as exc:
+        raise MalformedCar(f"{path} cannot be read: {exc.strerror}") from exc
 
 
 def _signed(cards: Iterable[bytes]) -> list[SignedStatement]:

@@ -51,6 +51,7 @@ class Ledger:
             account=account,
             name=self._name(account),
             budget_bytes=promise.budget_bytes,
+            room_bytes=room_bytes,
             used_bytes=used.size_bytes,
             media=promise.media.value,
             since_ms=promise.since_ms,
@@ -58,8 +59,7 @@ class Ledger:
             receipt_ms=receipt.time if receipt is not None else None,
             until_ms=receipt.expires if receipt is not None else None,
             is_full=self._snapshot.is_full(account),
-            problem=self._problem(account, room_bytes, receipt, why_unsigned),
-            room_bytes=room_bytes,
+            problem=self._problem(account, promise, room_bytes, receipt, why_unsigned),
         )
 
     def own_receipt(self, account: Cid) -> Statement | None:
@@ -69,10 +69,14 @@ class Ledger:
                 return each if isinstance(each.claim, Receipt) and each.claim.heads else None
         return None
 
-    def _problem(self, account: Cid, room_bytes: int, receipt: Statement | None, why_unsigned: str) -> str:
+    def _problem(
+        self, account: Cid, promise: Promise, room_bytes: int, receipt: Statement | None, why_unsigned: str
+    ) -> str:
         if self._snapshot.is_full(account):
-            room = size_text(room_bytes)
-            return f"its budget of {room} is full: what does not fit is not taken in, and receipts stop at what is here"
+            room = f"its budget of {size_text(room_bytes)}"
+            if room_bytes > promise.budget_bytes:
+                room = f"the room of {size_text(room_bytes)} that anybody you follow has"
+            return f"{room} is full: what does not fit is not taken in, and receipts stop at what is here"
         if receipt is not None:
             return ""
         if why_unsigned:

@@ -102,7 +102,7 @@ def test_a_record_goes_from_this_device_only_to_kept_by_one(make: Make) -> None:
     kept_by = ann.wait_kept(post.id, by=1, timeout_s=60)
     assert (kept_by.proven, kept_by.unproven, kept_by.words) == (1, 0, "kept by 1")
     (keeper,) = ann.keepers()
-    assert (keeper.counts, keeper.is_accepted, keeper.name, keeper.why) == (True, True, "Mara", "") or not keeper.name
+    assert (keeper.counts, keeper.is_accepted, keeper.why) == (True, True, "")
     summary = ann.status().kept
     assert (summary.keepers, summary.by_two) == (1, 0)
     assert summary.records >= summary.by_one > 0

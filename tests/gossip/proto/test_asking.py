@@ -462,16 +462,57 @@ def test_what_concerns_nobody_there_waits_until_somebody_is_carried() -> None:
     assert set(pair.b.store.singles) == {cid}
 
 
-def test_of_what_concerns_nobody_there_the_oldest_is_forgotten_and_counted() -> None:
+def test_of_what_concerns_nobody_there_the_oldest_is_forgotten_which_counts_if_it_is_missed() -> None:
     pair = offering(carried=[])
-    for number, record in enumerate(said(limits.MAX_WAITING_OFFERS + 3)):
-        assert pair.a.noted == [], number
-        if number == limits.MAX_WAITING_OFFERS:
-            break
+    dora, emil = account("dora"), account("emil")
+    records = said(limits.MAX_WAITING_OFFERS + 3)
+    for record, about in zip(records, [dora, dora, emil, *[ANN] * limits.MAX_WAITING_OFFERS], strict=True):
+        concern(pair.a, record, about)
+    assert pair.a.noted == [], "it may never be of use to this peer"
+    pair.b.interest(carries=[ANN])
+    pair.run()
+    assert pair.a.noted == [], "what concerns this one is here"
+    pair.b.interest(carries=[ANN, dora])
+    pair.run()
+    pair.b.interest(carries=[ANN])
+    pair.run()
+    pair.b.interest(carries=[ANN, dora])
+    pair.run()
+    assert pair.a.noted == [Noted(Met.OFFER_FORGOTTEN)]
+
+
+def test_whom_records_concerned_that_are_forgotten_is_remembered_up_to_a_bound() -> None:
+    pair = offering(carried=[])
+    for number in range(3):
+        about = [account(f"{number} {each}") for each in range(limits.MAX_MISSED)]
+        concern(pair.a, said(number + 1)[number], *about)
+    for record in said(limits.MAX_WAITING_OFFERS + 3)[3:]:
         concern(pair.a, record)
-    for record in said(limits.MAX_WAITING_OFFERS + 3)[-3:]:
-        concern(pair.a, record)
-    assert pair.a.noted == [Noted(Met.OFFER_FORGOTTEN)] * 3
+    asking = pair.a.session._asking
+    assert asking is not None
+    assert list(asking._missed) == about
+
+
+def test_of_many_changes_within_a_second_none_is_lost() -> None:
+    """What waits is offered to several accounts, though their changes are passed on together, a taking away last."""
+    pair = offering(carried=[])
+    for number in range(limits.CARRIAGE_AT_ONCE + 1):
+        pair.b.interest(carries=[account(f"{number}")])
+        pair.run()
+    first, second, third = (concern(pair.a, record, account(name)) for record, name in zip(said(3), "xyz", strict=True))
+    for carried in ("x", "xyz", "xy"):
+        pair.b.interest(carries=map(account, carried))
+        pair.run()
+    assert offers_of(pair.a) == []
+    pair.now += 1.0
+    pair.a.feed(Tick())
+    pair.run()
+    assert {cid_of(offer.items[0].entry) for offer in offers_of(pair.a)} == {first, second}
+    pair.b.interest(carries=map(account, "xyz"))
+    pair.now += 1.0
+    pair.a.feed(Tick())
+    pair.run()
+    assert {cid_of(offer.items[0].entry) for offer in offers_of(pair.a)} == {first, second, third}
 
 
 def test_nothing_is_offered_that_the_peer_gets_because_it_wants_it_or_gave_it() -> None:

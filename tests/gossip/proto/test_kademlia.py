@@ -3,7 +3,7 @@
 import random
 
 from unhush.gossip.proto import kademlia
-from unhush.gossip.proto.kademlia import Contact, Contacts, Lookup, Providers, account_key
+from unhush.gossip.proto.kademlia import Contact, Contacts, Lookup, Providers, account_key, position
 from unhush.identity.cid import cid_of
 
 SEED = 20_261_121
@@ -53,7 +53,7 @@ def test_a_look_up_asks_20_and_finds_8_whatever_it_is_told() -> None:
     asked = 0
     while (peer := lookup.next()) is not None:
         asked += 1
-        lookup.answered("here", [], [contact(dice.randrange(10**9)) for _ in range(20)])
+        lookup.answered(peer.peer_id, [], [contact(dice.randrange(10**9)) for _ in range(20)])
         assert peer.peer_id in lookup.asked
         assert len(lookup.known) <= 64
     assert asked == kademlia.MAX_ASKED
@@ -85,6 +85,20 @@ def test_four_tellers_end_a_look_up_and_three_do_not() -> None:
         lookup.answered(f"/ip4/8.{teller}.0.1/tcp/1", [contact(100 + 10 * teller + number) for number in range(8)], [])
     assert len(lookup.found) == kademlia.MAX_FOUND
     assert lookup.next() is None
+
+
+def test_a_liar_names_five_of_those_that_are_asked_and_the_others_are_asked_too() -> None:
+    lookup = Lookup(b"key", "us")
+    lookup.learn([contact(number) for number in range(10)])
+    near = sorted(range(100, 10_000), key=lambda number: position(f"peer{number}".encode()) ^ position(b"key"))
+    for start in range(0, 100, 20):  # nearer than anybody honest, and told under many names of one network
+        liars = [contact(number) for number in near[start : start + 20]]
+        lookup.answered(f"/ip4/6.6.{start}.1/tcp/1", [], liars)
+    asked = set()
+    while (peer := lookup.next()) is not None:
+        asked.add(peer.peer_id)
+    assert asked == {f"peer{number}" for number in (*range(10), *near[: kademlia.MAX_NAMED_PER_TELLER])}
+    assert kademlia.MAX_NAMED_PER_TELLER == 5
 
 
 def test_one_network_has_two_places_among_what_is_found() -> None:
@@ -160,7 +174,7 @@ def test_in_500_nodes_each_account_is_found() -> None:
             contacts, providers = nodes[peer.peer_id]
             contacts.met(Contact(start, ("somewhere",)))
             nodes[start][0].met(peer)
-            lookup.answered("here", providers.of(key, 0.0), contacts.closest(key))
+            lookup.answered(peer.peer_id, providers.of(key, 0.0), contacts.closest(key))
         return lookup
 
     names = list(nodes)

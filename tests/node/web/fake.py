@@ -288,8 +288,8 @@ class FakeNode:
 
     def keep(self, account: Cid, budget: str, media: str) -> None:
         promise = KeptInfo(
-            account, self._anybody(account).name, parse_budget(budget), 0, parse_media(media).value, self.now_ms,
-            records=0, receipt_ms=None, until_ms=None,
+            account, self._anybody(account).name, parse_budget(budget), parse_budget(budget), 0,
+            parse_media(media).value, self.now_ms, records=0, receipt_ms=None, until_ms=None,
         )  # fmt: skip
         self.calls.append(("keep", account, promise.budget_bytes, media))
         self.promised[account] = promise
