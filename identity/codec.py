@@ -65,7 +65,7 @@ def _decode(data: bytes, *, max_bytes: int, max_items: int) -> tuple[Value, int]
     if len(data) > max_bytes:
         raise MalformedBytes(f"{len(data)} bytes are more than the {max_bytes} allowed")
     # An item takes a byte at least, so only longer data can hold too many; counted before anything is built.
-    if len(data) > max_items and _has_more_items(data, max_items):
+    if len(data) > max_items and has_more_items(data, max_items):
         raise MalformedBytes("too many items")
     try:
         raw = loads(
@@ -127,8 +127,8 @@ def decode_map_counted(
     return value, items
 
 
-def _has_more_items(data: bytes, limit: int) -> bool:
-    """Count heads until ``limit`` is passed or the data ends (or makes no sense: the parser will say so)."""
+def has_more_items(data: bytes, limit: int) -> bool:
+    """Whether data holds more than so many, which it counts no further (or makes no sense: the parser will say so)."""
     at, end, items = 0, len(data), 0
     while at < end:
         items += 1

@@ -43,7 +43,7 @@ from unhush.storage.store import Store
 
 if TYPE_CHECKING:
     from unhush.node.keeping.auditing import Asked, Audit
-    from unhush.node.records.searching import Indexing, SearchPage
+    from unhush.node.records.searching import Indexing
     from unhush.node.restoring import Progress, Restored, Restoring
     from unhush.node.service.running import Running
 
@@ -116,39 +116,6 @@ class Node(Acting, Inviting, Profiles, Seeking, Watching, Filing, Peering):
         if own is None:
             raise NoAccount(self.config.home)
         return own
-
-    def search(
-        self,
-        text: str,
-        *,
-        by: Cid | str | None = None,
-        tag: str | None = None,
-        since: int | None = None,
-        until: int | None = None,
-        ranked: bool = False,
-        limit: int = 20,
-        before: str | None = None,
-    ) -> "SearchPage":
-        """Posts in which every word is found: ``word``, ``"a phrase"``, ``begin*``, ``-without``; newest first.
-
-        ``by``: an account, as ``account_of`` takes it.
-        ``since`` (included) and ``until`` (not) are Unix milliseconds. With ``ranked`` the best of the newest 1,000
-        matches come first. Raises ``NothingToSearch`` if there is no word in ``text`` or only too short a beginning,
-        ``MalformedCid`` for nobody, ``NotFound`` for a bad cursor.
-        """
-        from unhush.node.records.searching import search  # lazy, as the engine
-
-        return search(
-            self._store,
-            text,
-            by=self.account_of(by) if by is not None else None,
-            tag=tag,
-            since_ms=since,
-            until_ms=until,
-            ranked=ranked,
-            limit=limit,
-            before=before,
-        )
 
     # -- state
 

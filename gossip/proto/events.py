@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from unhush.gossip.proto.faults import SyncFault
-from unhush.gossip.proto.frames import Item, KnownPeer, Operation, Question
+from unhush.gossip.proto.frames import Frame, Item, KnownPeer, Operation, Question
 from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
@@ -24,9 +24,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A frame came; its payload, without the length."""
+    """A frame came; its payload, without the length, and what it says and its number of items if it was parsed."""
 
     payload: bytes
+    parsed: tuple[Frame | None, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

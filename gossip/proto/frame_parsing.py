@@ -36,7 +36,7 @@ from unhush.gossip.proto.frames import (
 )
 from unhush.gossip.proto.ranges import BadRanges, Ranges
 from unhush.identity.cid import Cid
-from unhush.identity.codec import MAX_FRAME_BYTES, Value, decode_map_counted
+from unhush.identity.codec import MAX_FRAME_BYTES, Value, decode_map_counted, has_more_items
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.keys import KEY_BYTES, PublicKey
 
@@ -62,6 +62,11 @@ def parse_counted(payload: bytes) -> tuple[Frame | None, int]:
         raise MalformedFrame("a frame has no type")
     parse = _PARSERS.get(type_)
     return None if parse is None else parse(fields), items
+
+
+def is_long(payload: bytes) -> bool:
+    """Whether parsing it takes tens of milliseconds: whoever has others to serve meanwhile does it beside that."""
+    return len(payload) > limits.LONG_FRAME_ITEMS and has_more_items(payload, limits.LONG_FRAME_ITEMS)
 
 
 def _parse_hello(fields: Mapping[str, Value]) -> Hello:

@@ -92,8 +92,9 @@ ACCOUNTS_PER_WANT: Final = 128
 WANT_BYTES: Final = 245_760
 WANT_ITEMS: Final = 32_768
 # Data items of any frame: a full want and what is around it. Of records even a megabyte has fewer. Reading so many
-# takes some fifty milliseconds.
+# takes some fifty milliseconds; beyond what a frame of records has, it is not for a loop that others share.
 MAX_FRAME_ITEMS: Final = WANT_ITEMS + 256
+LONG_FRAME_ITEMS: Final = 8_192
 LINKS_PER_FRAME: Final = 2_048
 
 # What may wait for the stream to take it before no more is produced. The rest is remembered as ranges.

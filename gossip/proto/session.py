@@ -218,8 +218,8 @@ class Session:
         match event:
             case Opened():
                 self._open(now)
-            case Received(payload):
-                self._received(payload, now)
+            case Received():
+                self._received(event, now)
             case Misframed(fault):
                 raise fault
             case Written(size_bytes):
@@ -344,11 +344,12 @@ class Session:
 
     # --- frames ------------------------------------------------------------------------------------------
 
-    def _received(self, payload: bytes, now: float) -> None:
+    def _received(self, event: Received, now: float) -> None:
         if self.stage is Stage.NEW:
             raise LocalProtocolError("a frame before the session was opened")
+        payload = event.payload
         self._check_payable(len(payload), now)
-        frame, items = parse_counted(payload)
+        frame, items = event.parsed or parse_counted(payload)
         if not isinstance(frame, Entries | RunsFrame | Given | Offer):
             if len(payload) > limits.MAX_CONTROL_BYTES:
                 raise FrameTooLarge(f"a frame of {len(payload)} bytes without records")

@@ -1,5 +1,7 @@
 """Looking: every verb of a node that only reads what people wrote. Each is one consistent look at the store."""
 
+from typing import TYPE_CHECKING
+
 from unhush.identity.cid import Cid
 from unhush.node.errors import MalformedCid
 from unhush.node.ids import WHAT_AN_ID_IS, as_cid, looks_like_id
@@ -8,6 +10,9 @@ from unhush.node.records.missing import Missing, find_missing, find_missing_of
 from unhush.node.records.reading import MAX_THREAD, Reader
 from unhush.node.views import Activity, Page, People, Person, Shown, Thread
 from unhush.storage.store import Store
+
+if TYPE_CHECKING:
+    from unhush.node.records.searching import SearchPage
 
 
 class Looking:
@@ -98,6 +103,39 @@ class Looking:
         """Raises ``NotFound`` for an account nothing is known of and you do not follow."""
         with self._store.snapshot() as snapshot:
             return Reader(snapshot).person(as_cid(account))
+
+    def search(
+        self,
+        text: str,
+        *,
+        by: Cid | str | None = None,
+        tag: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        ranked: bool = False,
+        limit: int = 20,
+        before: str | None = None,
+    ) -> "SearchPage":
+        """Posts in which every word is found: ``word``, ``"a phrase"``, ``begin*``, ``-without``; newest first.
+
+        ``by``: an account, as ``account_of`` takes it.
+        ``since`` (included) and ``until`` (not) are Unix milliseconds. With ``ranked`` the best of the newest 1,000
+        matches come first. Raises ``NothingToSearch`` if there is no word in ``text`` or only too short a beginning,
+        ``MalformedCid`` for nobody, ``NotFound`` for a bad cursor.
+        """
+        from unhush.node.records.searching import search  # lazy: few load the engine
+
+        return search(
+            self._store,
+            text,
+            by=self.account_of(by) if by is not None else None,
+            tag=tag,
+            since_ms=since,
+            until_ms=until,
+            ranked=ranked,
+            limit=limit,
+            before=before,
+        )
 
     def account_of(self, who: Cid | str) -> Cid:
         """The account with an id, or of somebody by what you call them or, if you follow them, by their name.

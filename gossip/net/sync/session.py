@@ -69,6 +69,7 @@ from unhush.gossip.proto.events import (
     Written,
 )
 from unhush.gossip.proto.faults import SyncFault
+from unhush.gossip.proto.frame_parsing import is_long, parse_counted
 from unhush.gossip.proto.frames import Concerning, Operation, Question
 from unhush.gossip.proto.framing import Deframer, frame
 from unhush.gossip.proto.session import Session
@@ -237,6 +238,8 @@ class SyncSession:
                 until = time.perf_counter() + TURN_S
             if isinstance(event, Received):
                 self._ahead.release()
+                if is_long(event.payload):
+                    event = await _parse_beside(event.payload)
             deliveries: list[Deliver] = []
             reads: list[_Read] = []
             for action in self._machine.receive(event, trio.current_time()):
@@ -524,7 +527,8 @@ class SyncSession:
 
 _NEW: Final = (Status.STORED, Status.FILLED)
 
-# Answers looked up at a time, over all sessions of the network; they also take turns with the loop.
+# Answers looked up and long frames parsed at a time, over all sessions of the network; they also take turns with the
+# loop.
 _MAX_READERS: Final = 2
 _limiter: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("unhush answers looked up")
 
@@ -536,6 +540,14 @@ def _readers() -> trio.CapacityLimiter:
         limiter = trio.CapacityLimiter(_MAX_READERS)
         _limiter.set(limiter)
         return limiter
+
+
+async def _parse_beside(payload: bytes) -> Received | Misframed:
+    """A frame of very many items: too long for the loop that everybody shares."""
+    try:
+        return Received(payload, await trio.to_thread.run_sync(parse_counted, payload, limiter=_readers()))
+    except SyncFault as fault:
+        return Misframed(fault)
 
 
 def _is_live(delivery: Deliver) -> bool:
