@@ -11,7 +11,7 @@ from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
     from unhush.gossip.proto.ranges import Ranges
-    from unhush.gossip.proto.verdicts import LogVerdict
+    from unhush.gossip.proto.verdicts import LogVerdict, Missing
     from unhush.node.keeping.auditing import Asked, Audit
 
 # By the word of the verdict; beyond what any other command ends with.
@@ -38,8 +38,8 @@ def audit_command(
     """Say whether all of ACCOUNT (an id, or what you call them; your own, if none is named) is here.
 
     The exit code is 0 if it is complete, 10 if newer records are known (behind), 11 if something is withheld by
-    somebody who says why, 12 if something is missing and nobody says why (gap). A running node asks peers and keepers
-    first.
+    a keeper who says why, 12 if something is missing and nobody whose word counts says why (gap). That is the word
+    of the account itself, of keepers it asked, and of whom you follow. A running node asks peers and keepers first.
     """
     file = expanded(evidence) if evidence is not None else None
     if file is not None:
@@ -105,7 +105,7 @@ _VERDICTS: Final = {
     "complete": "Complete: everything is here that the author is known to have signed{as_of}.",
     "behind": "Behind: the author signed newer records than are here{as_of}.",
     "withheld": "Withheld: something is not given, by somebody who says why{as_of}.",
-    "gap": "Gap: something is missing, and nobody says why{as_of}.",
+    "gap": "Gap: something is missing, and nobody whose word counts says why{as_of}.",
 }
 
 
@@ -141,6 +141,12 @@ def _log_lines(log: "LogVerdict", audit: "Audit") -> list[str]:
         lines.append(f"  {device}: record {each.seq:,} is withheld by {who}: {clean_name(each.reason)}")
     if log.withheld_count > _SHOWN:
         lines.append(f"  {device}: {log.withheld_count:,} withheld in all")
+    for each in log.said[:_SHOWN]:
+        assert each.who is not None
+        who = display_name(audit.names.get(each.who, ""), each.who)
+        lines.append(
+            f"  {device}: record {each.seq:,}: {who}, whose word does not count, says: {clean_name(each.reason)}"
+        )
     if log.fork is not None:
         lines.append(f"  {device}: two histories from record {log.fork:,} on; the one seen first is judged")
     return lines
@@ -196,15 +202,17 @@ def _json_of_log(log: "LogVerdict") -> dict[str, Any]:
         "told_to": log.told_to,
         "gaps": [list(pair) for pair in log.gaps],
         "behind": [list(pair) for pair in log.behind],
-        "withheld": [
-            {
-                "seq": each.seq,
-                "entry": str(each.entry) if each.entry is not None else None,
-                "by": str(each.who) if each.who is not None else None,
-                "reason": each.reason,
-            }
-            for each in log.withheld
-        ],
+        "withheld": list(map(_json_of_missing, log.withheld)),
         "withheld_count": log.withheld_count,
+        "said": list(map(_json_of_missing, log.said)),
         "fork": log.fork,
+    }
+
+
+def _json_of_missing(missing: "Missing") -> dict[str, Any]:
+    return {
+        "seq": missing.seq,
+        "entry": str(missing.entry) if missing.entry is not None else None,
+        "by": str(missing.who) if missing.who is not None else None,
+        "reason": missing.reason,
     }

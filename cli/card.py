@@ -25,10 +25,7 @@ def card_command(context: Context, account: str | None, urls: tuple[str, ...], d
     if account is not None and (urls or dropped):
         raise WrongUse("--url and --drop change your own card, and go without an ACCOUNT.")
     with context.open() as node:
-        if urls or dropped:
-            card = node.change_card(urls, dropped)
-        else:
-            card = node.card(node.account_of(account) if account is not None else None)
+        card = node.change_card(urls, dropped) if urls or dropped else node.card(account)
     context.emit(
         {
             "account": str(card.account),

@@ -26,7 +26,14 @@ _NAMED: Final = 32
 @click.command(cls=SigningCommand, name="invite")
 @click.option("--qr", is_flag=True, help="Draw it as a QR code too, to be read from the screen.")
 @click.option("--expires", metavar="TIME", default="7d", show_default=True, help="How long it is good: 30m, 12h, 7d.")
-@click.option("--uses", type=click.IntRange(1, 64), default=1, show_default=True, help="How many people may accept it.")
+@click.option(
+    "--uses",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="How many people may accept it.",
+)
 @click.option("--list", "in_list", metavar="NAME", help="A list of up to 32 people to follow to begin with.")
 @click.option(
     "--address", "addresses", multiple=True, metavar="MULTIADDR", help="Where else this node is reached, as by a name."
@@ -154,7 +161,7 @@ def _print_open(context: Context, given: "tuple[OpenInviteInfo, ...]") -> None:
     default=15.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait.",
+    help="How long to wait for their node.",
 )
 @click.option("--list", "is_listing", is_flag=True, help="List the invites you accepted and what became of them.")
 @pass_context

@@ -28,17 +28,17 @@ _MEDIA: Final = click.Choice(["none", "90d", "all"])
 @click.command(cls=SigningCommand, name="keep")
 @click.argument("account", metavar="[ACCOUNT]", required=False)
 @click.option("--budget", metavar="SIZE", help="How much room it may take, as 500MiB; 1GiB to begin with.")
-@click.option("--media", type=_MEDIA, help="Its pictures, as much again: none (to begin with), of 90 days, or all.")
+@click.option(
+    "--media", type=_MEDIA, help="Its pictures: none (to begin with), of 90 days, or all. They may take as much again."
+)
 @click.option("--offer", metavar="KEEPER", help="Ask KEEPER to keep your account, and take its word that it does.")
 @click.option("--withdraw", metavar="KEEPER", help="Take that back.")
 @click.option("--accept", metavar="ACCOUNT", help="Keep ACCOUNT, which asked for it.")
 @click.option("--list", "is_listing", is_flag=True, help="List what is kept here, and who asks for it.")
 @click.option("--from", "file", type=FILE, metavar="FILE", help="Keep every account of a list: one id a line.")
 @click.option("--share", metavar="I/N", help="With --from: of N boxes this is number I, from 0, and keeps its part.")
-@click.option(
-    "--exact", is_flag=True, help="With --from: keep nothing else any more, and all as --budget, --media say."
-)
 @click.option("--update", is_flag=True, help="With --from: --budget and --media are for those kept already, too.")
+@click.option("--exact", is_flag=True, help="As --update; and end all promises that the list does not name.")
 @click.option("--yes", is_flag=True, help="With --exact: end many promises without being asked.")
 @pass_context
 def keep_command(
@@ -61,7 +61,7 @@ def keep_command(
 
     A running node fetches all of it, serves it to whoever asks, and signs what it holds, up to which record and until
     when. It stops at the budget and says so; somebody you follow may take what they may anyway, if that is more. You
-    need not follow the account. Run again it changes what is named and nothing else. Undo: unhush unkeep ACCOUNT.
+    need not follow the account. Run again, it changes what you name and nothing else. Undo: unhush unkeep ACCOUNT.
     """
     check_one(
         "Keep whom?",

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     "--deep", is_flag=True, help="Also every signature, every index and every blob; hashes by other code too."
 )
 @click.option("--repair", is_flag=True, help="Make anew what is damaged; stop everything that uses the home first.")
-@click.option("--strict", is_flag=True, help="Of a FILE: also fail (6) if the page around the data is another one.")
+@click.option(
+    "--strict", is_flag=True, help="Of a lifeboat: 6 also if the page around the data is not the one we write."
+)
 @pass_context
 def verify_command(context: Context, file: Path | None, deep: bool, repair: bool, strict: bool) -> int:
     """Check everything kept here against hashes, signatures and chains; or a FILE: a lifeboat, a CAR, evidence.

@@ -26,9 +26,29 @@ if TYPE_CHECKING:
     metavar="MULTIADDR",
     help="Where to listen; may be given more than once (default /ip4/0.0.0.0/tcp/4470).",
 )
-@click.option("--web", metavar="HOST:PORT|off", help="Where to serve the local page (default 127.0.0.1:4480).")
 @click.option(
     "--peer", "peers", multiple=True, metavar="MULTIADDR", help="A machine to keep a connection with, now and later."
+)
+@click.option(
+    "--bootstrap", multiple=True, metavar="MULTIADDR", help="A machine to call while nobody else is connected."
+)
+@click.option("--no-lan", is_flag=True, help="Do not announce this node on the local network, nor look for others.")
+@click.option(
+    "--relay", is_flag=True, help="Also bring others to nodes that cannot be reached, within bounds (for an open port)."
+)
+@click.option(
+    "--dht",
+    is_flag=True,
+    help="Also look for people in the DHT; it tells strangers which account is here, and which are kept.",
+)
+@click.option("--web", metavar="HOST:PORT|off", help="Where to serve the local page (default 127.0.0.1:4480).")
+@click.option(
+    "--metrics", is_flag=True, help="Show figures for Prometheus at /metrics of the local page, without a session."
+)
+@click.option(
+    "--ingest-process",
+    is_flag=True,
+    help="Take in what comes in bulk in a process of its own; faster on a machine with idle cores, for 50 MB more.",
 )
 @click.option(
     "--verify-workers",
@@ -37,24 +57,6 @@ if TYPE_CHECKING:
     default=0,
     metavar="N",
     help="Check signatures in N processes of their own; helps who takes in very many single records (default 0).",
-)
-@click.option(
-    "--ingest-process",
-    is_flag=True,
-    help="Take in what comes in bulk in a process of its own; faster on a machine with idle cores, for 50 MB more.",
-)
-@click.option(
-    "--relay", is_flag=True, help="Also bring others to nodes that cannot be reached, within bounds (for an open port)."
-)
-@click.option(
-    "--dht", is_flag=True, help="Also look for people in the DHT; it tells strangers that your account is here."
-)
-@click.option(
-    "--metrics", is_flag=True, help="Show figures for Prometheus at /metrics of the local page, without a session."
-)
-@click.option("--no-lan", is_flag=True, help="Do not announce this node on the local network, nor look for others.")
-@click.option(
-    "--bootstrap", multiple=True, metavar="MULTIADDR", help="A machine to call while nobody else is connected."
 )
 @pass_context
 def run_command(

@@ -49,7 +49,7 @@ class MediaPolicy(Enum):
     """Which pictures and files a keeper promises to carry beside all the text."""
 
     NONE = "none"
-    RECENT = "90d"  # of posts of the last 90 days
+    RECENT = "90d"  # of posts of the last 90 days, and of the profile that stands
     ALL = "all"
 
 

@@ -25,6 +25,7 @@ from unhush.node.errors import AccountExists, NoAccount, NoKey, NotRunning, NotS
 from unhush.node.home.filing import Filing
 from unhush.node.home.room import Room
 from unhush.node.ids import as_cid
+from unhush.node.keeping.cards import Cards
 from unhush.node.people.circle import Lists
 from unhush.node.people.invites import Desk, Inviting
 from unhush.node.people.profiles import Profiles
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 LINGER_S = 1.0  # so that what was signed last still leaves before the network ends
 
 
-class Node(Acting, Inviting, Profiles, Seeking, Watching, Filing, Peering):
+class Node(Acting, Inviting, Profiles, Cards, Seeking, Watching, Filing, Peering):
     """An open home. Use it in ``with``, or call ``close``."""
 
     def __init__(self, config: Config) -> None:

@@ -36,7 +36,7 @@ from unhush.gossip.net.wire.doorman import Doorman
 from unhush.gossip.net.wire.metering import Meter
 from unhush.gossip.net.wire.muxer import BoundedMuxer, UnreadLedger
 from unhush.gossip.net.wire.negotiation import SETTLED_S, GuardedHost
-from unhush.gossip.net.wire.roster import ConnectedPeer, Roster
+from unhush.gossip.net.wire.roster import ConnectedPeer, Roster, tell
 from unhush.gossip.net.wire.services import running
 from unhush.gossip.net.wire.stream import Stream, remote_address
 from unhush.gossip.net.wire.swarm import HANDSHAKE_TIMEOUT_S, MAX_OUTBOUND, NEGOTIATION_TIMEOUT_S, GuardedSwarm
@@ -223,6 +223,10 @@ class Host:
         """Every peer with an open connection, longest first."""
         return self._roster.peers()
 
+    def find_peer(self, peer_id: str) -> ConnectedPeer | None:
+        """A peer, if it is connected."""
+        return self._roster.find(peer_id)
+
     def weigh(self, worth: Callable[[str], int]) -> None:
         """Say what a connected peer is to us, by its id: 0 is nothing, more is better.
 
@@ -272,9 +276,8 @@ class Host:
     def _settle(self, peer: ConnectedPeer, callback: Callable[[ConnectedPeer], None]) -> None:
         async def wait() -> None:
             await trio.sleep(SETTLED_S)
-            now = next((each for each in self._roster.peers() if each.peer_id == peer.peer_id), None)
-            if now is not None:
-                callback(now)
+            if (settled := self.find_peer(peer.peer_id)) is not None:
+                tell([callback], settled)
 
         if self._nursery is not None:
             self._nursery.start_soon(wait)
@@ -338,10 +341,6 @@ class Host:
         """Connected peers known to take part in a topic, and to whom messages can go by now."""
         writable = self._pubsub.peers
         return tuple(str(peer) for peer in self._pubsub.peer_topics.get(topic, ()) if peer in writable)
-
-    def mesh_count(self) -> int:
-        """Peers with whom we exchange whole messages on at least one topic."""
-        return len(set[ID]().union(*self._router.mesh.values()))
 
     # Faults
 

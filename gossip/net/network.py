@@ -138,10 +138,6 @@ class Network:
         """Which accounts are kept here has changed; callable from any thread."""
         self._soon(lambda live: live.look_at_interests())
 
-    def ask_about(self, account: Cid) -> None:
-        """Ask peers what they hold about an account: its cards, heads and keepers; callable from any thread."""
-        self._soon(lambda live: live.statements.want(account))
-
     def enquire(self, account: Cid, missing: Sequence[Cid]) -> Enquiry:
         """Ask peers and keepers about an account now, without waiting; callable from any thread.
 

@@ -46,7 +46,7 @@ async def ping(host: Host, peer_id: str) -> float:
 
 async def ping_connected(host: Host, peer_id: str, timeout_s: float = USUAL_WAIT_S) -> float:
     """Ping over the connection there is; raises ``NotConnected``, ``PeerSilent``."""
-    if all(peer.peer_id != peer_id for peer in host.connected()):
+    if host.find_peer(peer_id) is None:
         raise NotConnected(peer_id)
     try:
         with trio.fail_after(timeout_s):

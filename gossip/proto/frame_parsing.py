@@ -65,8 +65,10 @@ def parse_counted(payload: bytes) -> tuple[Frame | None, int]:
 
 
 def is_long(payload: bytes) -> bool:
-    """Whether parsing it takes tens of milliseconds: whoever has others to serve meanwhile does it beside that."""
-    return len(payload) > limits.LONG_FRAME_ITEMS and has_more_items(payload, limits.LONG_FRAME_ITEMS)
+    """Whether parsing it takes tens of milliseconds, and may do so again and again: whoever has others to serve
+    meanwhile does it beside that. Of what is larger than control frames the first without true records is the last."""
+    is_control = limits.LONG_FRAME_ITEMS < len(payload) <= limits.MAX_CONTROL_BYTES
+    return is_control and has_more_items(payload, limits.LONG_FRAME_ITEMS)
 
 
 def _parse_hello(fields: Mapping[str, Value]) -> Hello:

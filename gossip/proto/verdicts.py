@@ -2,14 +2,16 @@
 
     complete    unbroken chains to the newest authentic heads known from any source, as of their time
     behind      authentic heads are known that are newer than what is held
-    withheld    something is missing, and whoever does not give it said so, and why
-    gap         something is missing below what is held, and nobody says why
+    withheld    something is missing, and a keeper that counts says that it does not give it, and why
+    gap         something is missing below what is held, and nobody who counts says why
 
 A head is authentic if its author signed it: in a statement of an open device, by
 the entry itself, or by the cut of a revoke. What keepers and peers tell of
 heads is passed on as told and moves no verdict: anybody could make a number up.
-Nobody is named for silence. Who is named, and on what, is in ``contradictions.py``;
-the word of a keeper that contradicts itself explains nothing any more.
+A stranger's reason moves none either, or anybody could make a gap look explained:
+it is passed on beside it. Nobody is named for silence. Who is named, and on
+what, is in ``contradictions.py``; the word of a keeper that contradicts itself
+explains nothing any more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -103,13 +105,23 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A signed word that an entry is not given, in an ``absent`` or in the list of a receipt."""
+    """A signed word that an entry is not given, in an ``absent`` or in the list of a receipt.
+
+    ``counts``: by somebody who explains what is missing: the account itself, whom it asked to keep it, or whom the
+    reader follows or is.
+    """
 
     who: Cid
     key: PublicKey
     entry: Cid
     reason: str
     time: int
+    counts: bool
+
+    @property
+    def explains(self) -> bool:
+        """Whether it says why; else its author only has not what is asked for."""
+        return self.reason not in _NO_REASONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +148,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class LogVerdict:
-    """What is to be said of one log. ``gaps`` and ``behind``: the numbers missing below and above the tip."""
+    """What is to be said of one log. ``gaps`` and ``behind``: the numbers missing below and above the tip.
+
+    ``said``: the reasons that others give for some of these, whose word does not count.
+    """
 
     key: PublicKey
     word: Word
@@ -146,6 +161,7 @@ class LogVerdict:
     behind: Ranges
     withheld: tuple[Missing, ...]
     withheld_count: int
+    said: tuple[Missing, ...]
     fork: int | None
 
 
@@ -169,14 +185,16 @@ class Verdict:
 def judge(known: Known, now: int) -> Verdict:
     """The verdict on what is held; ``now`` (Unix ms) only bounds what it is as of."""
     accused = _one_for_each_device(known.contradictions)
-    reasons = _reasons(known.refusals, known.contradictions)
+    refusals = _explaining(known)
+    reasons = _newest(each for each in refusals if each.counts)
+    hearsay = _newest(each for each in refusals if not each.counts)
     authentic = [told for told in known.told if told.origin.is_authentic]
     logs = {log.key: log for log in known.logs}
     unknown = {told.head.key: told for told in authentic if told.head.key not in logs}
     # The author told of a log whose device is not known here: an operation is missing, and all of the log.
     others = (HeldLog(key, OPEN) for key in unknown)
     judged = tuple(
-        _judge_log(log, [told for told in authentic if told.head.key == log.key], reasons)
+        _judge_log(log, [told for told in authentic if told.head.key == log.key], reasons, hearsay)
         for log in (*known.logs, *others)
         if log.cut not in (None, NOTHING)
     )
@@ -186,7 +204,12 @@ def judge(known: Known, now: int) -> Verdict:
     return Verdict(word, as_of, judged, _rumours(known, judged), accused, known.sources)
 
 
-def _judge_log(log: HeldLog, told: Sequence[Told], reasons: Mapping[Cid, tuple[Cid, str]]) -> LogVerdict:
+def _judge_log(
+    log: HeldLog,
+    told: Sequence[Told],
+    reasons: Mapping[Cid, tuple[Cid, str]],
+    hearsay: Mapping[Cid, tuple[Cid, str]],
+) -> LogVerdict:
     assert log.cut is not None
     end = log.cut[0]
     heads = {each.head.seq: each.head.entry for each in told if each.head.seq <= end}
@@ -198,9 +221,10 @@ def _judge_log(log: HeldLog, told: Sequence[Told], reasons: Mapping[Cid, tuple[C
     missing = Ranges.span(0, top).subtract(log.held)
     withheld = [Missing(each.seq, each.entry, None, each.reason) for each in log.bodiless if each.lack is Lack.HERE]
     lacking: list[int] = []
-    for seq, entry in _lacking(log, missing, heads):
-        if (said := reasons.get(entry)) is not None:
-            withheld.append(Missing(seq, entry, *said))
+    wanted = tuple(_lacking(log, missing, heads))
+    for seq, entry in wanted:
+        if (why := reasons.get(entry)) is not None:
+            withheld.append(Missing(seq, entry, *why))
             missing = missing.subtract(Ranges.span(seq, seq))
         elif seq in log.held:
             lacking.append(seq)
@@ -210,6 +234,7 @@ def _judge_log(log: HeldLog, told: Sequence[Told], reasons: Mapping[Cid, tuple[C
     below = Ranges.span(0, held_to) if held_to is not None else NO_RANGES
     behind = missing.subtract(below)
     gaps = missing.subtract(behind)
+    said = (Missing(seq, entry, *hearsay[entry]) for seq, entry in wanted if entry in hearsay and seq in missing)
     return LogVerdict(
         log.key,
         Word.GAP if gaps else Word.WITHHELD if withheld else Word.BEHIND if behind else Word.COMPLETE,
@@ -217,8 +242,9 @@ def _judge_log(log: HeldLog, told: Sequence[Told], reasons: Mapping[Cid, tuple[C
         told_to,
         gaps,
         behind,
-        tuple(sorted(withheld, key=lambda each: each.seq)[:MAX_LISTED]),
+        _listed(withheld),
         len(withheld) + let_go.count() - len(let_go),
+        _listed(said),
         log.fork,
     )
 
@@ -233,6 +259,10 @@ def _lacking(log: HeldLog, missing: Ranges, heads: Mapping[int, Cid]) -> Iterabl
             yield seq, entry
 
 
+def _listed(missing: Iterable[Missing]) -> tuple[Missing, ...]:
+    return tuple(sorted(missing, key=lambda each: each.seq)[:MAX_LISTED])
+
+
 def _highest(*seqs: int | None) -> int:
     return max((seq for seq in seqs if seq is not None), default=-1)
 
@@ -241,14 +271,16 @@ def _ranges(seqs: Iterable[int]) -> Ranges:
     return Ranges.of((seq, seq) for seq in sorted(set(seqs)))
 
 
-def _reasons(refusals: Sequence[Refusal], contradictions: Sequence[Contradiction]) -> dict[Cid, tuple[Cid, str]]:
-    """By entry who does not give it and why; the newest word of those that gave a reason."""
-    void = {(each.keeper, each.key) for each in contradictions}
-    found: dict[Cid, tuple[Cid, str]] = {}
-    for each in sorted(refusals, key=lambda refusal: (refusal.time, refusal.who, refusal.reason)):
-        if each.reason not in _NO_REASONS and (each.who, each.key) not in void:
-            found[each.entry] = each.who, each.reason
-    return found
+def _explaining(known: Known) -> list[Refusal]:
+    """Refusals with a reason, the oldest first; but for the word of whoever contradicts itself."""
+    void = {(each.keeper, each.key) for each in known.contradictions}
+    found = (each for each in known.refusals if each.explains and (each.who, each.key) not in void)
+    return sorted(found, key=lambda refusal: (refusal.time, refusal.who, refusal.reason))
+
+
+def _newest(refusals: Iterable[Refusal]) -> dict[Cid, tuple[Cid, str]]:
+    """By entry who does not give it and why; the newest word of those in order."""
+    return {each.entry: (each.who, each.reason) for each in refusals}
 
 
 def _one_for_each_device(contradictions: Sequence[Contradiction]) -> tuple[Contradiction, ...]:

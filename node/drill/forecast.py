@@ -28,6 +28,7 @@ from unhush.node.names import clean_name, short_id
 from unhush.node.node import Node
 from unhush.node.service.peering import peer_of
 from unhush.storage.folds.blobrefs import blobs_of
+from unhush.storage.keeping.receipts import RECENT_MS
 from unhush.storage.snapshot import Snapshot
 
 # Addresses tried before a drill, so many at a time; a dial to nowhere takes four seconds.
@@ -39,7 +40,6 @@ MAX_FOLLOWERS: Final = 2_000
 # Records looked through for pictures.
 MAX_RECORDS: Final = 200_000
 _STEP: Final = 2_000
-_RECENT_MS: Final = 90 * 24 * 3_600 * 1_000
 
 UNKNOWN_HOME: Final = "\0the author's machine"
 
@@ -126,9 +126,9 @@ class _Facts:
 
 
 def _count_pictures(snapshot: Snapshot, account: Cid) -> tuple[int, int]:
-    """Files that records of an account name, in all and lately."""
-    everything: set[Cid] = set()
-    recent: set[Cid] = set()
+    """Files that records of an account name, in all, and of these what ``90d`` promises."""
+    recent = set(blobs_of(snapshot.profile(account)))  # promised however old they are
+    everything = set(recent)
     since, looked = 0, 0
     now_ms = snapshot.now_ms()
     while looked < MAX_RECORDS:
@@ -140,7 +140,7 @@ def _count_pictures(snapshot: Snapshot, account: Cid) -> tuple[int, int]:
             if record.account == account and record.body is not None:
                 named = blobs_of(snapshot.body(record))
                 everything.update(named)
-                if record.entry.header.time > now_ms - _RECENT_MS:
+                if record.entry.header.time >= now_ms - RECENT_MS:
                     recent.update(named)
     return len(everything), len(recent)
 

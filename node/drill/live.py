@@ -18,7 +18,7 @@ from unhush.node.config import Config, bootstrap_of
 from unhush.node.drill.forecast import Drilled, is_far
 from unhush.node.errors import NobodyAnswered
 from unhush.node.node import Node
-from unhush.node.service.running import Running, why_refused
+from unhush.node.service.running import Running, why_unreachable
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.verify import Report
 
@@ -70,7 +70,7 @@ def drill_live(
         raise NobodyAnswered("there is no address of a carrier that would be left: name one with --peer")
     if address:
         on_progress(f"calling {address}", 0)
-        if not bootstrap and not node.config.dht and (why := why_refused(address)):
+        if not bootstrap and not node.config.dht and (why := why_unreachable(address)):
             raise NobodyAnswered(why)
     with node._store.snapshot() as snapshot:
         expected = snapshot.usage(drilled.account).records

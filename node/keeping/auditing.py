@@ -154,7 +154,7 @@ def _collect(snapshot: Snapshot, account: Cid, network: str, networks: int) -> _
         account,
         tuple(map(_held_log, holdings)),
         tuple(_told(holdings, heads, receipts)),
-        tuple(_refusals(receipts, absents, holdings)),
+        tuple(_refusals(snapshot, account, receipts, absents, holdings)),
         tuple(_contradictions(snapshot, known, older, absents, network)),
         sources=networks + len(speakers),
     )
@@ -193,27 +193,35 @@ def _told(holdings: list[Holding], heads: list[Statement], receipts: list[Statem
             yield from (Told(head, origin, str(who), each.time) for head in each.claim.heads)
 
 
-def _refusals(receipts: list[Statement], absents: list[Statement], holdings: list[Holding]) -> Iterator[Refusal]:
+def _refusals(
+    snapshot: Snapshot, of: Cid, receipts: list[Statement], absents: list[Statement], holdings: list[Holding]
+) -> Iterator[Refusal]:
     """What is refused now: a later receipt that reaches an entry and does not list it takes an absent back."""
+
+    def refusal(said: Statement, entry: Cid, reason: str) -> Refusal:
+        return Refusal(said.account, said.key, entry, reason, said.time, said.account in counting)
+
+    speakers = {each.account for each in (*receipts, *absents)}
+    counting = {who for who in speakers if who in (of, snapshot.own_account()) or snapshot.trusts(of, who)}
     places = {entry: (log.key, seq) for log in holdings for seq, entry in log.named.items()}
     places |= {each.entry: (log.key, each.seq) for log in holdings for each in log.lacking}
     newest: dict[tuple[Cid, PublicKey], Statement] = {}
     for each in receipts:
         newest.setdefault((each.account, each.key), each)
         assert isinstance(each.claim, Receipt)
-        yield from (Refusal(each.account, each.key, entry, reason, each.time) for entry, reason in each.claim.withheld)
+        yield from (refusal(each, *withheld) for withheld in each.claim.withheld)
     for each in absents:
         assert isinstance(each.claim, Absent)
         later = newest.get((each.account, each.key))
         if later is None or later.time <= each.time or not _reaches(later, places.get(each.claim.entry)):
-            yield Refusal(each.account, each.key, each.claim.entry, each.claim.reason, each.time)
+            yield refusal(each, each.claim.entry, each.claim.reason)
 
 
 def _refused_elsewhere(snapshot: Snapshot, refusals: tuple[Refusal, ...]) -> Iterator[Refusal]:
     """What somebody else withholds of that which is here; each once."""
     for (_, entry), each in {(each.who, each.entry): each for each in refusals}.items():
         record = snapshot.record(entry)
-        if each.reason and record is not None and record.body is not None:
+        if each.explains and record is not None and record.body is not None:
             yield each
 
 
@@ -316,6 +324,7 @@ def _missing(snapshot: Snapshot, account: Cid, verdict: Verdict) -> Iterator[Cid
 
 def _people(verdict: Verdict) -> set[Cid]:
     withholding = {who for who, _ in verdict.by if who is not None}
+    withholding |= {each.who for log in verdict.logs for each in log.said if each.who is not None}
     return withholding | {each.keeper for each in verdict.accused}
 
 

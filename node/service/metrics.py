@@ -28,7 +28,7 @@ _GAUGES: Final = {
 
 _KEEPING: Final = {
     "accounts": ("kept_accounts", "Accounts this home promises to carry."),
-    "used_bytes": ("kept_bytes", "Bytes those take, records and media."),
+    "used_bytes": ("kept_bytes", "Bytes those take: entries and bodies."),
     "budget_bytes": ("kept_budget_bytes", "Bytes those may take."),
     "full": ("kept_full", "Accounts kept whose budget is full."),
     "without_receipt": ("kept_without_receipt", "Accounts kept of which no fresh receipt is signed."),

@@ -82,17 +82,24 @@ class Running:
             started.callback(Housekeeping(Room(store)).stop)
             started.callback(Fetching(store, self._network.fetch_blob, clock_ms=config.clock_ms).stop)
             self.seeker = Seeker(store, self._network.ask)
-            answers = {"network": self._describe, "reach": self._describe_reach, "look": self._look_around}
-            answers |= {"look_now": self._answer_look_now, "page": self._answer_page}
+            self._enquiries = Enquiries(self._network.enquire)
             self._make_page_address: Callable[[], str] | None = None
+            answers: dict[str, Callable[[], Answer]] = {
+                "network": self._describe,
+                "reach": self._describe_reach,
+                "look": self._look_around,
+                "look_now": self._answer_look_now,
+                "page": self._answer_page,
+            }
             requests: dict[str, Callable[[Answer], Answer]] = {
                 "seek": self.seeker.answer_seek,
                 "sought": self.seeker.answer_is_done,
+                "ping": self._answer_ping,
+                "forget": self._answer_forget,
+                "enquire": self._enquiries.answer_enquire,
+                "enquired": self._enquiries.answer_enquired,
+                "acquaintances": self._answer_acquaintances,
             }
-            requests |= {"ping": self._answer_ping, "forget": self._answer_forget}
-            self._enquiries = Enquiries(self._network.enquire)
-            requests |= {"enquire": self._enquiries.answer_enquire, "enquired": self._enquiries.answer_enquired}
-            requests |= {"acquaintances": self._answer_acquaintances}
             started.callback(ControlServer(config.home, answers, requests).close)
             self._started = started.pop_all()
 
@@ -219,7 +226,7 @@ def ping_address(address: str) -> float:
         raise NobodyAnswered(str(exc)) from exc
 
 
-def why_refused(address: str) -> str:
+def why_unreachable(address: str) -> str:
     """Why no connection comes of an address; empty if one does, or nobody said anything in time: that may yet come."""
     try:
         pinging.ping_address(address, AGENT)

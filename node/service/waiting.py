@@ -15,8 +15,8 @@ from unhush.storage.arrivals import Batch, Outcome
 
 # LMDB costs 5 µs a record at 1 MiB per commit and 30 at 128 KiB; more would keep own posts waiting longer.
 GROUP_BYTES: Final = 1_048_576
-# While live records come, bulk goes in pieces that take some 20 ms, so that the next one does not wait for long.
-BUSY_GROUP_BYTES: Final = 131_072
+# While live records come, bulk goes in pieces that take some 10 ms, so that the next one does not wait for long.
+BUSY_GROUP_BYTES: Final = 65_536
 BUSY_S: Final = 2.0
 # So many commits of live records may go before bulk that waits; then it has a turn. A live commit takes a tenth of
 # the time that one of bulk does.

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from unhush.identity.cid import Cid
 from unhush.identity.errors import UnhushError
 from unhush.node.errors import NotFound
-from unhush.node.keeping.sizes import MEDIA_WORDS, USUAL_BUDGET
+from unhush.node.keeping.sizes import USUAL_BUDGET
 from unhush.node.names import LookAlikes
 from unhush.node.views import KeeperInfo, KeepingOffer, KeptInfo
 from unhush.node.web import pages
@@ -85,7 +85,6 @@ def kept_view(node: Verbs, *, wrong: str = "", problem: str = "", typed: dict[st
         "ring": draw_ring(keepers),
         "offers": tuple(each for each in node.keeping_offers() if not each.is_kept),
         "kept": node.kept(),
-        "media_words": MEDIA_WORDS,
         "wrong": wrong,
         "problem": problem,
         "typed": _USUAL | (typed or {}),
@@ -106,7 +105,6 @@ def step_view(node: Verbs, act: str, account: Cid, *, problem: str = "", typed: 
         "is_followed": any(each.account == account for each in known),
         "imitates": LookAlikes(known).find(account, party.name),
         "kept": node.kept(),
-        "media_words": MEDIA_WORDS,
         "problem": problem,
         "typed": _USUAL | (typed or {}),
     }

@@ -1,8 +1,8 @@
 """Kept by: how many keepers hold a record, by their own signed word, and of how many that was shown.
 
-A head that is not on our branch
-shows nothing: anybody can name number 2^40. If it is above all that we have, its
-log is held by their word alone, until a challenge was passed for an entry of it.
+A head that is not on our branch shows nothing: anybody can name number 2^40. If
+it is above all that we have, its log is held by their word alone, until a
+challenge was passed for an entry of it.
 
 A keeper is proven for an account if its receipt is fresh and it answered a
 challenge within seven days. It counts if the owner accepted it or the reader
@@ -21,8 +21,8 @@ from unhush.identity.entry import Header
 from unhush.identity.keys import PublicKey
 from unhush.identity.statement import Head, Receipt, Statement, digest_operations
 from unhush.storage import accounts, logs, serving, settings
+from unhush.storage.keeping.hearing import find_counting
 from unhush.storage.keeping.proofs import Proof, find_proofs
-from unhush.storage.keeping.statements import find_counting
 from unhush.storage.keeping.trust import accepted_keepers, is_trusted
 from unhush.storage.records import Record
 from unhush.storage.transaction import Txn

@@ -31,7 +31,7 @@ from unhush.storage import accounts, indexes, logs, serving
 from unhush.storage.accounts import Account
 from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.errors import BlobMismatch, BlobMissing, BlobsUnusable, StoreUnreadable
-from unhush.storage.folds import blobrefs, deletes
+from unhush.storage.folds import blobrefs, deletes, profiles
 from unhush.storage.journal import pack_aid
 from unhush.storage.keeping import promises, withheld
 from unhush.storage.logs import pack_u64
@@ -82,7 +82,7 @@ class _Checked:
     media: tuple[_Media, ...] = ()
 
 
-NOTHING_CHECKED: Final = _Checked(0, hashlib.sha256().digest(), 0)
+_NOTHING_CHECKED: Final = _Checked(0, hashlib.sha256().digest(), 0)
 
 
 class Checks:
@@ -97,7 +97,7 @@ class Checks:
         with self._lock:
             known = self._checked.get((account, key))
         # A clock that was set back says nothing about how long ago it was.
-        return known if known is not None and 0 <= now_ms - known.since_ms < BELIEVED_MS else NOTHING_CHECKED
+        return known if known is not None and 0 <= now_ms - known.since_ms < BELIEVED_MS else _NOTHING_CHECKED
 
     def note(self, account: Cid, key: PublicKey, checked: _Checked) -> None:
         with self._lock:
@@ -144,7 +144,8 @@ def claim_receipt(txn: Txn, blobs: Blobs, checks: Checks, account: Cid, now_ms: 
         checked, slots = _check_log(txn, checks, known, key, cut=cut, now_ms=now_ms)
         claim.add_log(txn, key, slots[: checked.count], checked)
     identity = digest_operations(record.cid for record in operations)
-    media = _claim_media(txn, Pictures(blobs, checks, now_ms), claim.media, _promised(txn, account))
+    wanted = _find_wanted(txn, known, now_ms)
+    media = _claim_media(txn, _Pictures(blobs, checks, now_ms), claim.media, wanted)
     return Receipt(account, tuple(claim.heads[:MAX_HEADS]), tuple(claim.listed), identity, media)
 
 
@@ -154,16 +155,18 @@ def hash_some(txn: Txn, blobs: Blobs, checks: Checks, account: Cid, now_ms: int)
     The first claim of a large account takes seconds, and no snapshot should be open for so long.
     """
     known = accounts.find_account(txn, account)
+    if known is None:
+        return True
     media: list[_Media] = []
-    for key, cut in sorted(known.state.cuts.items()) if known is not None else ():
+    for key, cut in sorted(known.state.cuts.items()):
         before = checks.find(account, key, now_ms)
-        assert known is not None
         checked, _ = _check_log(txn, checks, known, key, cut=cut, now_ms=now_ms, most=MOST_AT_ONCE)
         if checked.count - before.count >= MOST_AT_ONCE or checked.count < before.count:
             return False
         media += checked.media
-    pictures = Pictures(blobs, checks, now_ms)
-    for each in _iter_promised(media, _promised(txn, account), now_ms):
+    pictures = _Pictures(blobs, checks, now_ms)
+    wanted = _find_wanted(txn, known, now_ms)
+    for each in filter(wanted.is_promised, media):
         for blob in _named_now(txn, each):
             pictures.is_here(blob)
             if pictures.hashed_bytes >= MOST_BYTES_AT_ONCE:
@@ -180,9 +183,25 @@ def _find_operations(txn: Txn, account: Cid) -> list[Record]:
     return found if all(record.body is not None and serving.is_sound(txn, record) for record in found) else []
 
 
-def _promised(txn: Txn, account: Cid) -> MediaPolicy:
-    promise = promises.find_promise(txn, account)
-    return promise.media if promise is not None else MediaPolicy.NONE
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which pictures were promised: nobody hashes what is not claimed."""
+
+    promised: MediaPolicy
+    since_ms: int
+    profile: int | None  # the aid of the one that stands: its pictures are shown however old it is
+
+    def is_promised(self, media: _Media) -> bool:
+        return self.promised is MediaPolicy.ALL or (self.promised is MediaPolicy.RECENT and self.is_recent(media))
+
+    def is_recent(self, media: _Media) -> bool:
+        return media.time_ms >= self.since_ms or media.aid == self.profile
+
+
+def _find_wanted(txn: Txn, account: Account, now_ms: int) -> _Wanted:
+    promise = promises.find_promise(txn, account.id)
+    media = promise.media if promise is not None else MediaPolicy.NONE
+    return _Wanted(media, now_ms - RECENT_MS, profiles.find_profile_aid(txn, account.number))
 
 
 # -- hashing
@@ -195,7 +214,7 @@ def _check_log(
     slots = _slots_from_start(txn, account.id, key, cut)
     before = checks.find(account.id, key, now_ms)
     if before.count > len(slots) or _lead(slots[: before.count]) != before.led_there:
-        before = NOTHING_CHECKED
+        before = _NOTHING_CHECKED
     since_ms = before.since_ms if before.count else now_ms
     bodiless, media, count = set(before.bodiless), list(before.media), before.count
     below = _digest_of(slots[count - 1]) if count else None
@@ -339,48 +358,42 @@ def _iter_bodiless(txn: Txn, slots: _Slots, checked: _Checked) -> Iterator[int]:
         at += len(part)
 
 
-class Pictures:
+class _Pictures:
     """Blobs on this disk, read and hashed unless they were within a day."""
 
     def __init__(self, blobs: Blobs, checks: Checks, now_ms: int) -> None:
         self._blobs = blobs
         self._checks = checks
-        self.now_ms = now_ms
+        self._now_ms = now_ms
         self.hashed_bytes = 0
 
     def is_here(self, blob: Cid) -> bool:
         """Whether it is here whole; one that is damaged is put aside, and counts as not here from then on."""
         if not self._blobs.has(blob):
             return False
-        if self._checks.is_blob_checked(blob, self.now_ms):
+        if self._checks.is_blob_checked(blob, self._now_ms):
             return True
-        if not self._checks.may_check_blob(self.now_ms):
+        if not self._checks.may_check_blob(self._now_ms):
             return False
         try:
             size = sum(map(len, self._blobs.iter_range(blob)))
         except (BlobMissing, BlobMismatch, BlobsUnusable):
             return False
         self.hashed_bytes += size  # of what was remembered alone, so that whoever goes on in parts comes to an end
-        self._checks.note_blob(blob, self.now_ms)
+        self._checks.note_blob(blob, self._now_ms)
         return True
 
 
-def _claim_media(txn: Txn, pictures: Pictures, media: Iterable[_Media], promised: MediaPolicy) -> MediaPolicy:
+def _claim_media(txn: Txn, pictures: _Pictures, media: Iterable[_Media], wanted: _Wanted) -> MediaPolicy:
     """The most that was promised and is here: of what the entries covered name and nobody took back."""
     is_all = is_recent = True
-    for each in _iter_promised(media, promised, pictures.now_ms):
+    for each in filter(wanted.is_promised, media):
         if not all(map(pictures.is_here, _named_now(txn, each))):
             is_all = False
-            is_recent = is_recent and each.time_ms < pictures.now_ms - RECENT_MS
+            is_recent = is_recent and not wanted.is_recent(each)
     if is_all:
-        return promised
+        return wanted.promised
     return MediaPolicy.RECENT if is_recent else MediaPolicy.NONE
-
-
-def _iter_promised(media: Iterable[_Media], promised: MediaPolicy, now_ms: int) -> Iterator[_Media]:
-    """What has to be here for a promise: nobody hashes what is not claimed."""
-    if promised is not MediaPolicy.NONE:
-        yield from (each for each in media if promised is MediaPolicy.ALL or each.time_ms >= now_ms - RECENT_MS)
 
 
 def _named_now(txn: Txn, media: _Media) -> list[Cid]:

@@ -6,7 +6,7 @@ count too that came along with its statements; they are kept here, few for each
 account, and make nobody known: no record of theirs is taken in for it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from unhush.identity.cid import Cid, cid_of
@@ -15,7 +15,7 @@ from unhush.identity.errors import IdentityError, MalformedBytes, WrongAccount
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN, Op, parse_operation
 from unhush.identity.operations import Table as DeviceTable
-from unhush.identity.trunk import State, Trunk, find_trunk, fold
+from unhush.identity.trunk import Trunk, find_trunk, fold
 from unhush.storage import accounts, admission, journal
 from unhush.storage.admission import Admitted, NotOurs, commitment_of
 from unhush.storage.keeping.voices import Voice, Voices, digest_rows, make_voice
@@ -80,10 +80,10 @@ def admit(txn: Txn, account: Cid, operations: Sequence[Operation], network: str)
     return admitted
 
 
-def find_state_with(txn: Txn, account: Cid, arrived: Iterable[Admitted]) -> State | None:
-    """The state of an account by all that is known here, and by what arrived."""
-    trunk = _find_trunk(txn, account, [each.operation for each in arrived])
-    return fold(trunk) if trunk is not None else None
+def may_speak_with(txn: Txn, account: Cid, key: PublicKey, arrived: Sequence[Admitted]) -> bool:
+    """As ``may_speak``, by what arrived too."""
+    trunk = _find_trunk(txn, account, [each.operation for each in arrived]) if arrived else None
+    return trunk is not None and fold(trunk).cut_of(key) == OPEN
 
 
 def put(txn: Txn, account: Cid, arrived: Sequence[Admitted], key: PublicKey) -> int:
@@ -118,6 +118,12 @@ def drop(txn: Txn, account: Cid) -> int:
         txn.delete(Table.SPEAKERS, key)
     txn.memo.pop(_VOICES, None)
     return -sum(size for _, size in keys)
+
+
+def iter_sizes(txn: Txn) -> Iterator[tuple[bytes, int]]:
+    """Of everything that came along the digest of its account, and the bytes it takes."""
+    for key, row in txn.scan(Table.SPEAKERS):
+        yield key[:32], len(row)
 
 
 def operations_for(txn: Txn, account: Cid, key: PublicKey) -> tuple[Operation, ...]:

@@ -5,22 +5,21 @@ from typing import Final, Protocol
 
 from unhush.identity.cid import Cid
 from unhush.identity.errors import IdentityError
-from unhush.identity.operations import OPEN
 from unhush.identity.statement import Head, Receipt, Statement
 from unhush.storage import accounts, logs, serving, standing
 from unhush.storage.accounts import Account
 from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.folds import keepers
 from unhush.storage.folds.places import Place
-from unhush.storage.keeping import keptby, pictures, promises, receipts, speakers, statements, trust, withheld
+from unhush.storage.keeping import hearing, keptby, pictures, promises, receipts, speakers, trust, withheld
 from unhush.storage.keeping.holdings import Holding, list_holdings
 from unhush.storage.keeping.keptby import Coverage, KeeperView, KeptBy
 from unhush.storage.keeping.pictures import HistoryWalk
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.keeping.proofs import Proof, find_proofs
 from unhush.storage.keeping.receipts import Checks
+from unhush.storage.keeping.rows import Type
 from unhush.storage.keeping.speakers import Operation
-from unhush.storage.keeping.statements import Type
 from unhush.storage.records import Record
 from unhush.storage.room import usage
 from unhush.storage.room.usage import Usage
@@ -94,22 +93,22 @@ class KeepingView:
 
     def cards(self, account: Cid) -> list[Statement]:
         """The newest first; those that ended last."""
-        return statements.find_statements(self._txn, account, Type.CARD, self._clock_ms())
+        return hearing.find_statements(self._txn, account, Type.CARD, self._clock_ms())
 
     def heads_told(self, account: Cid) -> list[Statement]:
-        return statements.find_statements(self._txn, account, Type.HEADS, self._clock_ms())
+        return hearing.find_statements(self._txn, account, Type.HEADS, self._clock_ms())
 
     def receipts_of(self, account: Cid) -> list[Statement]:
         """By those who say that they keep the account, the newest first."""
-        return statements.find_statements(self._txn, account, Type.RECEIPT, self._clock_ms())
+        return hearing.find_statements(self._txn, account, Type.RECEIPT, self._clock_ms())
 
     def absents_of(self, account: Cid) -> list[Statement]:
         """By those who say that they do not give an entry of the account."""
-        return statements.find_statements(self._txn, account, Type.ABSENT, self._clock_ms())
+        return hearing.find_statements(self._txn, account, Type.ABSENT, self._clock_ms())
 
     def does_hold(self, statement: Statement) -> bool:
         """Whether this very statement is held."""
-        return statements.is_held(self._txn, statement)
+        return hearing.is_held(self._txn, statement)
 
     def has_known(self, entry: Cid) -> bool:
         """Whether the journal has a place for an entry, be it that its row cannot be read any more."""
@@ -121,7 +120,7 @@ class KeepingView:
 
     def receipts_kept(self, account: Cid) -> list[Statement]:
         """As ``receipts_of``, and older ones that absents held here name."""
-        named = statements.find_statements(self._txn, account, Type.NAMED, self._clock_ms())
+        named = hearing.find_statements(self._txn, account, Type.NAMED, self._clock_ms())
         return list({each.digest: each for each in (*self.receipts_of(account), *named)}.values())
 
     def may_speak(self, statement: Statement, ops: Sequence[Travelling] = ()) -> bool:
@@ -133,8 +132,7 @@ class KeepingView:
             admitted = speakers.admit(self._txn, statement.account, beside, self._network)
         except IdentityError:
             return False
-        state = speakers.find_state_with(self._txn, statement.account, admitted) if admitted else None
-        return state is not None and state.cut_of(statement.key) == OPEN
+        return speakers.may_speak_with(self._txn, statement.account, statement.key, admitted)
 
     def operations_for(self, statement: Statement) -> tuple[Operation, ...]:
         """What lets a stranger judge who signed a statement."""

@@ -107,6 +107,13 @@ def ann(cli: Cli) -> Cli:
 
 
 @pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Of an account, for commands in processes of their own."""
+    found_account(Config(tmp_path / "ann"), "Ann")
+    return tmp_path / "ann"
+
+
+@pytest.fixture
 def found(tmp_path: Path) -> Callable[[str], Created]:
     """Somebody else's account, in a home of its own below ``tmp_path``."""
     return lambda name: found_account(Config(tmp_path / name.lower()), name)

@@ -59,5 +59,6 @@ def carry(source: Cli, target: Cli, folder: Path) -> None:
     assert target.json("import", "car", str(car)).code in (0, 6)  # what the account no longer wants is refused
 
 
-def post(cli: Cli, text: str) -> str:
-    return str(cli.json("post", text).one()["id"])
+def post(cli: Cli, *arguments: str) -> str:
+    """Its id."""
+    return str(cli.json("post", *arguments).one()["id"])

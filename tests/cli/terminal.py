@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,6 @@ class Terminal:
 
     def expect(self, pattern: str) -> re.Match[str]:
         """Wait until the terminal shows this after what was expected before."""
-        found = None
         self._read_until(lambda: re.search(pattern, self.shown[self._read_to :]) is not None)
         found = re.search(pattern, self.shown[self._read_to :])
         assert found is not None, f"{pattern!r} is not in {self.shown[self._read_to :]!r}"
@@ -70,8 +69,7 @@ class Terminal:
             self.wait()
         os.close(self._ours)
 
-    def _read_until(self, is_so: "object") -> None:
-        assert callable(is_so)
+    def _read_until(self, is_so: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not is_so():
             ready, _, _ = select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli
+from tests.cli.homes import carry, post
 from tests.support.people import Person as Stranger
 
 from unhush.node import Config, Created, Node, Post
@@ -13,18 +14,13 @@ NOBODY = str(Stranger("Nobody", seed=3).account)
 ACT_KEYS = {"id", "account", "aid", "time", "target"}
 
 
-def post(cli: Cli, text: str) -> str:
-    return str(cli.json("post", text).one()["id"])
-
-
 @pytest.fixture
 def ben(ann: Cli, found: Callable[[str], Created], tmp_path: Path) -> str:
     """Somebody else's account, with one post, followed and here."""
     account = found("Ben").account
     with Node(Config(tmp_path / "ben")) as node:
         node.post(Post("by ben", warning="wet"))
-        node.export_car(tmp_path / "ben.car")
-    assert ann("import", "car", str(tmp_path / "ben.car")).code == 0
+    carry(ann.at(tmp_path / "ben"), ann, tmp_path)
     assert ann("follow", str(account)).code == 0
     return str(account)
 

@@ -64,7 +64,7 @@ def test_a_gap_is_told_in_words_and_by_the_exit_code(lied_to: tuple[Cli, Person,
     ann, author, keeper = lied_to
     said = ann("audit", str(author.account))
     assert said.code == 12
-    assert said.out.startswith("Gap: something is missing, and nobody says why, as of ")
+    assert said.out.startswith("Gap: something is missing, and nobody whose word counts says why, as of ")
     assert "missing record 3" in said.out
     assert f"{keeper.account} contradicts itself" in said.out
     assert "\x1b" not in said.out
@@ -123,6 +123,11 @@ def test_what_a_keeper_does_without_is_named_wherever_somebody_looks(ann: Cli, t
     value = ann.json("audit", str(author.account)).lines()[0]
     assert [(each["entry"], each["by"]) for each in value["elsewhere"]] == [(str(here), str(keeper.account))]
     assert f"withholds {here}, which is here: a " in ann("audit", str(author.account)).out
+
+    assert value["verdict"] == "gap"  # nobody asked this keeper, and Ann does not follow it
+    (said,) = value["logs"][0]["said"]
+    assert (said["entry"], said["by"], said["reason"]) == (str(gone), str(keeper.account), "another reason")
+    assert "whose word does not count, says: another reason" in ann("audit", str(author.account)).out
 
     assert "another reason)" in ann("show", str(gone)).out
     assert ann.json("show", str(gone)).one()["withheld"] == {

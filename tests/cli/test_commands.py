@@ -11,6 +11,7 @@ from pathlib import Path
 import lmdb
 import pytest
 from tests.cli.conftest import Cli
+from tests.cli.homes import post
 from tests.support.people import Person as Stranger
 
 from unhush.identity.cid import cid_of
@@ -28,10 +29,6 @@ PERSON_KEYS = {
     "account", "name", "petname", "bio", "own", "followed", "posts", "alarms", "contested", "unproven", "cut_devices",
     "avatar", "followers", "muted", "blocked",
 }  # fmt: skip
-
-
-def post(cli: Cli, text: str) -> str:
-    return str(cli.json("post", text).one()["id"])
 
 
 def test_init_makes_an_account_and_says_where_the_words_are(cli: Cli) -> None:

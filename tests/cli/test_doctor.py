@@ -5,9 +5,7 @@ from pathlib import Path
 from tests.support.commands import command, serving
 
 
-def test_without_a_running_node_it_asks_for_one_and_ends_with_7(tmp_path: Path) -> None:
-    home = tmp_path / "ann"
-    assert command("--home", home, "init", "--name", "Ann", "--no-passphrase").code == 0
+def test_without_a_running_node_it_asks_for_one_and_ends_with_7(home: Path) -> None:
     said = command("--home", home, "doctor")
     assert said.code == 7
     assert b"act   node" in said.out
@@ -23,9 +21,7 @@ def test_without_a_running_node_it_asks_for_one_and_ends_with_7(tmp_path: Path) 
     }
 
 
-def test_a_running_relay_says_what_it_does(tmp_path: Path) -> None:
-    home = tmp_path / "ann"
-    assert command("--home", home, "init", "--name", "Ann", "--no-passphrase").code == 0
+def test_a_running_relay_says_what_it_does(home: Path) -> None:
     with serving(home, "--relay", "--no-lan"):
         found = {line["topic"]: line for line in command("--home", home, "--json", "doctor").lines()}
     assert "0 places kept, 0 circuits" in found["relay"]["text"]

@@ -93,12 +93,14 @@ def test_a_drill_of_somebody_else_works_without_an_account_and_advises_what_one_
     (said,) = bob.json("drill", "--account", account).lines()
     text = bob("drill", "--account", account).out
 
-    assert not said["own"]
-    assert "--offer" not in text
-    if said["advice"]["step"] == "add_keeper":
-        assert f"unhush keep {account}" in text
-    if said["strangers"]:
-        assert "No machine is known" not in text
+    assert (said["own"], said["running"], said["followers"]) == (False, False, 1.0)
+    assert said["lost"] == [{"machine": "the author's machine", "called": "the author's machine"}]
+    assert "pages that name the author's machine lead nowhere" in text
+    with Node(Config(bob.home)) as node:
+        drilled = drill_here(node, account=account)
+    advised = replace(drilled, report=replace(drilled.report, advice=Advice(Step.ADD_KEEPER, 1.0, 0.5)))
+    assert f"there: unhush keep {account}" in _advice_text(advised)
+    assert "--offer" not in _advice_text(advised)
 
 
 def test_a_machine_of_somebody_known_only_by_what_they_signed_has_a_name(ann: Cli) -> None:
@@ -262,3 +264,8 @@ def test_a_live_drill_with_nobody_to_ask_says_so(ann: Cli) -> None:
     said = ann("drill", "--live")
     assert said.code == 5
     assert "there is no address of a carrier that would be left" in said.err
+
+
+def test_an_address_without_a_live_drill_is_refused(ann: Cli) -> None:
+    said = ann("drill", "--peer", f"/ip4/127.0.0.1/tcp/1/p2p/{SOMEBODY}")
+    assert (said.code, said.out, said.err) == (2, "", "unhush: --peer goes with --live.\n")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests.cli.conftest import Cli
+from tests.cli.homes import post
 from tests.support.bombs import saved
 
 from unhush.node import Config, Node, Post
@@ -22,10 +23,6 @@ def shown(cli: Cli, record: str) -> dict[str, Any]:
 def above(cli: Cli, record: str) -> tuple[str | None, ...]:
     value = shown(cli, record)
     return tuple(value[name] for name in ABOVE)
-
-
-def post(cli: Cli, *arguments: str) -> str:
-    return str(cli.json("post", *arguments).one()["id"])
 
 
 def test_a_post_bears_a_title_a_warning_and_a_language_and_the_marks_of_its_text(ann: Cli) -> None:

@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.commands import command, serving
 
-from unhush.node import Config, Node, found_account
+from unhush.node import Config, Node
 from unhush.node.errors import NetworkFailed
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    found_account(Config(tmp_path / "ann"), "Ann")
-    return tmp_path / "ann"
 
 
 def enter(address: str) -> int:

@@ -1,7 +1,6 @@
 """``peers`` and ``sync``: with and without a running node, in words, in JSON and by exit code."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli
@@ -76,38 +75,36 @@ def test_a_peer_is_pinged_from_outside_the_network(ann: Cli, ben: tuple[Serving,
     assert 0 < said["ms"] < 4_000
 
 
-def test_the_running_node_is_asked_by_other_processes(cli: Cli, tmp_path: Path, ben: tuple[Serving, str]) -> None:
+def test_the_running_node_is_asked_by_other_processes(ann: Cli, ben: tuple[Serving, str]) -> None:
     node, account = ben
-    found_account(Config(cli.home), "Ann")
-    cli("follow", account)
-    with serving(cli.home, "--no-lan"):
-        assert cli.json("sync").one() == {"looking": True}
-        cli("peers", "add", node.address)
-        await_until(lambda: any(peer["connected"] for peer in cli.json("peers").lines()), "connected")
-        assert cli.json("sync", "--wait").one()["complete"]
-        (peer,) = cli.json("peers").lines()
+    ann("follow", account)
+    with serving(ann.home, "--no-lan"):
+        assert ann.json("sync").one() == {"looking": True}
+        ann("peers", "add", node.address)
+        await_until(lambda: any(peer["connected"] for peer in ann.json("peers").lines()), "connected")
+        assert ann.json("sync", "--wait").one()["complete"]
+        (peer,) = ann.json("peers").lines()
         assert (peer["covers"], peer["gave"] >= 20) == (1, True)
-        assert "carries 1 person you follow or keep, brought" in cli("peers").out
-        assert cli.json("peers", "ping", str(node.ready["peer"])).one()["ms"] > 0
-        assert cli("peers", "ping", NOWHERE).code == 5
-        cli("peers", "remove", str(node.ready["peer"]))
-        await_until(lambda: not any(peer["connected"] for peer in cli.json("peers").lines()), "let go")
+        assert "carries 1 person you follow or keep, brought" in ann("peers").out
+        assert ann.json("peers", "ping", str(node.ready["peer"])).one()["ms"] > 0
+        assert ann("peers", "ping", NOWHERE).code == 5
+        ann("peers", "remove", str(node.ready["peer"]))
+        await_until(lambda: not any(peer["connected"] for peer in ann.json("peers").lines()), "let go")
 
 
-def test_peers_are_listed_with_their_ids_and_a_ping_says_which_way_it_went(cli: Cli, ben: tuple[Serving, str]) -> None:
+def test_peers_are_listed_with_their_ids_and_a_ping_says_which_way_it_went(ann: Cli, ben: tuple[Serving, str]) -> None:
     node, _ = ben
-    found_account(Config(cli.home), "Ann")
-    cli("peers", "add", node.address)
-    assert node.address in cli("peers").out
-    with serving(cli.home, "--no-lan"):
-        await_until(lambda: any(peer["connected"] for peer in cli.json("peers").lines()), "connected")
-        (line,) = cli("peers").out.splitlines()
+    ann("peers", "add", node.address)
+    assert node.address in ann("peers").out
+    with serving(ann.home, "--no-lan"):
+        await_until(lambda: any(peer["connected"] for peer in ann.json("peers").lines()), "connected")
+        (line,) = ann("peers").out.splitlines()
         assert line.startswith(f"connected  out {node.address}  carries")
-        assert f"called at {node.address}" in cli("peers", "ping", node.address).out
-        over = cli("peers", "ping", str(node.ready["peer"])).out
+        assert f"called at {node.address}" in ann("peers", "ping", node.address).out
+        over = ann("peers", "ping", str(node.ready["peer"])).out
         assert "over the connection with /ip4/127.0.0.1/tcp/" in over
         # Connected as it is, nobody answers at that address.
-        assert cli("peers", "ping", f"/ip4/127.0.0.1/tcp/9/p2p/{node.ready['peer']}").code == 5
+        assert ann("peers", "ping", f"/ip4/127.0.0.1/tcp/9/p2p/{node.ready['peer']}").code == 5
     # Who called us is not to be called where it called from.
     assert _named(PeerInfo("/ip4/192.0.2.7/tcp/50001", PEER, True, True)) == f"/ip4/192.0.2.7/tcp/50001  {PEER}"
 
@@ -119,12 +116,11 @@ def test_an_address_that_is_no_machine_s_is_refused_with_the_reason(ann: Cli) ->
     assert ann.json("peers").out == ""
 
 
-def test_sync_says_at_once_that_nobody_is_known(cli: Cli) -> None:
-    found_account(Config(cli.home), "Ann")
-    with serving(cli.home, "--no-lan"):
-        said = cli("sync")
+def test_sync_says_at_once_that_nobody_is_known(ann: Cli) -> None:
+    with serving(ann.home, "--no-lan"):
+        said = ann("sync")
         assert (said.code, "No machine is known yet" in said.err) == (0, True)
-        waited = cli("sync", "--wait")
+        waited = ann("sync", "--wait")
         assert waited.code == 5
         assert waited.err.startswith("No machine is known yet")
         assert "unhush accept INVITE" in waited.err.splitlines()[-1]

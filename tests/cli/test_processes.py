@@ -34,12 +34,6 @@ NOBODY = str(Stranger("Nobody", seed=3).account)
 SLOWEST_HELP_MS = 600.0
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    found_account(Config(tmp_path / "ann"), "Ann")
-    return tmp_path / "ann"
-
-
 @pytest.fixture(scope="module")
 def long_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough posts that what is printed of them does not fit into a pipe."""

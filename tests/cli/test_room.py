@@ -2,8 +2,6 @@
 
 from tests.cli.conftest import Cli
 
-from unhush.cli.room import size
-
 
 def test_storage_says_who_takes_what_for_people_and_programs(ann: Cli) -> None:
     ann.json("post", "hello")
@@ -45,9 +43,3 @@ def test_gc_says_what_waits_and_erases_own_words_at_their_owners_word(ann: Cli) 
     assert not [path for path in ann.home.rglob("*") if path.is_file() and b"written too soon" in path.read_bytes()]
     assert ann("gc").out == "There was nothing to do.\n"
     assert ann("verify").code == 0
-
-
-def test_sizes_are_said_as_people_say_them() -> None:
-    assert [size(number) for number in (0, 1023, 1024, 10 * 2**10, 3 * 2**29, 512 * 2**20)] == [
-        "0 B", "1023 B", "1.0 KiB", "10 KiB", "1.5 GiB", "512 MiB",
-    ]  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli
+from tests.cli.homes import carry
 
 from unhush.node import Config, Created, Node
 
@@ -60,8 +61,7 @@ def test_an_account_may_be_named_as_people_name_it(ann: Cli, found: Callable[[st
     ben = str(found("Ben").account)
     with Node(Config(tmp_path / "ben")) as node:
         node.post("word by ben")
-        node.export_car(tmp_path / "ben.car")
-    assert ann("import", "car", str(tmp_path / "ben.car")).code == 0
+    carry(ann.at(tmp_path / "ben"), ann, tmp_path)
     assert ann("follow", ben, "--petname", "Benno").code == 0
     ann.json("post", "word by ann").one()
 

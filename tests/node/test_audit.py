@@ -40,7 +40,7 @@ from unhush.storage.arrivals import Arrival
 from unhush.storage.keeping.promises import Promise
 from unhush.storage.keeping.speakers import Operation
 from unhush.storage.keeping.statements import SignedStatement, Took
-from unhush.storage.kinds import Delete
+from unhush.storage.kinds import Delete, Keeper
 from unhush.storage.schema import Table
 
 DAY_MS = 24 * 3_600 * 1_000
@@ -144,13 +144,38 @@ def test_a_body_that_a_keeper_lists_as_withheld_is_withheld_by_it(world: World) 
     world.give(bodiless=(DROPPED,))
     world.heads()
     assert world.reader.audit(world.author.account).verdict.word is Word.GAP
+    world.reader.follow(world.keeper.account)
     world.receipt(DROPPED)
     found = world.reader.audit(world.author.account).verdict
     assert (found.word, found.by) == (Word.WITHHELD, ((world.keeper.account, "order of a court"),))
 
 
+def test_a_strangers_reason_leaves_a_gap_until_its_author_asks_it_to_keep(world: World) -> None:
+    """Whatever it signs: receipts cost nothing."""
+    asks = world.author.write(Keeper(world.keeper.account))
+    world.give(bodiless=(DROPPED,))
+    world.heads()
+    world.receipt(DROPPED)
+    world.absent(None, reason="a stranger says so")
+    found = world.reader.audit(world.author.account).verdict
+    assert (found.word, found.by, found.accused) == (Word.GAP, (), ())
+    (said,) = found.logs[0].said
+    assert (said.seq, said.who, said.reason) == (DROPPED, world.keeper.account, "a stranger says so")
+    hand(world.reader, [asks.arrival])
+    found = world.reader.audit(world.author.account).verdict
+    assert (found.word, found.by) == (Word.WITHHELD, ((world.keeper.account, "a stranger says so"),))
+
+
+def test_the_word_of_its_author_counts(world: World) -> None:
+    world.give(bodiless=(DROPPED,))
+    world.say(world.author, Absent(world.author.account, world.written[DROPPED].cid, "I lost it"))
+    found = world.reader.audit(world.author.account).verdict
+    assert (found.word, found.by) == (Word.WITHHELD, ((world.author.account, "I lost it"),))
+
+
 def test_a_keeper_that_has_it_again_withholds_it_no_more(world: World) -> None:
     world.give(bodiless=(DROPPED,))
+    world.reader.follow(world.keeper.account)
     world.absent(None, reason="the disk is full")
     assert world.reader.audit(world.author.account).verdict.word is Word.WITHHELD
     world.receipt(seq=DROPPED - 1, later_ms=2_000)  # reaches less far

@@ -85,7 +85,7 @@ def test_what_one_sender_gives_stays_in_order() -> None:
 
 def test_commits_are_small_while_somebody_writes_and_large_again_after() -> None:
     waiting = Waiting()
-    for _ in range(64):
+    for _ in range(96):
         put(waiting, "history", BUSY_GROUP_BYTES // 4)
     put(waiting, "ann", is_live=True, now=10.0)
     waiting.take(10.0)

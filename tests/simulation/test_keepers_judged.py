@@ -20,7 +20,7 @@ DROPPED, WITHHELD = 13, 5
 
 
 def judged(reader: SimNode, author: SimNode) -> Verdict:
-    """By what the reader holds and heard, and by nothing else."""
+    """By what the reader holds and heard, and by nothing else; whoever keeps the account was asked to."""
     key, of = author.person.key.public, author.account
     shown: Any = reader.store._shown(of, key)  # type: ignore[attr-defined]  # in memory
     entries: dict[int, UnverifiedEntry] = {seq: held.entry for seq, held in shown.items()}
@@ -33,7 +33,7 @@ def judged(reader: SimNode, author: SimNode) -> Verdict:
     ]
     receipts = [each for each in shelf.receipts_of(of) if isinstance(each.claim, Receipt)]
     refusals = [
-        Refusal(each.account, each.key, entry, reason, each.time)
+        Refusal(each.account, each.key, entry, reason, each.time, True)
         for each in receipts
         if isinstance(each.claim, Receipt)
         for entry, reason in each.claim.withheld
@@ -41,7 +41,7 @@ def judged(reader: SimNode, author: SimNode) -> Verdict:
     lies = []
     for absent in shelf.absents_of(of):
         assert isinstance(absent.claim, Absent)
-        refusals.append(Refusal(absent.account, absent.key, absent.claim.entry, absent.claim.reason, absent.time))
+        refusals.append(Refusal(absent.account, absent.key, absent.claim.entry, absent.claim.reason, absent.time, True))
         at = next((seq for seq, entry in entries.items() if entry.cid == absent.claim.entry), None)
         for receipt in receipts if at is not None else ():
             assert isinstance(receipt.claim, Receipt)

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 
 import pytest
-from tests.support.keepers import COURT, DROPPED, World, frame_by_times, frame_everybody
+from tests.support.keepers import COURT, DROPPED, NOISE, World, frame_by_times, frame_everybody
 
 from unhush.gossip.proto.verdicts import Verdict, Word
 
@@ -37,7 +37,13 @@ def told_apart(world: World) -> bool:
 def _is_gap(verdict: Verdict, world: World) -> bool:
     gaps = {seq for log in verdict.logs for low, high in log.gaps for seq in range(low, high + 1)}
     names = [each.keeper for each in verdict.accused]
-    return verdict.word is Word.GAP and DROPPED in gaps and names == [world.dropper.person.account]
+    heard = {(each.seq, each.who, each.reason) for log in verdict.logs for each in log.said}
+    return (
+        verdict.word is Word.GAP
+        and DROPPED in gaps
+        and (DROPPED, world.stranger.person.account, NOISE) in heard
+        and names == [world.dropper.person.account]
+    )
 
 
 def _is_withheld(verdict: Verdict, world: World) -> bool:
@@ -60,7 +66,10 @@ def run(seed: int) -> World:
 
 @pytest.mark.timeout(600)
 def test_three_lying_keepers_get_three_verdicts_and_no_honest_one_is_accused() -> None:
-    """By their times alone honest keepers would be named in the same worlds, and every misfortune happens in some."""
+    """A stranger's reasons change none of them.
+
+    By their times alone honest keepers would be named in the same worlds, and every misfortune happens in some.
+    """
     happened: Counter[str] = Counter()
     framed = 0
     asked = seeds(ALWAYS)

@@ -7,9 +7,11 @@ import pytest
 from tests.support.people import Clock, Home, Person, ingest, open_home
 
 from unhush.identity.statement import Absent, Head, MediaPolicy, Receipt, Statement, sign_statement
+from unhush.storage.keeping.clearing import MOST
 from unhush.storage.keeping.holdings import Holding
+from unhush.storage.keeping.rows import Type
 from unhush.storage.keeping.speakers import Operation
-from unhush.storage.keeping.statements import MAX_NAMED, SignedStatement, Took
+from unhush.storage.keeping.statements import SignedStatement, Took
 from unhush.storage.kinds import Delete, Follow
 from unhush.storage.store import Store
 
@@ -126,11 +128,11 @@ def test_a_receipt_that_an_absent_names_stays_when_another_takes_its_place(
 
 
 def test_few_such_receipts_are_kept(store: Store, author: Person, clock: Clock) -> None:
-    keeper, written = Person("keeper", 64), author.posts(MAX_NAMED + 4)
+    keeper, written = Person("keeper", 64), author.posts(MOST[Type.NAMED] + 4)
     ingest(store, author.incept, *(each.arrival for each in written))
     for number, each in enumerate(written):
         claim = Receipt(author.account, (Head(author.key, each.seq, each.cid),), (), bytes(32), MediaPolicy.NONE)
         receipt = say(store, keeper, claim, clock.now_ms, ago_ms=9_000 - 2 * number)
         absent = Absent(author.account, each.cid, "", receipt.digest)
         say(store, keeper, absent, clock.now_ms, ago_ms=8_999 - 2 * number)
-    assert len(kept(store, author)) == MAX_NAMED
+    assert len(kept(store, author)) == MOST[Type.NAMED]

@@ -208,13 +208,13 @@ def test_when_much_of_a_full_account_went_more_is_asked_for_again(home: Home, bo
 
 
 def test_what_is_a_large_part_of_its_budget_is_refused_once_and_not_asked_for_again(home: Home, bob: Person) -> None:
-    keep(home.store, bob, 100 * KIB)
-    first, second = long_posts(bob, 2, size=60_000)
+    keep(home.store, bob, 80 * KIB)
+    first, second = long_posts(bob, 2, size=45_000)
     ingest(home.store, bob.incept, first.arrival)
     assert wanted_runs(home.store, bob) == ((0, 0),)
     (refused,) = ingest(home.store, second.arrival)
     assert refused.error.startswith(FULL)
-    assert used(home.store, bob) < 75 * KIB
+    assert used(home.store, bob) < 60 * KIB
     assert home.store.describe_room().kept[0].is_full
     assert wanted_runs(home.store, bob) == ((0, 2**63 - 1),)
 

@@ -23,7 +23,7 @@ from unhush.identity.statement import (
 )
 from unhush.storage.keeping import receipts
 from unhush.storage.keeping.promises import Promise
-from unhush.storage.kinds import Delete, Edit, Media, Post
+from unhush.storage.kinds import Delete, Edit, Media, Post, Profile
 from unhush.storage.records import BodyState
 from unhush.storage.room.tiers import DAY_MS, Limits
 from unhush.storage.schema import Table
@@ -314,6 +314,31 @@ def test_no_more_pictures_are_claimed_than_are_here(home: Home, known_bob: Perso
     clock.advance(GRACE_MS)
     home.store.collect()  # nobody names it any more
     assert claimed(MediaPolicy.RECENT) is MediaPolicy.RECENT
+
+
+def test_the_pictures_of_the_profile_that_stands_are_claimed_as_recent_however_old_it_is(
+    home: Home, known_bob: Person, clock: Clock
+) -> None:
+    first, portrait, banner = (home.store.blobs.put(BytesIO(data))[0] for data in (b"first", b"portrait", b"banner"))
+
+    def claimed(promised: MediaPolicy) -> MediaPolicy:
+        home.store.promises.keep(known_bob.account, Promise(2**30, promised, 0))
+        return claim(home.store, known_bob.account).media
+
+    for avatar, days in ((first, 200), (portrait, 100)):
+        profile = Profile("Bob", avatar=avatar, banner=banner)
+        ingest(home.store, known_bob.write(profile, time_ms=clock() - days * DAY_MS).arrival)
+    assert [claimed(each) for each in MediaPolicy] == list(MediaPolicy)
+    home.store.blobs.folder.remove(first.digest)
+    assert [claimed(each) for each in MediaPolicy] == [MediaPolicy.NONE, MediaPolicy.RECENT, MediaPolicy.RECENT]
+    for blob, data in ((portrait, b"portrait"), (banner, b"banner")):
+        home.store.blobs.folder.remove(blob.digest)
+        assert [claimed(each) for each in MediaPolicy] == [MediaPolicy.NONE] * 3
+        home.store.blobs.put(BytesIO(data))
+        assert claimed(MediaPolicy.RECENT) is MediaPolicy.RECENT
+    home.store.blobs.folder.remove(portrait.digest)
+    ingest(home.store, known_bob.write(Profile("Bob"), time_ms=clock() - 99 * DAY_MS).arrival)
+    assert claimed(MediaPolicy.RECENT) is MediaPolicy.RECENT, "nobody is shown it any more"
 
 
 def test_a_picture_is_read_and_hashed_before_it_is_claimed_and_again_the_next_day(

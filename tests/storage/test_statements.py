@@ -13,7 +13,8 @@ from unhush.identity.codec import encode
 from unhush.identity.statement import Absent, Card, Possession, digest_operations, parse_statement
 from unhush.storage.backup import read_backup
 from unhush.storage.compacting import compact
-from unhush.storage.keeping import statements
+from unhush.storage.keeping import clearing, cursors, offered
+from unhush.storage.keeping.rows import Type
 from unhush.storage.keeping.speakers import MAX_OPERATIONS, Operation
 from unhush.storage.keeping.statements import SignedStatement, Took
 from unhush.storage.kinds import Follow, Keeper
@@ -105,7 +106,7 @@ def test_about_an_account_there_are_its_cards_and_heads_and_what_others_say_of_i
 
 
 def test_what_is_ahead_of_our_clock_or_has_ended_is_not_kept_but_for_cards(home: Home, known_bob: Person) -> None:
-    ahead = statements.MAX_AHEAD_MS
+    ahead = offered.MAX_AHEAD_MS
     assert take(home.store, say(known_bob, heads(), time=START_MS + ahead + 1)) == [Took.EARLY]
     assert take(home.store, say(known_bob, heads(), time=START_MS + ahead)) == [STORED]
     ended = START_MS - 8 * DAY_MS
@@ -262,7 +263,7 @@ def test_work_for_strangers_is_bounded_and_nobodys_fault(
 ) -> None:
     many = [Person(f"{seed}", seed=seed, clock_ms=clock) for seed in range(50, 60)]
     size = len(many[0].incept.body or b"")
-    monkeypatch.setattr(statements, "MAX_WORK_BYTES", 4 * size)
+    monkeypatch.setattr(offered, "MAX_WORK_BYTES", 4 * size)
     said = [say(person, receipt(home.person.account), ops=(person.incept,)) for person in many]
     took = take(home.store, *said)
     assert set(took) == {STORED, Took.UNPROVEN}
@@ -287,7 +288,7 @@ def test_operations_of_one_that_says_nothing_any_more_are_dropped(home: Home, cl
 def test_of_receipts_for_one_account_those_of_trusted_keepers_stay_then_the_newest(
     home: Home, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(statements._MOST, statements.Type.RECEIPT, 3)
+    monkeypatch.setitem(clearing.MOST, Type.RECEIPT, 3)
     accepted, followed, *strangers = (Person(f"{seed}", seed=seed, clock_ms=clock) for seed in range(60, 66))
     home.publish(Keeper(accepted.account), Follow(followed.account))
 
@@ -306,8 +307,8 @@ def test_of_receipts_for_one_account_those_of_trusted_keepers_stay_then_the_newe
 def test_all_together_take_a_bounded_part_of_the_disk_and_what_is_carried_stays_longest(
     home: Home, known_bob: Person, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statements, "MAX_BYTES", 6_000)
-    monkeypatch.setattr(statements, "ENOUGH_BYTES", 4_000)
+    monkeypatch.setattr(clearing, "MAX_BYTES", 6_000)
+    monkeypatch.setattr(clearing, "ENOUGH_BYTES", 4_000)
     mine = say(known_bob, receipt(home.person.account))
     take(home.store, mine)
     for number in range(100):
@@ -392,18 +393,18 @@ def test_a_number_that_was_never_given_is_answered_from_the_beginning(home: Home
 
 
 def test_how_far_peers_were_read_is_remembered_of_those_asked_last(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statements, "MAX_CURSORS", 3)
-    held = home.store.statements
+    monkeypatch.setattr(cursors, "MAX_CURSORS", 3)
+    held = home.store.statements.cursors
     for peer in ("a", "b", "c"):
-        held.note_cursor(peer, bytes(8), 1)
-    held.note_cursor("a", b"\x01" * 8, 7)
-    held.note_cursor("d", bytes(8), 1)
-    assert held.find_cursor("a") == (b"\x01" * 8, 7)
-    assert held.find_cursor("b") is None
-    assert held.find_cursor("d") == (bytes(8), 1)
+        held.note(peer, bytes(8), 1)
+    held.note("a", b"\x01" * 8, 7)
+    held.note("d", bytes(8), 1)
+    assert held.find("a") == (b"\x01" * 8, 7)
+    assert held.find("b") is None
+    assert held.find("d") == (bytes(8), 1)
     for epoch, n in ((b"short", 1), (bytes(8), -1)):
         with pytest.raises(ValueError, match="no number"):
-            held.note_cursor("a", epoch, n)
+            held.note("a", epoch, n)
 
 
 # -- evidence

@@ -12,13 +12,17 @@ from unhush.identity.operations import Op
 from unhush.identity.operations import Table as DeviceTable
 from unhush.identity.statement import Claim, Head, MediaPolicy, Receipt, Withheld, parse_statement
 from unhush.storage.arrivals import Arrival
-from unhush.storage.keeping import speakers, statements
-from unhush.storage.keeping.statements import MAX_OF_ONE, MAX_OTHERS, MAX_RECEIPTS, SignedStatement, Took
+from unhush.storage.keeping import clearing, speakers
+from unhush.storage.keeping.hearing import MAX_OTHERS
+from unhush.storage.keeping.ranking import MAX_OF_ONE
+from unhush.storage.keeping.rows import Type
+from unhush.storage.keeping.statements import SignedStatement, Took
 from unhush.storage.keeping.voices import Voice, Voices
 from unhush.storage.kinds import Follow, Keeper
 from unhush.storage.schema import Table
 
 STORED = Took.STORED
+MAX_RECEIPTS = clearing.MOST[Type.RECEIPT]
 LATER_MS = START_MS + 9 * 60 * 1000  # as far ahead as is believed
 
 
@@ -63,7 +67,7 @@ def test_our_own_receipt_is_kept_however_many_strangers_say_the_same_later(
 def test_another_of_our_devices_comes_before_trusted_keepers_and_this_one_before_it(
     home: Home, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(statements._MOST, statements.Type.RECEIPT, 2)
+    monkeypatch.setitem(clearing.MOST, Type.RECEIPT, 2)
     of, accepted = strangers(2, clock)
     ingest(home.store, of.incept, of.write(Keeper(accepted.account)).arrival)
     phone, added = home.person.add_device()
@@ -72,7 +76,7 @@ def test_another_of_our_devices_comes_before_trusted_keepers_and_this_one_before
     assert take(home.store, by(accepted, claim, time=LATER_MS)) == [STORED]
     assert take(home.store, say(home.person, claim), say(home.person, claim, by=phone)) == [STORED, STORED]
     assert keepers_left(home, of.account) == {home.person.account}
-    monkeypatch.setitem(statements._MOST, statements.Type.RECEIPT, 1)
+    monkeypatch.setitem(clearing.MOST, Type.RECEIPT, 1)
     assert take(home.store, say(home.person, claim, by=phone, time=LATER_MS)) == [Took.UNASKED]
 
 
@@ -96,7 +100,7 @@ def test_every_trusted_keeper_has_its_turn_whatever_the_others_do(
     home: Home, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow look at the same: the first few of each keeper stay before any more of one does."""
-    monkeypatch.setitem(statements._MOST, statements.Type.RECEIPT, 12)
+    monkeypatch.setitem(clearing.MOST, Type.RECEIPT, 12)
     random = Random(4)
     people = strangers(3, clock, 60)
     home.publish(*(Keeper(person.account) for person in people))
@@ -120,8 +124,8 @@ def test_every_trusted_keeper_has_its_turn_whatever_the_others_do(
 def test_a_flood_of_large_receipts_makes_no_room_by_what_is_trusted(
     home: Home, known_bob: Person, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statements, "MAX_BYTES", 300_000)
-    monkeypatch.setattr(statements, "ENOUGH_BYTES", 200_000)
+    monkeypatch.setattr(clearing, "MAX_BYTES", 300_000)
+    monkeypatch.setattr(clearing, "ENOUGH_BYTES", 200_000)
     accepted, *others = strangers(16, clock)
     home.publish(Keeper(accepted.account), Follow(known_bob.account))
     mine = receipt(home.person.account, head_at(home.person.key))
@@ -144,7 +148,7 @@ def test_strangers_together_take_a_bounded_part_for_one_account(home: Home, know
     for number, person in enumerate(others):
         assert take(home.store, by(person, claim, time=START_MS + number + 1)) == [STORED]
     left = keepers_left(home, known_bob.account)
-    size = statements.MAX_OTHERS_BYTES
+    size = clearing.MAX_OTHERS_BYTES
     assert left == {accepted.account, *(each.account for each in others[-(size // 59_300) :])}
 
 
@@ -152,8 +156,8 @@ def test_operations_that_came_along_push_nothing_else_out(
     home: Home, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are dropped with what their account said, before anything that matters more."""
-    monkeypatch.setattr(statements, "MAX_BYTES", 400_000)
-    monkeypatch.setattr(statements, "ENOUGH_BYTES", 300_000)
+    monkeypatch.setattr(clearing, "MAX_BYTES", 400_000)
+    monkeypatch.setattr(clearing, "ENOUGH_BYTES", 300_000)
     accepted, *others = strangers(14, clock)
     home.publish(Keeper(accepted.account))
     claim = receipt(home.person.account, head_at(home.person.key))
@@ -171,9 +175,9 @@ def test_operations_that_came_along_push_nothing_else_out(
 def test_operations_of_those_whose_place_was_taken_go_before_any_statement(
     home: Home, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(statements._MOST, statements.Type.RECEIPT, 2)
-    monkeypatch.setattr(statements, "MAX_BYTES", 80_000)
-    monkeypatch.setattr(statements, "ENOUGH_BYTES", 60_000)
+    monkeypatch.setitem(clearing.MOST, Type.RECEIPT, 2)
+    monkeypatch.setattr(clearing, "MAX_BYTES", 80_000)
+    monkeypatch.setattr(clearing, "ENOUGH_BYTES", 60_000)
     bystander, *others = strangers(9, clock)
     assert take(home.store, by(bystander, card()), asked=frozenset((bystander.account,))) == [STORED]
     claim = receipt(home.person.account, head_at(home.person.key))
@@ -192,9 +196,9 @@ def tables_of(person: Person, count: int) -> list[Arrival]:
 
 def test_who_speaks_of_many_gives_way_first(home: Home, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loud one came last, and is more than its share; the quiet ones stay."""
-    monkeypatch.setattr(statements, "MAX_BYTES", 60_000)
-    monkeypatch.setattr(statements, "ENOUGH_BYTES", 50_000)
-    monkeypatch.setattr(statements, "MAX_SPEAKER_BYTES", 10_000)
+    monkeypatch.setattr(clearing, "MAX_BYTES", 60_000)
+    monkeypatch.setattr(clearing, "ENOUGH_BYTES", 50_000)
+    monkeypatch.setattr(clearing, "MAX_SPEAKER_BYTES", 10_000)
     loud, *quiet = strangers(9, clock)
     abouts = strangers(30, clock, 400)
     ingest(home.store, *(person.incept for person in abouts))

@@ -56,6 +56,7 @@ BY_PHONE: Final = 8
 STORM_S: Final = 1_200.0
 QUIET_S: Final = 3 * 3_600.0
 COURT: Final = "order of a court"
+NOISE: Final = "a stranger says so"
 
 Row = tuple[UnverifiedEntry, bytes | None]
 
@@ -307,6 +308,18 @@ class Withholder(Keeper):
         super().store(rows, operations)
 
 
+class Stranger(Node):
+    """Nobody asked it to keep anything, and it gives reasons for what is missing: so gaps would look explained."""
+
+    def speak(self) -> list[Statement]:
+        world = self.world
+        claims: list[Claim] = [
+            Receipt(world.account, (), (Withheld(world.dropped, NOISE),), bytes(32), MediaPolicy.NONE),
+            *(Absent(world.account, entry, NOISE) for entry in (world.dropped, world.withheld, world.newest.cid)),
+        ]
+        return [self.say(claim) for claim in claims]
+
+
 class Reader(Node):
     """Gets records from one keeper alone, and judges."""
 
@@ -326,15 +339,18 @@ class Reader(Node):
     def verdict(self) -> Verdict:
         state = self.disk.state(self.world.account)
         told, refusals = [], []
+        counting = {keeper.person.account for keeper in self.world.keepers}  # the author asked them
         for each in self.shelf.current(self.now_ms):
             match each.claim:
                 case Heads(heads) if state.cut_of(each.key) is not None:
                     told += [Told(head, Origin.AUTHOR, str(each.key), each.time) for head in heads]
                 case Receipt(_, heads, withheld):
                     told += [Told(head, Origin.KEEPER, str(each.account), each.time) for head in heads]
-                    refusals += [Refusal(each.account, each.key, *item, each.time) for item in withheld]
+                    refusals += [
+                        Refusal(each.account, each.key, *item, each.time, each.account in counting) for item in withheld
+                    ]
                 case Absent(_, entry, reason):
-                    refusals.append(Refusal(each.account, each.key, entry, reason, each.time))
+                    refusals.append(Refusal(each.account, each.key, entry, reason, each.time, each.account in counting))
         logs = tuple(self.held(key, cut) for key, cut in sorted(state.cuts.items()))
         known = Known(self.world.account, logs, tuple(told), tuple(refusals), tuple(self.pairs()))
         return judge(known, self.now_ms)
@@ -401,6 +417,7 @@ class World:
         for number, source in enumerate([self.honest[0], self.dropper, self.staller, self.withholder]):
             reader = self.readers[source.name] = Reader(self, f"reader of {source.name}", 7 + number, skew())
             reader.source = source
+        self.stranger = Stranger(self, "stranger", 11, 0.0)
         self.nodes: list[Node] = [self.author, *self.keepers, *self.readers.values()]
         for node in self.nodes:
             node.store([], self.operations[:1])
@@ -515,6 +532,11 @@ class World:
     def _challenged(self, reader: Reader, keeper: Keeper, asked: Cid, nonce: bytes) -> None:
         self.pass_on(keeper, reader, partial(self._take, reader, keeper.answer(asked, nonce)))
 
+    @property
+    def newest(self) -> Entry:
+        """What the author wrote last."""
+        return self._heads[person(0).key]
+
     def audit(self, reader: Reader) -> None:
         self.accusations += ((reader, each) for each in reader.verdict().accused)
 
@@ -560,9 +582,16 @@ class World:
         end = self.clock.now + QUIET_S
         while self.clock.now < end:
             self.clock.run_until(self.clock.now + 120.0)
+            self.mislead()
             if is_done():
                 return True
         return False
+
+    def mislead(self) -> None:
+        """Every reader hears the stranger, who speaks last."""
+        said = self.stranger.speak()
+        for reader in self.readers.values():
+            self._take(reader, said)
 
     def _every(self, seconds: float, act: Callable[[], object]) -> None:
         def again() -> None:

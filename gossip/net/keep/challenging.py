@@ -164,9 +164,8 @@ class Challenging:
                 addresses.append(parse_address(text))
             except MalformedAddress:
                 continue
-        connected = {peer.peer_id for peer in self._host.connected()}
         for address in addresses:
-            if address.peer_id in connected:
+            if self._host.find_peer(address.peer_id) is not None:
                 return address.peer_id, False
         # Only what a stranger may send us to; the address book knows nearer ones if they are to be had.
         public = [each for each in addresses if each.scope is Scope.PUBLIC and not each.is_name]

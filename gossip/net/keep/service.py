@@ -167,11 +167,6 @@ class StatementService:
         for gained in self._shelf.read(items):
             self._gained(gained, None)
 
-    def want(self, account: Cid) -> None:
-        """Somebody here needs to know about an account."""
-        self._telling.want(account, trio.current_time())
-        self._poked.set()
-
     def machines_of(self, account: Cid) -> frozenset[str]:
         """The peers that cards of an account name."""
         cards = self._cards.get(account, {}).values()
@@ -179,13 +174,12 @@ class StatementService:
 
     def _is_known(self, peer_id: str) -> bool:
         """Whether we chose a peer, or it is a machine of somebody carried here or of a keeper that counts."""
-        return peer_id in self._friends or any(
-            each.peer_id == peer_id and not each.inbound for each in self._host.connected()
-        )
+        peer = self._host.find_peer(peer_id)
+        return peer_id in self._friends or (peer is not None and not peer.inbound)
 
     def _block_of(self, peer_id: str) -> str | None:
-        address = next((each.address for each in self._host.connected() if each.peer_id == peer_id), "")
-        return rented_block_of(address)
+        peer = self._host.find_peer(peer_id)
+        return rented_block_of(peer.address if peer is not None else "")
 
     # -- asking, telling, challenging
 

@@ -154,10 +154,10 @@ class Shelf:
         return [Gained(told, parse_statement(told.block)) for told in items]
 
     def find_cursor(self, peer_id: str) -> tuple[bytes, int] | None:
-        return self._store.statements.find_cursor(peer_id)
+        return self._store.statements.cursors.find(peer_id)
 
     def note_cursor(self, peer_id: str, epoch: bytes, n: int) -> None:
-        self._store.statements.note_cursor(peer_id, epoch, n)
+        self._store.statements.cursors.note(peer_id, epoch, n)
 
     def look_up(self, accounts: Iterable[Cid], own: Cid | None) -> Known:
         """Who keeps these accounts by a fresh receipt, when that was last proven, and how accounts are reached."""

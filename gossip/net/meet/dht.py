@@ -27,10 +27,11 @@ from unhush.gossip.errors import (
     StreamRefused,
 )
 from unhush.gossip.net.host import ConnectedPeer, Host
+from unhush.gossip.net.wire.payloads import Payloads
 from unhush.gossip.net.wire.services import contain
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.addresses import Scope, may_hear_of, parse_address
-from unhush.gossip.proto.framing import Deframer, frame
+from unhush.gossip.proto.framing import frame
 from unhush.gossip.proto.kademlia import (
     AT_A_TIME,
     CLOSEST,
@@ -174,7 +175,7 @@ class Dht:
         if not lookup.asked - lookup.gone:
             # Nobody of the DHT is connected yet.
             self._sought_at[account] = trio.current_time() - SEEK_AGAIN_S + RETRY_S
-        tried = [contact for contact, _ in lookup.found.values() if self._find(contact.peer_id) is None][:TRIED]
+        tried = [contact for contact, _ in lookup.found.values() if not self._is_connected(contact.peer_id)][:TRIED]
         for contact in tried:
             # Whether it is worth keeping, the chooser sees from what it carries.
             await self._reach(contact)
@@ -223,9 +224,9 @@ class Dht:
         is_ours = False
         try:
             with trio.fail_after(ASK_S):
-                if self._find(contact.peer_id) is None:
+                if not self._is_connected(contact.peer_id):
                     is_ours = await self._reach(contact)
-                peer = self._find(contact.peer_id)
+                peer = self._host.find_peer(contact.peer_id)
                 return peer is not None and await act(peer.peer_id, peer.address)
         except (StreamRefused, NotConnected, StreamBroken, trio.TooSlowError) as exc:
             log.debug("not in the DHT peer=%s reason=%s", contact.peer_id, exc)
@@ -260,18 +261,17 @@ class Dht:
         async with await self._host.open_stream(peer_id, PROTOCOL) as stream:
             await stream.write(frame(message.SerializeToString()))
             await stream.close()
-            inbox = _Inbox(stream)
-            if (answer := await inbox.receive()) is None:
+            if (answer := await _receive(Payloads(stream, MAX_MESSAGE_BYTES))) is None:
                 raise StreamBroken("no answer of the DHT")
             return answer
 
     # -- answering
 
     async def _serve(self, stream: Stream) -> None:
-        inbox = _Inbox(stream)
+        payloads = Payloads(stream, MAX_MESSAGE_BYTES)
         for _ in range(MAX_REQUESTS):
             with trio.fail_after(ANSWER_S):
-                request = await inbox.receive()
+                request = await _receive(payloads)
             if request is None:
                 return
             if not self._has_patience(stream.peer_id):
@@ -300,8 +300,7 @@ class Dht:
                 self._add_provider(request, stream)
                 return None
             case Message.GET_PROVIDERS:
-                connected = {peer.peer_id for peer in self._host.connected()}
-                held = self._providers.of(request.key, trio.current_time(), connected.__contains__)
+                held = self._providers.of(request.key, trio.current_time(), self._is_connected)
                 _put(answer.providerPeers, _for(at, held, MAX_FOUND))
             case Message.FIND_NODE:
                 pass
@@ -323,6 +322,9 @@ class Dht:
 
     # -- whom we know
 
+    def _is_connected(self, peer_id: str) -> bool:
+        return self._host.find_peer(peer_id) is not None
+
     def _gone(self, peer: ConnectedPeer) -> None:
         self._patience.pop(peer.peer_id, None)
 
@@ -338,42 +340,18 @@ class Dht:
         direct = (peer for peer in self._host.connected() if "/p2p-circuit" not in peer.address)
         return [peer for peer in direct if peer.address and not peer.inbound]
 
-    def _find(self, peer_id: str) -> ConnectedPeer | None:
-        return next((peer for peer in self._host.connected() if peer.peer_id == peer_id), None)
 
-
-class _Inbox:
-    """The messages of one stream."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._deframer = Deframer()
-        self._payloads: list[bytes] = []
-        self._pending = 0
-
-    async def receive(self) -> Message | None:
-        """The next, or None at the end. Raises :class:`RemoteProtocolError`, :class:`StreamBroken`."""
-        while not self._payloads:
-            chunk = await self._stream.read(MAX_MESSAGE_BYTES)
-            if not chunk:
-                if not self._deframer.is_between_frames:
-                    raise StreamBroken("a DHT stream ended within a message")
-                return None
-            self._pending += len(chunk)
-            self._payloads = self._deframer.feed(chunk)
-            if self._payloads:
-                self._pending = 0
-            elif self._pending > MAX_MESSAGE_BYTES:
-                raise RemoteProtocolError("a DHT message is too long")
-        payload = self._payloads.pop(0)
-        if len(payload) > MAX_MESSAGE_BYTES:
-            raise RemoteProtocolError("a DHT message is too long")
-        message = Message()
-        try:
-            message.ParseFromString(payload)
-        except DecodeError as exc:
-            raise RemoteProtocolError("a DHT message that is none") from exc
-        return message
+async def _receive(payloads: Payloads) -> Message | None:
+    """The next message, or None at the end. Raises :class:`RemoteProtocolError`, :class:`StreamBroken`."""
+    payload = await payloads.next()
+    if payload is None:
+        return None
+    message = Message()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError as exc:
+        raise RemoteProtocolError("a DHT message that is none") from exc
+    return message
 
 
 def _seen_in(at: str) -> str:

@@ -102,10 +102,10 @@ class Inviting:
                     log.exception("accepted invites could not be looked for")
                     waiting = ()
                 self._turns = {each.request: self._turn(each) for each in waiting}
-                connected = {peer.peer_id for peer in self._host.connected()}
                 for each in waiting:
                     turn = self._turns[each.request]
-                    if each.peer_id in connected and not turn.is_under_way and turn.due_at <= trio.current_time():
+                    is_due = not turn.is_under_way and turn.due_at <= trio.current_time()
+                    if is_due and self._host.find_peer(each.peer_id) is not None:
                         turn.is_under_way = True
                         nursery.start_soon(self._tell, each, turn)
                 self._look_now = trio.Event()
@@ -210,7 +210,8 @@ class Inviting:
         return code
 
     def _is_dialled(self, peer_id: str) -> bool:
-        return any(peer.peer_id == peer_id and not peer.inbound for peer in self._host.connected())
+        peer = self._host.find_peer(peer_id)
+        return peer is not None and not peer.inbound
 
 
 async def _read_frame(stream: Stream, max_bytes: int, came: Callable[[int], None] = lambda _: None) -> bytes:

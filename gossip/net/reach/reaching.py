@@ -84,7 +84,7 @@ class Reaching:
             outside=self._host.outside,
             relays=self._host.relays,
             relay=use,
-            mesh=self._host.mesh_count(),
+            mesh=self._host.mesh_peers(),
             rounds=self._rounds,
         )
 
@@ -97,7 +97,7 @@ class Reaching:
 
     async def _find_way(self, relay_id: str) -> Way | None:
         """Our port of the connection with a relay, and as what the relay sees it now."""
-        peer = next((peer for peer in self._host.connected() if peer.peer_id == relay_id), None)
+        peer = self._host.find_peer(relay_id)
         source = self._host.left_from(peer) if peer is not None else None
         view = await self._dialback.identify(relay_id) if source is not None else None
         return Way(source, view.observed) if source is not None and view is not None else None

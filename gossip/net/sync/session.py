@@ -96,6 +96,10 @@ SILENT_S = 5.0
 # A delivery this small is somebody writing now, not history: it goes before bulk.
 LIVE_RECORDS = 8
 
+# More than this of one frame goes to ingest in pieces, at the borders of its logs: ingest puts them together again as
+# long as nobody writes, and does not keep what somebody writes waiting for long if one does.
+PIECE_BYTES: Final = 32_768
+
 # So long a session goes on before others on the loop get their turn. A turn has its price: the loop looks at its
 # sockets, and whichever thread waits for the interpreter has it next.
 TURN_S = 0.001
@@ -238,8 +242,7 @@ class SyncSession:
                 until = time.perf_counter() + TURN_S
             if isinstance(event, Received):
                 self._ahead.release()
-                if is_long(event.payload):
-                    event = await _parse_beside(event.payload)
+                event = await _parsed_if_long(event)
             deliveries: list[Deliver] = []
             reads: list[_Read] = []
             for action in self._machine.receive(event, trio.current_time()):
@@ -493,11 +496,16 @@ class SyncSession:
     async def _deliver_together(self, deliveries: Sequence[Deliver], *, is_live: bool) -> None:
         arrivals: list[Arrival] = []
         parts: list[_Part] = []
+        size = 0
         for each in deliveries:
+            if size >= PIECE_BYTES:
+                await self._give_to_ingest(Batch(tuple(arrivals), self.peer_id), parts, is_live=is_live)
+                arrivals, parts, size = [], [], 0
             self._has_given_own |= self._is_own(each.account)
             may_be_vouched = each.is_beside or each.is_continued
             some = arrivals_of(each.account, each.ops, each.items, may_be_vouched=may_be_vouched)
             arrivals += some
+            size += each.wire_bytes
             parts.append(_Part(each.delivery_id, each.account, len(some)))
         await self._give_to_ingest(Batch(tuple(arrivals), self.peer_id), parts, is_live=is_live)
 
@@ -542,10 +550,13 @@ def _readers() -> trio.CapacityLimiter:
         return limiter
 
 
-async def _parse_beside(payload: bytes) -> Received | Misframed:
-    """A frame of very many items: too long for the loop that everybody shares."""
+async def _parsed_if_long(event: Received) -> Received | Misframed:
+    """A frame of very many items is parsed here, beside the loop that everybody shares; others as they are taken."""
+    if not is_long(event.payload):
+        return event
     try:
-        return Received(payload, await trio.to_thread.run_sync(parse_counted, payload, limiter=_readers()))
+        parsed = await trio.to_thread.run_sync(parse_counted, event.payload, limiter=_readers())
+        return Received(event.payload, parsed)
     except SyncFault as fault:
         return Misframed(fault)
 

@@ -57,6 +57,11 @@ class Ticket:
         """Called when the place is given to somebody else; it closes the socket."""
         self._is_out = False
 
+    def came(self) -> None:
+        """It took part in a handshake, which cost us something, however that ended."""
+        if self.address is not None and self.block is not None:
+            self._doorman._visits.came(self.address, self.block, self._doorman._clock())
+
     def admit(self, peer_id: str = "") -> bool:
         """The handshake is done: swap the pending place for a live one, if there is one or somebody gives way."""
         self.peer_id = peer_id
@@ -163,8 +168,6 @@ class Doorman:
         return self._live_by_block[ticket.block] if ticket.block is not None else 0
 
     def _admit(self, ticket: Ticket) -> bool:
-        if ticket.address is not None and ticket.block is not None:
-            self._visits.came(ticket.address, ticket.block, self._clock())
         if self._is_full(ticket.address, ticket.block):
             return False
         if self._live_total >= MAX_LIVE_INBOUND:

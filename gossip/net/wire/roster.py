@@ -4,7 +4,7 @@ libp2p speaks of connections, of which a peer may have two; above this file ther
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
@@ -43,6 +43,9 @@ class Roster(INotifee):
     def peers(self) -> tuple[ConnectedPeer, ...]:
         return tuple(self._peers.values())
 
+    def find(self, peer_id: str) -> ConnectedPeer | None:
+        return self._peers.get(peer_id)
+
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         peer_id = str(conn.muxed_conn.peer_id)
         # A connection may have closed again while others were being told of it.
@@ -51,7 +54,7 @@ class Roster(INotifee):
         assert isinstance(conn, SwarmConn)
         peer = ConnectedPeer(peer_id, remote_address(conn.muxed_conn), conn.direction is Direction.INBOUND)
         self._peers[peer_id] = peer
-        _tell(self.when_connected, peer)
+        tell(self.when_connected, peer)
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
         peer = conn.muxed_conn.peer_id
@@ -61,7 +64,7 @@ class Roster(INotifee):
                 return
         known = self._peers.pop(str(peer), None)
         if known is not None:
-            _tell(self.when_disconnected, known)
+            tell(self.when_disconnected, known)
 
     def _moved(self, peer_id: str, connection: INetConn) -> None:
         """The peer is still connected; where, may be new."""
@@ -82,7 +85,8 @@ class Roster(INotifee):
         return
 
 
-def _tell(callbacks: list[Callback], peer: ConnectedPeer) -> None:
+def tell(callbacks: Iterable[Callback], peer: ConnectedPeer) -> None:
+    """Call all of them; what one raises keeps nobody else from hearing of it."""
     for callback in callbacks:
         try:
             callback(peer)

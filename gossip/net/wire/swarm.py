@@ -101,7 +101,11 @@ class GuardedSwarm(Swarm):
         # Closed under whoever reads it: the handshake fails like any other.
         ticket.when_evicted = read_write_closer.stream.socket.close
         try:
-            muxed = await self.upgrade_inbound_raw_conn(RawConnection(read_write_closer, False), maddr)
+            try:
+                muxed = await self.upgrade_inbound_raw_conn(RawConnection(read_write_closer, False), maddr)
+            finally:
+                if read_write_closer.has_spoken:
+                    ticket.came()
             scope = trio.CancelScope()
             ticket.when_evicted = scope.cancel
             if not ticket.admit(str(muxed.peer_id)):

@@ -53,7 +53,8 @@ class TcpStream(TrioTCPStream):
         self._patience = Patience()
         self._packet_bytes = 0
         self._lacking = 0  # bytes that the last read did not get
-        self.local_address: tuple[str, int] | None = None
+        self.has_spoken = False
+        """Whether anything came."""
         try:
             host, port = stream.socket.getpeername()[:2]
             self._cached_remote_address = (str(host), int(port))
@@ -74,6 +75,7 @@ class TcpStream(TrioTCPStream):
             raise ConnectionClosedError("the peer does not finish what it began to send", transport="tcp")
         if self._packet_bytes:  # the time before a packet begins is nobody's
             self._patience.waited(trio.current_time() - began_at)
+        self.has_spoken |= bool(data)
         self._packet_bytes += len(data)
         self._lacking = max(0, n - len(data)) if n is not None else 0
         self._meter.bytes_in += len(data)

@@ -184,7 +184,7 @@ class FromMemory:
         self.address = "/ip4/8.8.4.4/tcp/50000"
         self._sent = sent
 
-    async def read(self, max_bytes: int) -> bytes:
+    async def read(self, max_bytes: int = 65_536) -> bytes:
         await trio.lowlevel.checkpoint()
         taken, self._sent = self._sent[:max_bytes], self._sent[max_bytes:]
         return taken

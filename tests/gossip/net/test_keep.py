@@ -198,8 +198,8 @@ def test_equal_nodes_have_nothing_to_say_to_each_other_again(
             nursery.start_soon(ben.service.run)
             await b.dial(a.addresses()[0])
             await until(lambda: ben.blocks(ann.person))
-            await until(lambda: ben.home.store.statements.find_cursor(a.peer_id))
-            cursor = ben.home.store.statements.find_cursor(a.peer_id)
+            await until(lambda: ben.home.store.statements.cursors.find(a.peer_id))
+            cursor = ben.home.store.statements.cursors.find(a.peer_id)
             assert cursor is not None
             answer = await ask(b, a.peer_id, Since(*cursor))
             assert answer == Items((), *cursor)

@@ -1,4 +1,4 @@
-"""Sockets that say nothing. The figure: 1,500 of them, and 20 of 20 honest dials are in within 3 s."""
+"""Sockets that say nothing, or begin and do not end. The figure: 1,500 idle ones, 20 of 20 dials are in within 3 s."""
 
 import resource
 from collections.abc import Iterator
@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import trio
+from libp2p.utils import encode_varint_prefixed
 from tests.support.strangers import stranger, tcp
 
-from unhush.gossip.net.wire import doorman
+from unhush.gossip.net.faults import FAULTS_BEFORE_BAN
+from unhush.gossip.net.wire import doorman, swarm
 from unhush.gossip.net.wire.doorman import Doorman, Ticket
 from unhush.gossip.proto import visits
 from unhush.gossip.proto.tally import Met, Tally
+
+GREETING = encode_varint_prefixed(b"/multistream/1.0.0\n") + encode_varint_prefixed(b"/noise\n")
+FIRST_MESSAGE = b"\x00\x20\x09" + bytes(31)  # its length, and the simplest of keys
 
 IDLE = 1_500
 DIALS = 20
@@ -102,6 +107,78 @@ def test_new_names_from_one_address_come_in_ten_times_and_then_one_a_second(run:
             async with stranger(address, source="127.1.1.1") as honest:
                 await honest.stream("/ipfs/ping/1.0.0")
             nursery.cancel_scope.cancel()
+
+    run(scene)
+
+
+async def break_off(address: str, source: str) -> bool:
+    """Begin a handshake, have the other side do its sums, and go; whether it did them."""
+    async with await tcp(address, source) as socket:
+        await socket.send_all(GREETING + FIRST_MESSAGE)
+        answer = b""
+        while len(answer) <= len(GREETING) + 2 + 32 and (chunk := await socket.receive_some(1_024)):
+            answer += chunk
+    return len(answer) > len(GREETING) + 2 + 32
+
+
+async def be_shut_out(address: str, source: str) -> bool:
+    """Shake hands as somebody who is banned; whether that went as far as ever."""
+    async with stranger(address, source, seed=7) as banned:
+        await banned.muxed.event_closed.wait()
+    return True
+
+
+@pytest.mark.parametrize("visit", [break_off, be_shut_out])
+def test_handshakes_that_lead_to_nothing_are_as_many_from_one_address_as_others(
+    run: Any, our_host: Any, visit: Any
+) -> None:
+    async def scene() -> None:
+        came = 0
+
+        async with our_host(exempt_loopback=False) as ours:
+            address = ours.addresses()[0]
+            async with stranger(address, seed=7) as banned:
+                for _ in range(FAULTS_BEFORE_BAN):
+                    ours.report_fault(banned.peer_id, "nothing")
+            began = trio.current_time()
+            with trio.fail_after(30):
+                while ours.tally.read()[Met.VISIT_REFUSED] < 20:
+                    with suppress(Exception), trio.move_on_after(5):
+                        came += await visit(address, "127.66.1.1")
+                    await trio.sleep(0.02)
+            assert 0 < came <= visits.PER_ADDRESS + doorman.MAX_PENDING_PER_ADDRESS + trio.current_time() - began
+            async with stranger(address, source="127.1.1.1") as honest:
+                await honest.stream("/ipfs/ping/1.0.0")
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", GREETING[:5], GREETING, GREETING + FIRST_MESSAGE[:20], GREETING + FIRST_MESSAGE],
+    ids=["nothing", "half a greeting", "a greeting", "half a key", "a key"],
+)
+def test_a_handshake_that_goes_no_further_is_over_in_its_time_and_gives_its_places_back(
+    run: Any, our_host: Any, said: bytes
+) -> None:
+    async def scene() -> None:
+        async with our_host(exempt_loopback=False) as ours:
+            assert ours._swarm.connection_config.inbound_upgrade_timeout == swarm.HANDSHAKE_TIMEOUT_S == 5.0
+            ours._swarm.connection_config.inbound_upgrade_timeout = 0.5
+
+            async def stop() -> None:
+                async with await tcp(ours.addresses()[0], "127.66.1.1") as socket:
+                    await socket.send_all(said)
+                    with suppress(trio.BrokenResourceError):
+                        while await socket.receive_some(1_024):
+                            pass
+
+            with trio.fail_after(10):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(doorman.MAX_PENDING_PER_ADDRESS):
+                        nursery.start_soon(stop)
+            assert ours._swarm._doorman.pending_count == 0
+            assert not ours.connected()
 
     run(scene)
 

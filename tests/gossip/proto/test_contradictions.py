@@ -169,7 +169,8 @@ def test_a_keeper_is_named_once_on_the_shortest_chain_and_its_word_explains_noth
     author, keeper, written = people()
     found = [Pair(reason="order of a court", entry=seq).find() for seq in (3, 13, 18)]
     refusals = tuple(
-        Refusal(keeper.account, KEEPERS_KEY.public, written[seq].cid, "order of a court", NOW) for seq in (3, 13, 18)
+        Refusal(keeper.account, KEEPERS_KEY.public, written[seq].cid, "order of a court", NOW, True)
+        for seq in (3, 13, 18)
     )
     verdict = judge(Known(author.account, (), refusals=refusals, contradictions=tuple(found)), NOW)
     assert verdict.accused == (found[2],)

@@ -30,6 +30,7 @@ from unhush.identity.statement import Head
 ACCOUNT = cid_of(b"an account")
 KEEPER = cid_of(b"a keeper")
 OTHER = cid_of(b"another keeper")
+STRANGER = cid_of(b"a stranger")
 KEY = PublicKey(b"\x01" * 32)
 KEEPERS_KEY = PublicKey(b"\x02" * 32)
 NOW = 1_900_000_000_000
@@ -48,7 +49,7 @@ def told(seq: int, origin: Origin = Origin.AUTHOR, *, time: int = NOW - 1_000, k
 
 
 def refusal(seq: int, reason: str = "order of a court", *, who: Cid = KEEPER, time: int = NOW) -> Refusal:
-    return Refusal(who, KEEPERS_KEY, entry(seq), reason, time)
+    return Refusal(who, KEEPERS_KEY, entry(seq), reason, time, who != STRANGER)
 
 
 def held(*seqs: int, cut: Cut = OPEN, bodiless: tuple[Bodiless, ...] = (), let_go: Ranges | None = None) -> HeldLog:
@@ -111,6 +112,31 @@ def test_what_this_node_does_without_it_withholds_itself() -> None:
 
 def test_a_body_that_its_author_took_back_is_not_missing() -> None:
     assert verdict(held(*range(21), bodiless=(Bodiless(13, entry(13), Lack.FINE),)), told(20)).word is Word.COMPLETE
+
+
+def test_a_strangers_reason_leaves_a_gap_and_stands_beside_it() -> None:
+    lacking = (Bodiless(5, entry(5), Lack.UNKNOWN),)
+    said = (
+        refusal(5, "first", who=STRANGER, time=NOW - 2),
+        refusal(5, "second", who=STRANGER, time=NOW - 1),
+        refusal(13, "third", who=STRANGER),
+        refusal(2, "of one that is here", who=STRANGER),
+    )
+    found = verdict(held(*range(13), *range(14, 21), bodiless=lacking), told(20), refusals=said)
+    (log,) = found.logs
+    assert (found.word, numbers(log.gaps), log.withheld, found.by) == (Word.GAP, {5, 13}, (), ())
+    assert log.said == (Missing(5, entry(5), STRANGER, "second"), Missing(13, entry(13), STRANGER, "third"))
+
+
+def test_a_strangers_reason_for_the_newest_head_leaves_it_behind() -> None:
+    found = verdict(held(*range(20)), told(20), refusals=(refusal(20, who=STRANGER),))
+    assert (found.word, [each.seq for each in found.logs[0].said]) == (Word.BEHIND, [20])
+
+
+def test_whose_word_counts_explains_what_a_stranger_speaks_of_later() -> None:
+    said = (refusal(2, "a court", time=NOW - 9), refusal(2, "nonsense", who=STRANGER, time=NOW))
+    found = verdict(held(0, 1, 3), told(3), refusals=said)
+    assert (found.word, found.by, found.logs[0].said) == (Word.WITHHELD, ((KEEPER, "a court"),), ())
 
 
 @pytest.mark.parametrize("reason", ["", "unknown"])
@@ -217,6 +243,7 @@ class Case:
     rumour: int
     refused: frozenset[int]
     shrugged: frozenset[int]
+    told_of: frozenset[int]  # by strangers
     floor: int
     cut: int | None
 
@@ -230,6 +257,7 @@ def cases(draw: st.DrawFn) -> Case:
         draw(seqs),
         draw(st.frozensets(seqs, max_size=4)),
         draw(st.frozensets(seqs, max_size=3)),
+        draw(st.frozensets(seqs, max_size=4)),
         draw(st.sampled_from([0, 0, 0, 2, 5])),
         draw(st.one_of(st.none(), st.none(), seqs)),
     )
@@ -270,7 +298,11 @@ def test_the_verdict_is_the_worst_that_is_to_be_said_of_any_number(case: Case) -
     bodiless = tuple(Bodiless(seq, entry(seq), lacks[case.has[seq]]) for seq in seqs if case.has[seq] in lacks)
     cut = OPEN if case.cut is None else (case.cut, entry(case.cut).bytes)
     log = held(*seqs, cut=cut, bodiless=bodiless, let_go=Ranges.span(0, case.floor - 1))
-    refusals = (*map(refusal, case.refused), *(refusal(seq, "unknown", who=OTHER) for seq in case.shrugged))
+    refusals = (
+        *map(refusal, case.refused),
+        *(refusal(seq, "unknown", who=OTHER) for seq in case.shrugged),
+        *(refusal(seq, who=STRANGER) for seq in case.told_of),
+    )
 
     found = verdict(log, *map(told, case.told), told(case.rumour, Origin.KEEPER), refusals=refusals)
 
@@ -278,6 +310,7 @@ def test_the_verdict_is_the_worst_that_is_to_be_said_of_any_number(case: Case) -
     (judged,) = found.logs
     assert not numbers(judged.gaps) & numbers(judged.behind)
     assert (found.word is Word.GAP) == bool(judged.gaps)
+    assert {each.seq for each in judged.said} <= case.told_of & numbers(judged.gaps.union(judged.behind))
     assert not found.accused
 
 
