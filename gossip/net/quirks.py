@@ -7,7 +7,6 @@ libp2p offers no parameter.
 
 import functools
 import logging
-import os
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from libp2p.identity.identify import identify
 from libp2p.identity.identify_push import identify_push
 from libp2p.io.abc import Reader
 from libp2p.io.exceptions import MessageTooLarge
+from libp2p.network.connection import swarm_connection
 from libp2p.peer.peerstore import env_to_send_in_RPC
 from libp2p.protocol_muxer import multiselect_communicator
 from libp2p.pubsub import gossipsub, pubsub
@@ -26,6 +26,7 @@ from libp2p.stream_muxer.yamux import yamux
 from libp2p.utils.varint import read_length_prefixed_protobuf, read_varint_prefixed_bytes_limited
 
 from unhush.gossip.net.pubsub.sendqueue import SendQueue
+from unhush.gossip.net.wire.light import LightNetStream, LightYamuxStream
 
 # The receive window a stream may grow to. Stock 16 MiB is also the largest frame body it will buffer in one
 # piece. 512 KiB keeps an honest sender's unread data (window + half a window + one 256 KiB read, the most
@@ -49,13 +50,15 @@ def apply(agent: str) -> None:
 
     yamux.MAX_WINDOW_SIZE = MAX_RECEIVE_WINDOW_BYTES
 
-    # With the default of 1 every small read is answered by its own window update: twice the frames, twice
-    # the encryption, for gossip messages that never come near the window.
-    os.environ["PY_YAMUX_RELEASE_ON_READ"] = "0"
+    # Both are made where they are needed, by these names.
+    # ``Any``: names of a module that libp2p only ever calls.
+    connection: Any = swarm_connection
+    connection.NetStream = LightNetStream
+    muxer: Any = yamux
+    muxer.YamuxStream = LightYamuxStream
 
     # ``rpc_queue.OutBoundQueueSize`` is bound as a default argument when the class is made, so changing the
     # constant does nothing; the name ``RpcQueue`` that ``Pubsub`` looks up is what can be changed.
-    # ``Any``: names of a module that libp2p only ever calls.
     module: Any = pubsub
     module.RpcQueue = SendQueue
 

@@ -17,7 +17,7 @@ from unhush.gossip.net.sync.session import Reports, SyncSession
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.config import SessionConfig
 from unhush.gossip.proto.events import Event, InterestsChanged
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowances
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
 from unhush.storage.store import Store
@@ -62,7 +62,7 @@ class Sessions:
         self._reports = reports
         self._hooks = hooks
         self._openers: dict[str, trio.CancelScope] = {}
-        self._opened: dict[str, Allowance] = {}
+        self._opened: Allowances[str] = Allowances(MAX_OPENED, OPENED_S, MAX_OPENERS)
         self._offered: dict[str, frozenset[Cid]] = {}  # own records, by peer
         self._nursery: trio.Nursery | None = None
         self.open: dict[str, SyncSession] = {}
@@ -125,11 +125,7 @@ class Sessions:
         await self._sync(stream)
 
     def _may_open(self, peer_id: str) -> bool:
-        allowance = self._opened.pop(peer_id, None) or Allowance(MAX_OPENED, OPENED_S)
-        self._opened[peer_id] = allowance  # at the end, as heard of last
-        if len(self._opened) > MAX_OPENERS:
-            del self._opened[next(iter(self._opened))]
-        return allowance.spend(1, trio.current_time())
+        return self._opened.spend(peer_id, 1, trio.current_time())
 
     async def _sync(self, stream: Stream) -> None:
         config = await self._hooks.configure()

@@ -6,18 +6,14 @@ others; limits by account keep one voice from filling every node that listens
 on its shard, whoever hands its records on. Only records whose signatures were
 checked count for an account, or strangers could use up somebody else's share.
 
-Tables are bounded: what was not used for longest is forgotten, and begins
-anew. Time is an argument.
+More than fits at once counts as all that fits. Time is an argument.
 """
 
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping
-from typing import Final, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowances
 from unhush.identity.cid import Cid
-
-K = TypeVar("K", bound=Hashable)
 
 # Records that one peer may hand on. A mesh carries some 200 deliveries a second and core, from six peers and more.
 PEER_PER_S: Final = 50
@@ -39,37 +35,6 @@ MAX_PEERS: Final = 4_096
 MAX_ACCOUNTS: Final = 16_384
 
 
-class Allowances(Generic[K]):
-    """An allowance for each of many, at most so many."""
-
-    def __init__(self, capacity: int, interval_s: float, most: int) -> None:
-        self._capacity: Final = capacity
-        self._interval_s: Final = interval_s
-        self._most: Final = most
-        self._by_key: OrderedDict[K, Allowance] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._by_key)
-
-    def has(self, key: K, amount: int, now: float) -> bool:
-        """Whether so much could be spent now; more than fits at once counts as all that fits."""
-        return self._of(key).has(min(amount, self._capacity), now)
-
-    def spend(self, key: K, amount: int, now: float) -> bool:
-        """Take so much if it is there."""
-        return self._of(key).spend(min(amount, self._capacity), now)
-
-    def _of(self, key: K) -> Allowance:
-        allowance = self._by_key.get(key)
-        if allowance is None:
-            allowance = self._by_key[key] = Allowance(self._capacity, self._interval_s)
-            if len(self._by_key) > self._most:
-                self._by_key.popitem(last=False)
-        else:
-            self._by_key.move_to_end(key)
-        return allowance
-
-
 class Admission:
     """The rates of what gossip brings."""
 
@@ -80,14 +45,15 @@ class Admission:
 
     def takes_from(self, peer_id: str, records: int, now: float) -> bool:
         """Whether this peer may hand so many records on now; if so, they are counted."""
-        return self._peers.spend(peer_id, records, now)
+        return self._peers.spend(peer_id, min(records, PEER_BURST), now)
 
     def takes_of(self, records: Mapping[Cid, int], now: float) -> bool:
         """Whether all these accounts may say so much more now; if so, it is counted, else nothing is."""
         for account, count in records.items():
-            if not (self._accounts.has(account, count, now) and self._days.has(account, count, now)):
+            has_now = self._accounts.of(account).has(min(count, ACCOUNT_BURST), now)
+            if not (has_now and self._days.of(account).has(min(count, ACCOUNT_PER_DAY), now)):
                 return False
         for account, count in records.items():
-            self._accounts.spend(account, count, now)
-            self._days.spend(account, count, now)
+            self._accounts.spend(account, min(count, ACCOUNT_BURST), now)
+            self._days.spend(account, min(count, ACCOUNT_PER_DAY), now)
         return True

@@ -22,7 +22,7 @@ vain to be asked: who asked goes elsewhere. One given up takes no place from
 others; some are remembered, for the answer may still come.
 
 Of the log this device writes nothing is given or offered before the peer has
-shown what it holds of it, as in ``sending``.
+shown what it holds of it (``ownlog``).
 """
 
 from collections import deque
@@ -58,6 +58,8 @@ from unhush.identity.cid import Cid, cid_of
 # More than what a record, and the frame around it, take beside entry and body.
 _RECORD_OVERHEAD: Final = 32
 _FRAME_OVERHEAD: Final = 256
+# Questions of one side that are not answered: those it waits for, and those it gave up.
+_MAX_OPEN: Final = limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
 
 
 @dataclass(slots=True)
@@ -93,7 +95,10 @@ class Asking:
         self._config: Final = config
         self._outbox: Final = outbox
         self._receiving: Final = receiving
-        self._sending: Final = sending
+        self._deliveries: Final = receiving.deliveries
+        self._serving: Final = sending.serving
+        self._freight: Final = sending.freight
+        self._own_log: Final = sending.own_log
 
         self._to_ask: deque[tuple[Ask, float]] = deque()  # and when each is given up
         self._asked: dict[int, _Asked] = {}
@@ -144,7 +149,7 @@ class Asking:
     def _is_owed_most(self) -> bool:
         """Whether the peer left so many questions unanswered that it is asked no more until it answers some."""
         late = sum(asked.is_reported and not asked.is_answered for asked in self._asked.values())
-        return late >= limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
+        return late >= _MAX_OPEN
 
     def _refuse(self, event: Ask) -> None:
         self._outbox.put(Noted(Met.QUESTION_NOT_ASKED))
@@ -154,9 +159,7 @@ class Asking:
     def _may_ask(self) -> bool:
         """Whether one more fits among those that are waited for, and among all that the peer has to remember."""
         waited_for = sum(not asked.is_reported for asked in self._asked.values())
-        return waited_for < limits.MAX_QUESTIONS and len(self._asked) < (
-            limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
-        )
+        return waited_for < limits.MAX_QUESTIONS and len(self._asked) < _MAX_OPEN
 
     def _ask_for_ours(self, now: float) -> None:
         own = self._config.own
@@ -176,7 +179,7 @@ class Asking:
 
     def peer_gives(self, frame: Given, size_bytes: int) -> None:
         """Take an answer, or a part of it; raises ``UnaskedAnswer``, ``CreditExceeded``."""
-        cost = self._receiving.charge(size_bytes)
+        cost = self._deliveries.charge(size_bytes)
         asked = self._asked.get(frame.n)
         if asked is None or asked.is_answered:
             raise UnaskedAnswer(f"an answer to question {frame.n}, which is not open")
@@ -184,7 +187,7 @@ class Asking:
         asked.size_bytes += size_bytes
         _check_answer(asked, frame)
         if frame.account is None:
-            self._receiving.refund(cost)
+            self._deliveries.refund(cost)
         else:
             self._deliver(frame.account, frame, cost, asked)
         if not frame.is_more:
@@ -194,7 +197,7 @@ class Asking:
     def _deliver(self, account: Cid, frame: Given | Offer, cost: int, asked: _Asked | None) -> None:
         for item in (*frame.items, *filter(None, (frame.profile,))):
             self._note_at_peer(cid_of(item.entry))
-        delivery_id = self._receiving.accept(account, cost)
+        delivery_id = self._deliveries.accept(account, cost)
         if asked is not None and isinstance(frame, Given):
             asked.deliveries.add(delivery_id)
             self._of_delivery[delivery_id] = frame.n
@@ -224,28 +227,27 @@ class Asking:
 
     def peer_asks(self, question: Question) -> None:
         """Remember a question; raises ``TooManyQuestions``."""
-        most = limits.MAX_QUESTIONS + limits.MAX_LATE_QUESTIONS
-        if question.n <= self._last_peer_n or len(self._answers) >= most:
+        if question.n <= self._last_peer_n or len(self._answers) >= _MAX_OPEN:
             raise TooManyQuestions(f"question {question.n} after {self._last_peer_n}; {len(self._answers)} are open")
         self._last_peer_n = question.n
         # Who does not carry an account looks nothing up for it.
-        is_idle = isinstance(question, Concerning) and not self._sending.carries(question.account)
+        is_idle = isinstance(question, Concerning) and not self._serving.carries(question.account)
         self._answers.append(_Answer(question, is_read_out=is_idle))
 
     def find_read(self) -> ReadAsked | None:
         """What to look up next: what is to be offered, or a step of an answer."""
-        if self._sending.room < limits.MIN_SENDING_CREDIT or not self._outbox.has_room:
+        if self._freight.find_room() < limits.MIN_SENDING_CREDIT or not self._outbox.has_room:
             return None
         for offer in self._offering:
-            if not self._sending.holds_back(offer.account, offer.key):
+            if not self._own_log.holds_back(offer.account, offer.key):
                 self._offering.remove(offer)
                 self._reading = offer
                 return ReadAsked(Need(0, offer.account, (offer.cid,)), b"", 1, limits.OFFER_BYTES)
         for answer in self._answers:
             if not answer.is_read_out and not answer.bundles:
-                self._reading = answer
                 if not self._steps.spend(_step_cost(answer.question), self._now):
                     return None
+                self._reading = answer
                 most = _most_records(answer.question) - answer.records
                 if not isinstance(answer.question, Concerning):  # which is found at once or not at all
                     most = min(most, limits.RECORDS_PER_STEP)
@@ -264,7 +266,7 @@ class Asking:
                 raise LocalProtocolError("nothing of this was to be read")
 
     def _note_read(self, answer: _Answer, event: AskedRead) -> None:
-        if isinstance(answer.question, Concerning) and not self._sending.carries(answer.question.account):
+        if isinstance(answer.question, Concerning) and not self._serving.carries(answer.question.account):
             event = AskedRead((), None)  # who does not carry an account is not asked about it
         is_full = False
         for bundle in event.bundles:
@@ -294,7 +296,7 @@ class Asking:
         own = self._config.own
         if own is None or own.account != account or find_seqs(own.key, [item.entry]) is None:
             return False
-        return self._sending.holds_back(account, own.key)
+        return self._own_log.holds_back(account, own.key)
 
     def _flush_answers(self) -> None:
         for answer in list(self._answers):
@@ -319,9 +321,9 @@ class Asking:
 
     def _send(self, frame: Given | Offer) -> bool:
         payload = encode_frame(frame)
-        if max(len(payload), limits.MIN_ENTRIES_COST) > self._sending.room:
+        if max(len(payload), limits.MIN_ENTRIES_COST) > self._freight.find_room():
             return False
-        self._sending.send_charged(payload)
+        self._freight.send_charged(payload)
         records = (*frame.items, *filter(None, (frame.profile,)))
         for item in records:
             self._note_at_peer(cid_of(item.entry))
@@ -329,14 +331,14 @@ class Asking:
         if own is not None and own.account == frame.account:
             for item in records:
                 for seq in find_seqs(own.key, [item.entry]) or ():
-                    self._sending.note_left(seq)
+                    self._freight.note_left(seq)
         return True
 
     # --- offers ------------------------------------------------------------------------------------------
 
     def concerns(self, event: Concerns) -> None:
         """A record here concerns others: offer it, if the peer carries one of them or comes to."""
-        if event.cid in self._at_peer or self._sending.pushes(event.account):
+        if event.cid in self._at_peer or self._serving.pushes(event.account):
             return
         if self._receiving.carried.isdisjoint(event.about):
             self._unheard[event.cid] = event
@@ -369,17 +371,17 @@ class Asking:
 
     def peer_offers(self, frame: Offer, size_bytes: int, now: float) -> None:
         """Take an offer, or leave it; raises ``TooManyOffers``, ``MalformedFrame``, ``CreditExceeded``."""
-        cost = self._receiving.charge(size_bytes)
+        cost = self._deliveries.charge(size_bytes)
         if size_bytes > limits.OFFER_BYTES:
             raise MalformedFrame(f"offer: more than {limits.OFFER_BYTES} bytes")
         records = max(1, len(frame.items))  # an honest offer has one
         if not self._patience.spend(records, now):
             raise TooManyOffers(f"more than {limits.OFFERS_PATIENCE} offers in {limits.OFFERS_INTERVAL_S:.0f} s")
         if not self._offers_taken.spend(records, now):
-            self._receiving.refund(cost)
+            self._deliveries.refund(cost)
             self._outbox.put(Noted(Met.OFFER_IGNORED))
-        elif not self._sending.carries(frame.about):
-            self._receiving.refund(cost)  # we may have carried it when it was sent
+        elif not self._serving.carries(frame.about):
+            self._deliveries.refund(cost)  # we may have carried it when it was sent
         else:
             self._deliver(frame.account, frame, cost, None)
 

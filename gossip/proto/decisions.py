@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from unhush.gossip.proto.addresses import (
-    Address,
-)
+from unhush.gossip.proto.addresses import Address
 
 
 @dataclass(frozen=True, slots=True)

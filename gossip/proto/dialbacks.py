@@ -8,12 +8,11 @@ One message each way on ``/unhush/dialback/1``, framed as in sync: ``{port}`` an
 ``{observed, reached, time_ms}``. ``reached`` is null when the peer did not try.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
 from unhush.gossip.errors import RemoteProtocolError
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowance, Allowances
 from unhush.identity.codec import decode_map, encode
 from unhush.identity.errors import MalformedBytes
 
@@ -92,15 +91,12 @@ class Patience:
     """How often each address may have us dial it, and all of them together."""
 
     def __init__(self) -> None:
-        self._by_address: OrderedDict[str, Allowance] = OrderedDict()
-        self._in_all = Allowance(IN_ALL, IN_ALL_S)
+        self._by_address: Final[Allowances[str]] = Allowances(PER_ADDRESS, PER_ADDRESS_S, MAX_ADDRESSES)
+        self._in_all: Final = Allowance(IN_ALL, IN_ALL_S)
 
     def allows(self, block: str, now: float) -> bool:
         """Take one try for an address (an IPv4 address or an IPv6 /64), if there is one left."""
-        allowance = self._by_address.setdefault(block, Allowance(PER_ADDRESS, PER_ADDRESS_S))
-        self._by_address.move_to_end(block)
-        if len(self._by_address) > MAX_ADDRESSES:
-            self._by_address.popitem(last=False)
+        allowance = self._by_address.of(block)
         return allowance.has(1, now) and self._in_all.spend(1, now) and allowance.spend(1, now)
 
 

@@ -9,17 +9,12 @@ exists, every bound it must keep has been checked.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
-
-_MAX_INT: Final = 2**63 - 1
-_NETWORK_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-_MAX_NETWORK_CHARS: Final = 32
-_LAST_NIBBLE: Final = 15
 
 
 class Reason(StrEnum):

@@ -34,7 +34,7 @@ MAX_ADDRESSES: Final = 4
 MAX_KEYS: Final = 4_096
 MAX_PROVIDERS_PER_KEY: Final = 16
 MAX_KEYS_PER_PEER: Final = 512
-# Of them of one IPv4 /16 or IPv6 /32: peer ids cost nothing, so one rented network had all sixteen.
+# Of them of one IPv4 /16 or IPv6 /32: peer ids cost nothing, so one rented network could have all sixteen.
 MAX_PROVIDERS_PER_BLOCK: Final = 2
 # Others forget after a day; so do we, and say it again after half of that.
 PROVIDED_S: Final = 86_400.0

@@ -4,12 +4,12 @@ A request is read before it takes anything that others wait for, and its token i
 has none of ours only meets others who have none, and who dribbles only those who read.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from unhush.gossip.proto.faults import TooManyFrames
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowances
 from unhush.gossip.proto.shares import Asker, Shares
 
 # A peer that keeps trying comes a few times in the first minute, and then every ten; a household shares no peer.
@@ -40,17 +40,13 @@ class Knocks:
     """How often who may ask. Of what all may ask together nobody has more than others miss: see ``shares.py``."""
 
     def __init__(self) -> None:
-        self._by_peer: Final[OrderedDict[str, Allowance]] = OrderedDict()
+        self._by_peer: Final[Allowances[str]] = Allowances(_PER_PEER, _PER_S, _MAX_PEERS)
         self._looks: Final = Shares(_LOOKS_PER_PEER, _LOOKS, _PER_S)
         self._judgements: Final = Shares(_PER_PEER, _JUDGEMENTS, _PER_S)
 
     def check(self, peer_id: str, now: float) -> None:
         """At the door; raises ``TooManyFrames`` if this peer asks more often than any use of it."""
-        own = self._by_peer.setdefault(peer_id, Allowance(_PER_PEER, _PER_S))
-        self._by_peer.move_to_end(peer_id)
-        if len(self._by_peer) > _MAX_PEERS:
-            self._by_peer.popitem(last=False)
-        if not own.spend(1, now):
+        if not self._by_peer.spend(peer_id, 1, now):
             raise TooManyFrames(f"more than {_PER_PEER} acceptances in {_PER_S:.0f} s")
 
     def may_look(self, asker: Asker, now: float) -> bool:

@@ -64,9 +64,9 @@ MIN_ENTRIES_COST: Final = 1_024
 MIN_SENDING_CREDIT: Final = 131_072
 MIN_WINDOW_BYTES: Final = 2 * MIN_SENDING_CREDIT
 # Of a window so much is granted at first, and the rest when something of it is committed: the newest records are
-# stored and shown before the flood comes. It is room for what everybody waits for, not for history:
+# stored and shown before the flood comes. It is room for what everybody waits for, not for history.
 FIRST_CREDIT: Final = 196_608
-# nothing older is read for sending with less. Of the smallest window, 7/8 come back whatever else happens.
+# Nothing older is read for sending with less. Of the smallest window, 7/8 come back whatever else happens.
 HISTORY_CREDIT: Final = 196_608
 # Credit goes back when this part of the window has been committed: few frames, and never a dry sender.
 CREDIT_SHARE: Final = 8

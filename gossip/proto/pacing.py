@@ -1,6 +1,10 @@
-"""An allowance: so much at once, so much over time, and more for work done."""
+"""An allowance: so much at once, so much over time, and more for work done; for one, or for each of many."""
 
-from typing import Final
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
 class Allowance:
@@ -42,3 +46,37 @@ class Allowance:
             return False
         self._left -= amount
         return True
+
+
+class Allowances(Generic[K]):
+    """An allowance for each of many, of which ``most`` are remembered; who was heard of longest ago begins anew."""
+
+    __slots__ = ("_by_key", "_capacity", "_interval_s", "_most")
+
+    def __init__(self, capacity: int, interval_s: float, most: int) -> None:
+        self._capacity: Final = capacity
+        self._interval_s: Final = interval_s
+        self._most: Final = most
+        self._by_key: Final[OrderedDict[K, Allowance]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def of(self, key: K) -> Allowance:
+        """Its allowance, remembered from now on."""
+        allowance = self._by_key.get(key)
+        if allowance is None:
+            allowance = self._by_key[key] = Allowance(self._capacity, self._interval_s)
+            if len(self._by_key) > self._most:
+                self._by_key.popitem(last=False)
+        else:
+            self._by_key.move_to_end(key)
+        return allowance
+
+    def find(self, key: K) -> Allowance | None:
+        """Its allowance, if one is remembered; to look is not to be heard of."""
+        return self._by_key.get(key)
+
+    def spend(self, key: K, amount: int, now: float) -> bool:
+        """Take ``amount`` of its allowance if it is there."""
+        return self.of(key).spend(amount, now)

@@ -3,10 +3,10 @@
 We want the accounts that interest us and that the peer carries (all of our
 interests, if the person trusts it). Before asking for one, its summary is
 read, because a want says what we hold; wants of many accounts travel
-together. From then on the peer answers with ``entries``, within the credit we
-gave, and says ``caught_up`` when it has nothing more for a want. Each
-``entries`` frame becomes a delivery to ingest; its credit goes back once it
-is committed.
+together (``batch``). From then on the peer answers with ``entries``, within
+the credit we gave, and says ``caught_up`` when it has nothing more for a want.
+Each ``entries`` frame becomes a delivery to ingest; its credit goes back once
+it is committed (``deliveries``).
 
 Our own account is wanted of every peer, first and in a frame of its own: what
 the peer holds of the log this device writes tells whether another home writes
@@ -35,21 +35,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from unhush.gossip.errors import LocalProtocolError
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import CaughtUp, Deliver, Purpose, ReadSummary
+from unhush.gossip.proto.batch import Batch, describe
 from unhush.gossip.proto.config import SessionConfig
+from unhush.gossip.proto.deliveries import Deliveries
 from unhush.gossip.proto.events import SummaryRead
-from unhush.gossip.proto.faults import (
-    CaughtUpTooFar,
-    CreditExceeded,
-    MalformedFrame,
-    RecordsRejected,
-    TooMuchState,
-    UnwantedAccount,
-)
+from unhush.gossip.proto.faults import CaughtUpTooFar, MalformedFrame, TooMuchState, UnwantedAccount
 from unhush.gossip.proto.fingerprints import Marks
-from unhush.gossip.proto.frames import Carries, Credit, Entries, RunsFrame, Want, WantedAccount
+from unhush.gossip.proto.frames import Carries, Entries, RunsFrame, Want, WantedAccount
 from unhush.gossip.proto.lookups import Lookups
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.pacing import Allowance
@@ -79,15 +73,6 @@ class _Asked:
     cost: int = 0  # what the peer counts for it
     asked_at: float = 0.0
     is_caught_up: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    """What ingest has and has not reported."""
-
-    account: Cid
-    cost: int
-    is_news: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +111,7 @@ class Receiving:
         self._crowded_out: OnceQueue[Cid] = OnceQueue()
         self._holes: OnceQueue[Cid] = OnceQueue()
         self._refolded: OnceQueue[Cid] = OnceQueue()
-        self._batch: dict[Cid, WantedAccount] = {}
-        self._batch_bytes = 0
-        self._batch_items = 0
+        self._batch: Final = Batch()
         self._reading = 0  # summaries asked for and not answered
         self._is_held = False  # what is in the batch may not go yet
         self._lookups: Final = Lookups()
@@ -141,15 +124,9 @@ class Receiving:
         self._unanswered: deque[tuple[int, tuple[Cid, ...]]] = deque()
         self._uncommitted: deque[tuple[int, tuple[Cid, ...]]] = deque()
 
-        self._credit_given = min(config.window_bytes, limits.FIRST_CREDIT)
-        self._credit_due = 0
-        self._credit_kept = config.window_bytes - self._credit_given  # until something is committed
-        self._deliveries: dict[int, _Delivery] = {}
-        self._history: dict[Cid, int] = {}  # how many of those are of what the peer had before
-        self._last_delivery = 0
+        self.deliveries: Final = Deliveries(config.window_bytes, outbox, self._lookups)
         self._reached: dict[tuple[Cid, PublicKey], int] = {}  # how far down the newest run of a log went
         self.asks_for_own_again = False
-        outbox.send(Credit(self._credit_given))
         if config.own is not None:
             self._wanted[config.own.account] = _Asked()
             self._to_ask.push(config.own.account)
@@ -178,7 +155,7 @@ class Receiving:
         if self._reconciles and self._shared is None:
             return True
         asking = self._to_ask or self._differing or self._batch or self._reading
-        return bool(asking or self._unanswered or self._deliveries or self._uncommitted)
+        return bool(asking or self._unanswered or self.deliveries or self._uncommitted)
 
     # --- what we want ------------------------------------------------------------------------------------
 
@@ -261,7 +238,7 @@ class Receiving:
             elif not is_due and (asked := self._wanted.pop(account, None)) is not None:
                 for queue in (self._to_ask, self._crowded_out, self._holes, self._refolded, self._settled):
                     queue.discard(account)
-                self._batch.pop(account, None)
+                self._batch.discard(account)
                 if asked.want:
                     self._to_drop[account] = asked
 
@@ -290,7 +267,7 @@ class Receiving:
         """Ask again what is due, once nothing more is on its way that our summary would not tell of."""
         if not (self._holes or self._refolded) or len(self._unanswered) >= limits.WANTS_OPEN_FOR_CHANGES:
             return
-        arriving = {delivery.account for delivery in self._deliveries.values()}
+        arriving = self.deliveries.accounts()
         for account in [account for account in self._refolded if account not in arriving]:
             asked = self._wanted[account]
             # While the answer is on its way most of it is not in our summary, and would come twice.
@@ -312,7 +289,7 @@ class Receiving:
     def find_reads(self) -> list[ReadSummary]:
         """The next summaries to read for a want, if some are due and the batch takes them."""
         reads: list[ReadSummary] = []
-        if self._batch_is_full or (self._is_held and self._batch) or not self._outbox.has_room:
+        if self._batch.is_full or (self._is_held and self._batch) or not self._outbox.has_room:
             return reads
         most = min(limits.SUMMARIES_AT_ONCE, limits.ACCOUNTS_PER_WANT - len(self._batch))
         while self._to_ask and len(reads) < most and self._lookups.take():
@@ -329,47 +306,32 @@ class Receiving:
         account = summary.account
         if account not in self._wanted or account in self._to_ask:
             return  # dropped while it was read; if it came back since, it is read again
-        wanted = _describe(summary, self._config)
-        size_bytes, items = _measure(wanted)
-        if self._batch_bytes + size_bytes > limits.WANT_BYTES or self._batch_items + items > limits.WANT_ITEMS:
+        wanted = describe(summary, self._config)
+        if not self._batch.put(wanted):
             self._flush_batch(now)
-            if self._batch:  # held back by our own pace
+            if not self._batch.put(wanted):  # the others are held back by our own pace
                 self._to_ask.push(account)
                 return
-        self._batch[account] = wanted
-        self._batch_bytes += size_bytes
-        self._batch_items += items
         if self._is_own(account):
             self._flush_batch(now)  # what else we want takes longer to answer
 
     def flush(self, now: float) -> None:
         """Send what is due: credit, drops, a batch that is full or has nothing to wait for."""
         self._lookups.pass_time(now)
-        if self._credit_due >= self._config.window_bytes // limits.CREDIT_SHARE:
-            self._outbox.send(Credit(self._credit_due))
-            self._credit_given += self._credit_due
-            self._credit_due = 0
+        self.deliveries.flush()
         if self._all is _All.DUE and self._may_want and self._outbox.send_paced(Want(is_all=True), now):
             self._all = _All.ASKED
             self._want_sent(())
         self._ask_for_more()
         if self._to_drop:
             self._flush_drops(now)
-        if self._batch and (self._is_held or self._batch_is_full or not (self._to_ask or self._reading)):
+        if self._batch and (self._is_held or self._batch.is_full or not (self._to_ask or self._reading)):
             self._flush_batch(now)
 
     @property
     def _may_want(self) -> bool:
         """Whether another want may go, as far as the peer counts those it has not answered."""
         return self._outbox.has_room and len(self._unanswered) < limits.MAX_WANTS_OPEN
-
-    @property
-    def _batch_is_full(self) -> bool:
-        return (
-            len(self._batch) >= limits.ACCOUNTS_PER_WANT
-            or self._batch_bytes >= limits.WANT_BYTES
-            or self._batch_items >= limits.WANT_ITEMS
-        )
 
     def _flush_drops(self, now: float) -> None:
         links = tuple(self._to_drop)[: limits.LINKS_PER_FRAME]
@@ -385,7 +347,7 @@ class Receiving:
     def _flush_batch(self, now: float) -> None:
         accounts: list[WantedAccount] = []
         left = self._state_offered - self._state_used
-        for wanted in self._batch.values():
+        for wanted in self._batch.accounts.values():
             growth = wanted.cost - self._wanted[wanted.account].cost
             if growth <= left:
                 left -= growth
@@ -396,7 +358,6 @@ class Receiving:
         if self._is_held:
             return
         self._batch.clear()
-        self._batch_bytes = self._batch_items = 0
         if not accounts:
             return
         self._want_sent(tuple(wanted.account for wanted in accounts))
@@ -407,7 +368,7 @@ class Receiving:
 
     def _send_want(self, want: Want, now: float) -> bool:
         # As the peer counts them, and a little more: what stands around the accounts.
-        items = self._batch_items + _ITEMS_AROUND
+        items = self._batch.items + _ITEMS_AROUND
         is_due = self._may_want and self._wants_pace.has(want.cost, now)
         if not is_due or not self._outbox.send_paced(want, now, items):
             return False
@@ -423,14 +384,14 @@ class Receiving:
     def entries(self, frame: Entries | RunsFrame, payload_bytes: int) -> list[Arrived]:
         """Make deliveries of a frame; raises what the peer did wrong."""
         rows = frame.rows if isinstance(frame, RunsFrame) else (frame,)
-        left = self.charge(payload_bytes, len(rows))
+        left = self.deliveries.charge(payload_bytes, len(rows))
         found: list[Arrived] = []
         for number, row in enumerate(rows):
             cost = left // (len(rows) - number)  # all of it has gone back when the last of them is committed
             left -= cost
             arrived = self._take_row(row, cost, may_leave_out=isinstance(frame, RunsFrame))
             if arrived is None:
-                self.refund(cost)
+                self.deliveries.refund(cost)
             else:
                 found.append(arrived)
         return found
@@ -443,7 +404,7 @@ class Receiving:
             if account not in self._dropped and account not in self._to_drop:
                 raise UnwantedAccount(f"entries of {account}, which was not asked for")
             return None
-        is_news = (asked is None or asked.is_caught_up) and account not in self._history
+        is_news = (asked is None or asked.is_caught_up) and not self.deliveries.has_history(account)
         runs = _find_runs(row, may_leave_out=may_leave_out)
         is_continued = key is not None and self._continues(account, key, runs)
         self._deliver(row, cost, is_continued=is_continued, is_news=is_news)
@@ -452,7 +413,7 @@ class Receiving:
     def _deliver(self, row: Entries, cost: int, *, is_continued: bool, is_news: bool) -> None:
         self._outbox.put(
             Deliver(
-                delivery_id=self.accept(row.account, cost, is_news=is_news),
+                delivery_id=self.deliveries.accept(row.account, cost, is_news=is_news),
                 account=row.account,
                 ops=row.ops,
                 key=row.key,
@@ -463,38 +424,6 @@ class Receiving:
                 is_news=is_news,
             )
         )
-
-    def charge(self, payload_bytes: int, rows: int = 1) -> int:
-        """Take a frame that costs credit off what we granted; the cost. Raises ``CreditExceeded``."""
-        cost = max(payload_bytes, rows * limits.MIN_ENTRIES_COST)
-        if cost > self._credit_given:
-            raise CreditExceeded(f"{cost} bytes of records where {self._credit_given} were welcome")
-        self._credit_given -= cost
-        self._lookups.earn(payload_bytes)
-        return cost
-
-    def may_come(self, size_bytes: int) -> bool:
-        """Whether a frame of so many bytes may be one of records."""
-        return size_bytes <= self._credit_given
-
-    def refund(self, cost: int) -> None:
-        """Grant again what a frame cost that is passed over."""
-        self._credit_due += cost
-        if not self._deliveries:
-            self._open_window()
-
-    def _open_window(self) -> None:
-        """What came first is committed: now anything may come."""
-        self._credit_due += self._credit_kept
-        self._credit_kept = 0
-
-    def accept(self, account: Cid, cost: int, *, is_news: bool = True) -> int:
-        """The number of a new delivery; its cost is granted again once it is committed."""
-        self._last_delivery += 1
-        self._deliveries[self._last_delivery] = _Delivery(account, cost, is_news)
-        if not is_news:
-            self._history[account] = self._history.get(account, 0) + 1
-        return self._last_delivery
 
     def _continues(self, account: Cid, key: PublicKey, runs: Sequence[tuple[int, int]]) -> bool:
         """Whether the newest run ends where the last one of its log began; remembers where the oldest begins."""
@@ -523,7 +452,7 @@ class Receiving:
         for account in [account for account, number in self._dropped.items() if number <= wants]:
             del self._dropped[account]
         if done:
-            self._uncommitted.append((self._last_delivery, tuple(done)))
+            self._uncommitted.append((self.deliveries.last, tuple(done)))
             self._report_caught_up()
 
     def _release(self, account: Cid, asked: _Asked) -> None:
@@ -547,24 +476,12 @@ class Receiving:
 
     def committed(self, delivery_id: int, *, is_faulty: bool) -> None:
         """Ingest is done with a delivery; raises ``RecordsRejected`` if the peer is to blame for it."""
-        delivery = self._deliveries.pop(delivery_id, None)
-        if delivery is None:
-            raise LocalProtocolError(f"delivery {delivery_id} is not outstanding")
-        account = delivery.account
-        if is_faulty:
-            raise RecordsRejected(f"records of {account} did not verify")
-        self._credit_due += delivery.cost
-        if not (delivery.is_news and self._deliveries):
-            self._open_window()
-        if not delivery.is_news:
-            left = self._history.pop(account) - 1
-            if left:
-                self._history[account] = left
+        self.deliveries.committed(delivery_id, is_faulty=is_faulty)
         self._report_caught_up()
 
     def _report_caught_up(self) -> None:
         # Deliveries are numbered as they come, so the first is the oldest one outstanding.
-        oldest = next(iter(self._deliveries), self._last_delivery + 1)
+        oldest = next(iter(self.deliveries), self.deliveries.last + 1)
         while self._uncommitted and self._uncommitted[0][0] < oldest:
             accounts = tuple(account for account in self._uncommitted.popleft()[1] if account in self._wanted)
             if accounts:
@@ -589,31 +506,3 @@ def _find_runs(row: Entries, *, may_leave_out: bool) -> list[tuple[int, int]]:
         before = seq
     runs.append((lo, before))
     return runs
-
-
-def _describe(summary: SummaryRead, config: SessionConfig) -> WantedAccount:
-    """What we hold, in as few words as a want allows: never more than we do hold."""
-    held = [(key, ranges) for key, ranges in summary.logs.items() if ranges]
-    if len(held) > limits.MAX_LOGS:
-        held = sorted(held, key=lambda row: (row[1].count(), row[0]), reverse=True)[: limits.MAX_LOGS]
-    each = min(limits.MAX_RANGES, limits.MAX_RANGES_PER_ACCOUNT // max(1, len(held)))
-    logs = {key: ranges.shrink_to(each) for key, ranges in held}
-    newest = {key: summary.tips.get(key, (-1, b"")) for key in logs}
-    return WantedAccount(
-        summary.account,
-        summary.ops[: limits.MAX_OPERATIONS],
-        logs,
-        config.depth,
-        config.is_live,
-        # Only of the newest number that is named: the newest entry may lack its body, or its range have been cut.
-        tips={key: tip for key, (seq, tip) in newest.items() if seq == logs[key].pairs[-1][1]},
-        forks=dict(sorted(summary.forks.items())[: limits.MAX_FORKS]),
-    )
-
-
-def _measure(wanted: WantedAccount) -> tuple[int, int]:
-    """No less than the bytes and the items the account takes in a frame."""
-    logs, forks = len(wanted.logs), len(wanted.forks)
-    pieces = sum(len(ranges) for ranges in wanted.logs.values())
-    size_bytes = 112 + 41 * len(wanted.ops) + (40 + 17) * logs + 19 * pieces + 45 * forks
-    return size_bytes, 20 + len(wanted.ops) + (3 + 1) * logs + 3 * pieces + 3 * forks

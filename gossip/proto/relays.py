@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeVar
 
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowances
 
 T = TypeVar("T", bound=Hashable)
 
@@ -45,7 +45,7 @@ MIN_CIRCUIT_S: Final = 60.0
 CALLS: Final = 20
 CALLS_PER_BLOCK: Final = 60
 CALLS_S: Final = 60.0
-# Callers and blocks of which that is remembered; of 64 connections there are no more than 128.
+# Callers, and blocks, of which that is remembered; of 64 connections there are no more than 64 each.
 MAX_CALLERS: Final = 1_024
 
 
@@ -87,7 +87,8 @@ class RelayBook:
         self._reservations: dict[str, _Reservation] = {}  # the longest kept first
         self._displaced: list[str] = []
         self._circuits: dict[Circuit, None] = {}  # the longest open first
-        self._calls: dict[tuple[str, str], Allowance] = {}
+        self._calls: Final[Allowances[str]] = Allowances(CALLS, CALLS_S, MAX_CALLERS)  # by peer
+        self._calls_of_block: Final[Allowances[str]] = Allowances(CALLS_PER_BLOCK, CALLS_S, MAX_CALLERS)
         self._hour_began: float | None = None
         self._hour_bytes: Counter[str] = Counter()  # by block
         self.carried_bytes = 0
@@ -129,10 +130,7 @@ class RelayBook:
     def open(self, source: str, target: str, block: str, now: float) -> Circuit | Refusal:
         """A peer that calls from ``block`` wants to speak to another; a circuit that gives way for it is cut."""
         self._drop_expired(now)
-        may_call = self._may_call(("peer", source), CALLS, now) and self._may_call(
-            ("block", block), CALLS_PER_BLOCK, now
-        )
-        if not may_call:
+        if not (self._calls.spend(source, 1, now) and self._calls_of_block.spend(block, 1, now)):
             return Refusal.TOO_MANY_CALLS
         if target not in self._reservations:
             return Refusal.NO_RESERVATION
@@ -166,13 +164,6 @@ class RelayBook:
 
     def close(self, circuit: Circuit) -> None:
         self._circuits.pop(circuit, None)
-
-    def _may_call(self, who: tuple[str, str], most: int, now: float) -> bool:
-        allowance = self._calls.pop(who, None) or Allowance(most, CALLS_S)
-        self._calls[who] = allowance  # at the end, as heard of last
-        if len(self._calls) > MAX_CALLERS:
-            del self._calls[next(iter(self._calls))]
-        return allowance.spend(1, now)
 
     def _has_room(self, block: str, now: float) -> bool:
         if self._hour_began is None or now - self._hour_began >= HOUR_S:

@@ -195,14 +195,14 @@ class Session:
     @property
     def credit_bytes(self) -> int:
         """What the peer has granted and we have not used."""
-        return self._halves[1].credit_bytes if self._halves else 0
+        return self._halves[1].freight.credit_bytes if self._halves else 0
 
     def receive(self, event: Event, now: float) -> list[Action]:
         """What to do about ``event``; raises ``LocalProtocolError`` if the driver breaks its side."""
         if self.stage is Stage.CLOSED:
             return []  # answers that were under way
         # Every session hears of every record, and most hear of most in vain.
-        if isinstance(event, Grew | LogGrew) and (self._halves is None or not self._halves[1].grew(event)):
+        if isinstance(event, Grew | LogGrew) and (self._halves is None or not self._halves[1].serving.grew(event)):
             return []
         try:
             self._handle(event, now)
@@ -295,7 +295,7 @@ class Session:
         if self._halves is not None:
             receiving, sending = self._halves
             receiving.set_interests(self._interests.interests)
-            sending.set_carries(self._interests.carries)
+            sending.serving.set_carries(self._interests.carries)
 
     def _learnt(self, event: HoleSeen | Refolded | Forked | OwnChecked, receiving: Receiving, sending: Sending) -> None:
         match event:
@@ -307,7 +307,7 @@ class Session:
                 sending.forked(event)
             case OwnChecked(is_clean):
                 if not (is_clean and receiving.asks_for_own_again):  # else said of what was shown before
-                    sending.own_checked(is_clean=is_clean)
+                    sending.serving.own_checked(is_clean=is_clean)
 
     def _answered(self, event: ReadAnswer, now: float) -> None:
         receiving, sending = self._open_halves()
@@ -369,7 +369,7 @@ class Session:
 
     def _check_payable(self, size_bytes: int, now: float) -> None:
         """Before anything of a frame is read: credit or the allowance must cover it, whichever it turns out to need."""
-        if self._halves is not None and self._halves[0].may_come(size_bytes):
+        if self._halves is not None and self._halves[0].deliveries.may_come(size_bytes):
             return
         if size_bytes > limits.MAX_CONTROL_BYTES:
             raise CreditExceeded(f"a frame of {size_bytes} bytes, more than were welcome")
@@ -415,7 +415,7 @@ class Session:
         self._is_reconciled = True
         receiving, sending = self._open_halves()
         self._outbox.put(Reconciled(len(comparing.differing)))
-        sending.reconciled(comparing.equal)
+        sending.serving.reconciled(comparing.equal)
         receiving.reconciled(comparing.shared, comparing.differing)
         comparing.differing.clear()
         self._note_carriage(now)
@@ -428,18 +428,19 @@ class Session:
         match frame:
             case Carries():
                 receiving.peer_carries(frame)
-                sending.peer_carries(frame)
-                sending.own_unchecked(is_asked=receiving.asks_for_own_again)
+                sending.serving.peer_carries(frame)
+                if receiving.asks_for_own_again:
+                    sending.own_log.unchecked()
                 self._note_carriage(now)
             case Want():
-                sending.peer_wants(frame, now)
+                sending.serving.peer_wants(frame, now)
             case RangesFrame():
                 if self._reconciling is None:
                     raise RangesUnasked("there is nothing to compare")
                 self._reconciling.received(frame)
             case Entries() | RunsFrame():
                 for arrived in receiving.entries(frame, size_bytes):
-                    sending.peer_sent(arrived)
+                    sending.serving.peer_sent(arrived)
             case FindFrame():
                 self._finding.peer_finds(frame)
             case FoundFrame():
@@ -449,7 +450,7 @@ class Session:
             case KnownFrame():
                 self._exchange.peer_tells(frame)
             case Points(account):
-                if sending.serves(account) or receiving.wants(account):
+                if sending.serving.serves(account) or receiving.wants(account):
                     self._forks.peer_points(frame)
             case Need() | ThreadFrame() | Concerning():
                 asking.peer_asks(frame)
@@ -458,7 +459,7 @@ class Session:
             case Offer():
                 asking.peer_offers(frame, size_bytes, now)
             case Credit(granted):
-                sending.peer_grants(granted)
+                sending.freight.grant(granted)
             case CaughtUp(wants):
                 receiving.caught_up(wants)
             case None:
@@ -492,11 +493,11 @@ class Session:
         self._open_asking().flush(now)
         if not self._reads:
             self._reads.extend(self._find_reads())
-            if not self._reads and sending.has_rows:
+            if not self._reads and sending.freight.has_rows:
                 sending.flush(now, is_last=True)
             for read in self._reads:
                 self._outbox.put(read)
-        self._patience.earn(sending.take_sent_bytes())
+        self._patience.earn(sending.freight.take_sent_bytes())
 
     def _find_reads(self) -> Sequence[Read]:
         """The next reads, of one part; whoever got theirs goes to the end of the row."""

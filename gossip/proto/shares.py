@@ -10,7 +10,7 @@ for whom we know.
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowance, Allowances
 
 # Peers of which it is remembered, whether they are connected or not; of more the longest silent are forgotten.
 MAX_PEERS: Final = 1_024
@@ -51,13 +51,12 @@ class Shares:
     """So much for one peer, for its network and in all, over the same time; half of it all for whom we know."""
 
     def __init__(self, per_peer: int, in_all: int, interval_s: float) -> None:
-        self._per_peer: Final = per_peer
         self._interval_s: Final = interval_s
         self._pool: Final = in_all - in_all // 2
         self._strangers: Final = Allowance(self._pool, interval_s)
         self._known: Final = Allowance(max(1, in_all // 2), interval_s)
-        self._by_peer: Final[OrderedDict[str, Allowance]] = OrderedDict()
-        self._by_block: Final[OrderedDict[str, Allowance]] = OrderedDict()
+        self._by_peer: Final[Allowances[str]] = Allowances(per_peer, interval_s, MAX_PEERS)
+        self._by_block: Final[Allowances[str]] = Allowances(PEERS_PER_BLOCK * per_peer, interval_s, MAX_PEERS)
         self._taken: Final[OrderedDict[str, _Taken]] = OrderedDict()
 
     def spend(self, asker: Asker, amount: int, now: float) -> bool:
@@ -73,23 +72,23 @@ class Shares:
 
     def charge(self, asker: Asker, amount: int, now: float) -> None:
         """Take what something has cost; what is not there is owed, and paid before there is more."""
-        self._of_peer(asker).charge(amount, now)
+        self._by_peer.of(asker.peer_id).charge(amount, now)
         if asker.is_known and self._known.has(1, now):
             self._known.charge(amount, now)
             return
         if not asker.is_known and asker.block is not None:
-            self._of_block(asker.block).charge(amount, now)
+            self._by_block.of(asker.block).charge(amount, now)
         self._strangers.charge(amount, now)
         taken = self._taken_by(asker)
         taken.look(now, self._interval_s)
         taken.add(amount)
 
     def _may(self, asker: Asker, amount: int, now: float) -> bool:
-        if not self._of_peer(asker).has(amount, now):
+        if not self._by_peer.of(asker.peer_id).has(amount, now):
             return False
         if asker.is_known and self._known.has(amount, now):
             return True
-        if not asker.is_known and asker.block is not None and not self._of_block(asker.block).has(amount, now):
+        if not asker.is_known and asker.block is not None and not self._by_block.of(asker.block).has(amount, now):
             return False
         return self._strangers.has(amount, now) or self._goes_before(asker, amount, now)
 
@@ -102,12 +101,6 @@ class Shares:
         even = self._pool / max(1, active + (not mine))
         return not mine or mine + amount <= even
 
-    def _of_peer(self, asker: Asker) -> Allowance:
-        return _find(self._by_peer, asker.peer_id, self._per_peer, self._interval_s)
-
-    def _of_block(self, block: str) -> Allowance:
-        return _find(self._by_block, block, PEERS_PER_BLOCK * self._per_peer, self._interval_s)
-
     def _taken_by(self, asker: Asker) -> _Taken:
         # Peers without a network of their own count by themselves, and so do those we know.
         who = f"peer {asker.peer_id}" if asker.is_known or asker.block is None else asker.block
@@ -116,11 +109,3 @@ class Shares:
         if len(self._taken) > MAX_PEERS:
             self._taken.popitem(last=False)
         return taken
-
-
-def _find(known: OrderedDict[str, Allowance], who: str, most: int, interval_s: float) -> Allowance:
-    found = known.setdefault(who, Allowance(most, interval_s))
-    known.move_to_end(who)
-    if len(known) > MAX_PEERS:
-        known.popitem(last=False)
-    return found

@@ -10,7 +10,6 @@ from unhush.gossip.proto.decisions import Acquaintance
 
 MAX_LOST: Final = 64
 
-
 _LOSS: Final = re.compile(r"(home|handle|bootstrap)|(peer|keeper):([0-9]{1,2})")
 
 

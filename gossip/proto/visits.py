@@ -7,10 +7,9 @@ again at once. What comes faster is turned away before any of that; a socket tha
 behind one router come back at once after it was off: that is what may be had at once.
 """
 
-from collections import OrderedDict
 from typing import Final
 
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowances
 
 # Of one IPv4 address or IPv6 /64: 4 may be connected at a time. So many at once, and then one each second.
 PER_ADDRESS: Final = 10
@@ -27,23 +26,15 @@ class Visits:
     """Of one node; time is an argument."""
 
     def __init__(self) -> None:
-        self._by_address: Final[OrderedDict[str, Allowance]] = OrderedDict()
-        self._by_block: Final[OrderedDict[str, Allowance]] = OrderedDict()
+        self._by_address: Final[Allowances[str]] = Allowances(PER_ADDRESS, PER_ADDRESS_S, MAX_REMEMBERED)
+        self._by_block: Final[Allowances[str]] = Allowances(PER_BLOCK, PER_BLOCK_S, MAX_REMEMBERED)
 
     def may_come(self, address: str, block: str, now: float) -> bool:
         """Whether one more is borne with; nobody is remembered for asking."""
-        known = self._by_address.get(address), self._by_block.get(block)
+        known = self._by_address.find(address), self._by_block.find(block)
         return all(each is None or each.has(1, now) for each in known)
 
     def came(self, address: str, block: str, now: float) -> None:
         """A handshake is over. Several that went on at the same time may have cost more than there was."""
-        _find(self._by_address, address, PER_ADDRESS, PER_ADDRESS_S).charge(1, now)
-        _find(self._by_block, block, PER_BLOCK, PER_BLOCK_S).charge(1, now)
-
-
-def _find(known: OrderedDict[str, Allowance], who: str, most: int, interval_s: float) -> Allowance:
-    found = known.setdefault(who, Allowance(most, interval_s))
-    known.move_to_end(who)
-    if len(known) > MAX_REMEMBERED:
-        known.popitem(last=False)
-    return found
+        self._by_address.of(address).charge(1, now)
+        self._by_block.of(block).charge(1, now)

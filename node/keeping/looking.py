@@ -115,7 +115,7 @@ class Ledger:
                 records=total,
                 is_proven=view.is_proven,
                 proven_ms=view.proof.at_ms if view.proof is not None and view.proof.ok else None,
-                why=self._why_not(view),
+                why=self._why_not(account, view),
                 withheld=self._withheld(view),
             )
             for view in self._snapshot.keepers_of(account, self._now_ms)
@@ -130,7 +130,7 @@ class Ledger:
                 found.setdefault(entry, NotGiven(entry, reason, view.keeper))
         return tuple(found.values())
 
-    def _why_not(self, view: KeeperView) -> str:
+    def _why_not(self, account: Cid, view: KeeperView) -> str:
         """Why a keeper does not count; empty if it does."""
         if view.receipt is None:
             return "no receipt of it that is good now is known here"
@@ -140,7 +140,10 @@ class Ledger:
             return view.proof.why or "it did not show what it holds"
         if view.proof.at_ms < self._now_ms - PROVEN_MS:
             return "it is more than a week since it showed what it holds"
-        return "" if view.is_trusted else "the account did not ask for it, and you do not follow it"
+        if view.is_trusted:
+            return ""
+        who = "you" if account == self._own else "the account"
+        return f"{who} did not ask for it, and you do not follow it"
 
     def summary(self, account: Cid) -> KeptSummary:
         """Of all records of an account held here, how many proven keepers have them."""

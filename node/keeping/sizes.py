@@ -9,7 +9,7 @@ from unhush.identity.errors import MalformedCid
 from unhush.identity.statement import MediaPolicy
 from unhush.node.errors import BadConfig
 
-USUAL_BUDGET: Final = "1GiB"
+USUAL_BUDGET: Final = "1 GiB"
 # Less holds no account that says anything, and its receipt would be news every few posts.
 MIN_BUDGET_BYTES: Final = 2**20
 MAX_BUDGET_BYTES: Final = 2**50  # a thousand disks; what is beyond was mistyped

@@ -19,8 +19,10 @@ HEIGHT: Final = 420
 CENTRE: Final = (300, 210)
 INNER: Final = 104
 OUTER: Final = 172
+NAMES: Final = {INNER: "connected", OUTER: "remembered"}  # stand on the orbits, straight down
 # More dots than this on one orbit touch each other; the table has every one.
 MAX_DOTS: Final = 32
+_DOT: Final = 8  # radius of the larger ones
 
 
 def draw_dial(me: Cid | None, peers: tuple[PeerInfo, ...]) -> str:
@@ -37,17 +39,16 @@ def draw_dial(me: Cid | None, peers: tuple[PeerInfo, ...]) -> str:
         angle, length = 2 * pi * step / 120, 8 if step % 10 == 0 else 4
         (ax, ay), (bx, by) = _at(OUTER + 20, angle), _at(OUTER + 20 + length, angle)
         shapes.append(f'<line class="tick" x1="{ax:.1f}" y1="{ay:.1f}" x2="{bx:.1f}" y2="{by:.1f}"/>')
-    for angle in _angles(alive):
+    for angle in _angles(alive, INNER):
         px, py = _at(INNER, angle)
         shapes.append(f'<line class="wire" x1="{x}" y1="{y}" x2="{px:.1f}" y2="{py:.1f}"/>')
     for radius, crowd, kind in ((OUTER, known, "known"), (INNER, alive, "alive")):
-        for angle in _angles(crowd):
+        for angle in _angles(crowd, radius):
             px, py = _at(radius, angle)
-            shapes.append(f'<circle class="{kind}" cx="{px:.1f}" cy="{py:.1f}" r="{8 if kind == "alive" else 5}"/>')
+            shapes.append(f'<circle class="{kind}" cx="{px:.1f}" cy="{py:.1f}" r="{_DOT if kind == "alive" else 5}"/>')
     shapes.append(f'<circle class="plate" cx="{x}" cy="{y}" r="36"/>{_portrait(me)}')
-    for radius, words in ((INNER, "connected"), (OUTER, "remembered")):
-        half = len(words) * 3.5 + 8
-        top = y + radius
+    for radius, words in NAMES.items():
+        half, top = _half_of(words), y + radius
         shapes.append(
             f'<rect class="plate" rx="9" x="{x - half:.0f}" y="{top - 10}" width="{2 * half:.0f}" height="20"/>'
         )
@@ -66,18 +67,24 @@ def _portrait(me: Cid | None) -> str:
     )
 
 
-def _angles(peers: list[PeerInfo]) -> list[float]:
-    """A place for each peer: its own by hash, moved on while somebody stands there."""
+def _angles(peers: list[PeerInfo], radius: int) -> list[float]:
+    """A place for each peer: its own by hash, moved on while somebody, or the name of the orbit, stands there."""
     room = 2 * pi / MAX_DOTS
-    taken = {MAX_DOTS // 4}  # straight down, where the orbit's name stands
+    half = _half_of(NAMES[radius]) + _DOT
+    taken = {seat for seat in range(MAX_DOTS // 2) if abs(radius * cos(seat * room)) < half}  # the lower half
     angles = []
-    for peer in sorted(peers, key=_name)[: MAX_DOTS - 1]:
+    for peer in sorted(peers, key=_name)[: MAX_DOTS - len(taken)]:
         seat = int.from_bytes(sha256(_name(peer).encode("utf-8", "replace")).digest()[:4]) % MAX_DOTS
         while seat in taken:
             seat = (seat + 1) % MAX_DOTS
         taken.add(seat)
         angles.append(seat * room)
     return angles
+
+
+def _half_of(words: str) -> float:
+    """Half the width of an orbit's name."""
+    return len(words) * 3.5 + 8
 
 
 def _name(peer: PeerInfo) -> str:

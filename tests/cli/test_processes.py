@@ -1,12 +1,12 @@
 """The command in processes of its own: signals, pipes, other processes on the home, what it imports, how fast it is."""
 
 import json
+import resource
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -30,7 +30,7 @@ from tests.support.people import Person as Stranger
 from unhush.node import Config, Node, found_account
 
 NOBODY = str(Stranger("Nobody", seed=3).account)
-# What a start may take on a machine with other things to do; on a quiet one the target is 150 ms.
+# What a start may take of a processor on a crowded machine; on a quiet one the target is 150 ms.
 SLOWEST_HELP_MS = 600.0
 
 
@@ -304,12 +304,19 @@ def test_help_imports_nothing_a_page_of_text_does_not_need() -> None:
 
 
 def test_help_is_there_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the processor: the clock is that of a machine with other things to do."""
     took_ms = []
     for _ in range(5):
-        began = time.perf_counter()
+        began_s = _processor_s()
         assert command("--help").code == 0
-        took_ms.append((time.perf_counter() - began) * 1000)
+        took_ms.append((_processor_s() - began_s) * 1000)
     median = statistics.median(took_ms)
     with capsys.disabled():
         sys.stdout.write(f"\nunhush --help: median {median:.0f} ms of 5 (target 150)\n")
     assert median < SLOWEST_HELP_MS
+
+
+def _processor_s() -> float:
+    """What processes that ended have taken."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime

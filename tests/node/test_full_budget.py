@@ -52,7 +52,7 @@ def test_who_keeps_says_everywhere_that_it_is_full(
     assert mara.keeping_figures().full == 1
     assert b"unhush_kept_full 1.0" in mara.metrics()
     for page in read_pages(mara, "/kept", f"/person/{ann.account()}"):
-        assert f"its budget of {size} is full" in page
+        assert f"Its budget of {size} is full: " in page
         assert f"{size_text(kept.used_bytes)} of {size}" in page
     # More room, and it is said no more.
     mara.keep(ann.account(), "8MiB")

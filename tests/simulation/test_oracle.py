@@ -9,6 +9,8 @@ from unhush.gossip.proto.events import Grew, LogGrew
 from unhush.gossip.proto.receiving import Receiving
 from unhush.gossip.proto.reconciling import Reconciling
 from unhush.gossip.proto.sending import Sending
+from unhush.gossip.proto.serving import Serving
+from unhush.gossip.proto.wants import Wants
 from unhush.identity.cid import Cid
 from unhush.testing import LimitExceeded, NotConverged
 from unhush.testing.scenario import FIFTY, SMALL, Plan, run_seed
@@ -35,13 +37,13 @@ def assert_found(patch: pytest.MonkeyPatch, error: type[Exception], *, seed: int
 
 
 def test_a_session_that_forgets_every_other_new_record_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    grew = Sending.grew
+    grew = Serving.grew
 
-    def forgetful(self: Sending, event: Grew | LogGrew) -> bool:
+    def forgetful(self: Serving, event: Grew | LogGrew) -> bool:
         seq = event.seq if isinstance(event, Grew) else event.seqs.pairs[-1][1]
         return seq % 2 == 0 and grew(self, event)
 
-    monkeypatch.setattr(Sending, "grew", forgetful)
+    monkeypatch.setattr(Serving, "grew", forgetful)
     assert_found(monkeypatch, NotConverged, seed=0)
 
 
@@ -58,7 +60,7 @@ def test_a_session_that_keeps_credit_for_itself_is_found(monkeypatch: pytest.Mon
 
     def greedy(self: Receiving, delivery_id: int, *, is_faulty: bool) -> None:
         committed(self, delivery_id, is_faulty=is_faulty)
-        self._credit_due = 0
+        self.deliveries._due = 0
 
     monkeypatch.setattr(Receiving, "committed", greedy)
     assert_found(monkeypatch, LimitExceeded, seed=0)
@@ -82,15 +84,13 @@ def test_sessions_that_offer_nothing_to_whom_it_concerns_are_found(monkeypatch: 
 
 
 def test_a_session_that_remembers_wants_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    finish = Sending._finish
+    closed = Wants.closed
 
-    def hoarding(self: Sending, served: object) -> None:
-        want = served.want  # type: ignore[attr-defined]  # private to the machine
-        finish(self, served)  # type: ignore[arg-type]
-        if want:
-            self._open_accounts.setdefault(want, 0)
+    def hoarding(self: Wants, want: int) -> None:
+        closed(self, want)
+        self._open.setdefault(want, 0)
 
-    monkeypatch.setattr(Sending, "_finish", hoarding)
+    monkeypatch.setattr(Wants, "closed", hoarding)
     assert_found(monkeypatch, LimitExceeded, seed=0)
 
 

@@ -41,9 +41,8 @@ from unhush.gossip.proto.admission import (
     READ_BURST,
     READ_PER_S,
     READ_UNIT_BYTES,
-    Allowances,
 )
-from unhush.gossip.proto.pacing import Allowance
+from unhush.gossip.proto.pacing import Allowance, Allowances
 from unhush.gossip.proto.tally import Met, Tally
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID, Yamux, YamuxStream
 
 from unhush.gossip.errors import RemoteProtocolError
+from unhush.gossip.net.wire.light import ReadyLock
 from unhush.gossip.net.wire.memory import Trimmer
 from unhush.gossip.net.wire.patience import REQUEST_S
 from unhush.gossip.proto.tally import Met, Tally
@@ -98,6 +99,9 @@ class BoundedYamux(Yamux):
         report_fault: Callable[[str, str], None],
     ) -> None:
         super().__init__(secured_conn, peer_id, is_initiator=secured_conn.is_initiator, on_close=_nothing)
+        # ``Any``: they are declared as trio's.
+        self.streams_lock: Any = ReadyLock()
+        self._write_lock: Any = ReadyLock()
         self._ledger = ledger
         self._report_fault = report_fault
         self._scope = trio.CancelScope()

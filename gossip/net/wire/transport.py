@@ -7,6 +7,7 @@ runs in the swarm's own nursery.
 
 import logging
 import socket
+from typing import Any
 
 import trio
 from libp2p.abc import IListener, IRawConnection
@@ -19,6 +20,7 @@ from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 from multiaddr.exceptions import ProtocolLookupError
 
+from unhush.gossip.net.wire.light import STEPS, ReadyLock
 from unhush.gossip.net.wire.metering import Meter
 from unhush.gossip.net.wire.patience import Patience
 from unhush.gossip.proto.tally import Met, Tally
@@ -38,7 +40,8 @@ BACKLOG = 128
 # Each encrypted packet begins with its length in two bytes: a read of two is a wait for the next one to begin, unless
 # it is for the rest of what the read before it did not get.
 LENGTH_BYTES = 2
-# A reader may ask for as much as it was promised, and Python makes room for all of it before a byte is there.
+# What is taken from a socket at a time, whatever a reader asks for: it may ask for as much as it was promised, and
+# Python makes room for all of it before a byte is there. So much a connection may hold before anybody looks at it.
 MAX_RECEIVE_BYTES = 65_536
 
 
@@ -48,6 +51,12 @@ class TcpStream(TrioTCPStream):
 
     def __init__(self, stream: trio.SocketStream, meter: Meter | None = None, tally: Tally | None = None) -> None:
         super().__init__(stream)
+        # ``Any``: they are declared as trio's.
+        self.read_lock: Any = ReadyLock()
+        self.write_lock: Any = ReadyLock()
+        self._ahead = b""  # received before it was asked for, used up to ``_ahead_at``
+        self._ahead_at = 0
+        self._steps = 0
         self._meter = meter if meter is not None else Meter()
         self._tally = tally if tally is not None else Tally()
         self._patience = Patience()
@@ -67,17 +76,31 @@ class TcpStream(TrioTCPStream):
         if n == LENGTH_BYTES and not self._lacking:
             self._packet_bytes = 0
             self._patience.renew()
+        if not self._ahead:
+            self._ahead = await self._receive()
+        data = self._ahead[self._ahead_at : self._ahead_at + (MAX_RECEIVE_BYTES if n is None else n)]
+        self._ahead_at += len(data)
+        if self._ahead_at == len(self._ahead):
+            self._ahead, self._ahead_at = b"", 0  # a connection that rests holds nothing
+        else:
+            self._steps += 1
+            if self._steps % STEPS == 0:
+                await trio.lowlevel.checkpoint()
+        self._packet_bytes += len(data)
+        self._lacking = max(0, n - len(data)) if n is not None else 0
+        return data
+
+    async def _receive(self) -> bytes:
+        """Whatever is there, or comes next: each encrypted packet is asked for in two pieces, and mostly both are."""
         began_at = trio.current_time()
         with trio.move_on_after(self._patience.left_s(self._packet_bytes)) as limit:
-            data = await super().read(MAX_RECEIVE_BYTES if n is None else min(n, MAX_RECEIVE_BYTES))
+            data = await super().read(MAX_RECEIVE_BYTES)
         if limit.cancelled_caught:
             self._tally.count(Met.SLOW_PEER_CUT)
             raise ConnectionClosedError("the peer does not finish what it began to send", transport="tcp")
         if self._packet_bytes:  # the time before a packet begins is nobody's
             self._patience.waited(trio.current_time() - began_at)
         self.has_spoken |= bool(data)
-        self._packet_bytes += len(data)
-        self._lacking = max(0, n - len(data)) if n is not None else 0
         self._meter.bytes_in += len(data)
         return data
 

@@ -94,29 +94,31 @@ def _check_asking(node: "SimNode", asking: Asking) -> None:
 def _check_receiving(node: "SimNode", session: "SessionEnd", receiving: Receiving) -> None:
     _check(node, "bytes of what a peer carries", len(receiving._carried) * limits.CARRIED_COST, _CARRIED_BYTES)
     _check(node, "logs reached", len(receiving._reached), limits.MAX_STRAY_LOGS)
-    _check(node, "deliveries", len(receiving._deliveries), session.window_bytes // limits.MIN_ENTRIES_COST)
-    outstanding = sum(delivery.cost for delivery in receiving._deliveries.values())
-    credit = receiving._credit_given + receiving._credit_due + receiving._credit_kept + outstanding
+    deliveries = receiving.deliveries
+    _check(node, "deliveries", len(deliveries), session.window_bytes // limits.MIN_ENTRIES_COST)
+    outstanding = sum(delivery.cost for delivery in deliveries._outstanding.values())
+    credit = deliveries._given + deliveries._due + deliveries._kept + outstanding
     if credit != session.window_bytes:
         raise LimitExceeded(f"{session}: {credit} bytes of credit in all, where the window is {session.window_bytes}")
     _check(node, "bytes of state asked for", receiving._state_used, receiving._state_offered)
 
 
 def _check_sending(node: "SimNode", sending: Sending) -> None:
-    _check(node, "bytes of what a peer wants", sending._state_used, _WANTED_BYTES)
-    _check(node, "logs a peer made up", sending._stray_logs, limits.MAX_STRAY_LOGS)
+    serving, wants = sending.serving, sending.serving._wants
+    _check(node, "bytes of what a peer wants", serving._state_used, _WANTED_BYTES)
+    _check(node, "logs a peer made up", serving._stray_logs, limits.MAX_STRAY_LOGS)
     _check(node, "proofs that wait", len(sending._proofs), limits.MAX_PROOFS)
-    _check(node, "wants of a peer that are not answered", sending._wants_received - sending._wants_told, _MAX_WANTS)
-    _check(node, "wants of a peer with accounts that are open", len(sending._open_accounts), _MAX_WANTS)
-    if not all(sending._open_accounts.values()):
+    _check(node, "wants of a peer that are not answered", wants._received - wants._told, _MAX_WANTS)
+    _check(node, "wants of a peer with accounts that are open", len(wants._open), _MAX_WANTS)
+    if not all(wants._open.values()):
         raise LimitExceeded(f"{node.name}: remembers wants of which no account is open")
-    _check(node, "wants that are done and not told", len(sending._finished), _MAX_WANTS)
-    finished = sum(map(len, sending._finished.values()))
-    _check(node, "accounts that are done and not told", finished, len(sending._served))
-    _check(node, "accounts that may be forgotten", len(sending._light), limits.MAX_LIGHT)
-    _check(node, "accounts served", len(sending._served), _MAX_WANTED + limits.MAX_LIGHT)
-    _check(node, "bytes of credit", sending._credit, limits.MAX_WINDOW_BYTES)
-    for served in sending._served.values():
+    _check(node, "wants that are done and not told", len(wants._finished), _MAX_WANTS)
+    finished = sum(map(len, wants._finished.values()))
+    _check(node, "accounts that are done and not told", finished, len(serving._served))
+    _check(node, "accounts that may be forgotten", len(serving._light), limits.MAX_LIGHT)
+    _check(node, "accounts served", len(serving._served), _MAX_WANTED + limits.MAX_LIGHT)
+    _check(node, "bytes of credit", sending.freight.credit_bytes, limits.MAX_WINDOW_BYTES)
+    for served in serving._served.values():
         for log in served.logs.values():
             _check(node, "ranges held of a log", len(log.held), limits.MAX_RANGES)
             for todo in log.todo:

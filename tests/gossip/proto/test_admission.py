@@ -3,7 +3,7 @@
 from tests.support.people import Person
 
 from unhush.gossip.proto import admission
-from unhush.gossip.proto.admission import Admission, Allowances
+from unhush.gossip.proto.admission import Admission
 from unhush.gossip.proto.early import FIRST_WAIT_S, LONGEST_WAIT_S, MAX_ACCOUNTS, Early
 from unhush.gossip.proto.fairness import FairQueue
 from unhush.identity.cid import Cid, cid_of
@@ -60,14 +60,6 @@ def test_the_tables_are_bounded_and_forget_who_was_longest_silent() -> None:
         door.takes_from(f"peer {number}", 1, 0.0)
     assert len(door._accounts) == len(door._days) == admission.MAX_ACCOUNTS
     assert len(door._peers) == admission.MAX_PEERS
-
-
-def test_who_speaks_often_is_not_forgotten_for_those_who_speak_once() -> None:
-    allowances: Allowances[int] = Allowances(10, 10.0, 100)
-    assert allowances.spend(0, 10, 0.0)
-    for number in range(1, 1_000):
-        allowances.spend(number, 1, 0.0)
-        assert not allowances.spend(0, 10, 0.0)
 
 
 # The queue

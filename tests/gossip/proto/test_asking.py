@@ -272,7 +272,7 @@ def test_a_long_answer_waits_for_credit_and_none_of_it_is_lost() -> None:
     assert pair.b.answered == [Answered(0, is_complete=True)]
     assert len(pair.b.store.singles) == 40
     receiving, _ = pair.b.session._open_halves()
-    assert receiving._credit_given + receiving._credit_due == limits.MIN_WINDOW_BYTES, "credit leaked"
+    assert receiving.deliveries._given + receiving.deliveries._due == limits.MIN_WINDOW_BYTES, "credit leaked"
 
 
 def test_the_largest_record_beside_the_most_operations_passes_the_smallest_window() -> None:
@@ -688,7 +688,7 @@ def test_in_whatever_order_things_happen_everybody_gets_what_was_asked_and_offer
     assert set(pair.b.store.singles) == {*cids, *offered}
     assert sorted(answered.tag for answered in pair.b.answered) == [0, 1]
     receiving, _ = pair.b.session._open_halves()
-    assert receiving._credit_given + receiving._credit_due == window, "credit leaked"
+    assert receiving.deliveries._given + receiving.deliveries._due == window, "credit leaked"
 
 
 # --- frames ----------------------------------------------------------------------------------------------

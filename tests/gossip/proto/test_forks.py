@@ -8,13 +8,16 @@ from tests.gossip.proto.conftest import End, Pair, Store, account, chain, item, 
 from tests.gossip.proto.test_hostile import Victim
 
 from unhush.gossip.proto import limits
-from unhush.gossip.proto.actions import Noted, Read, ReadSummary
+from unhush.gossip.proto.actions import Noted, Purpose, Read, ReadRun, ReadSummary, Send
 from unhush.gossip.proto.config import SessionConfig
-from unhush.gossip.proto.events import BranchesRead, Forked, ReadAnswer, Refolded, SummaryRead, Tick
+from unhush.gossip.proto.events import BranchesRead, Forked, ReadAnswer, Refolded, RunRead, SummaryRead, Tick
 from unhush.gossip.proto.forks import spread
-from unhush.gossip.proto.frames import Carries, Credit, Entries, Points, Want, WantedAccount
+from unhush.gossip.proto.frame_encoding import encode_frame
+from unhush.gossip.proto.frames import Carries, Credit, Entries, Hello, Points, Want, WantedAccount
+from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.position import find_seqs
 from unhush.gossip.proto.ranges import Ranges
+from unhush.gossip.proto.sending import Sending
 from unhush.gossip.proto.tally import Met
 
 X, Y = account("x"), account("y")
@@ -334,6 +337,27 @@ def test_proofs_and_branches_need_credit_like_everything_else() -> None:
     assert victim.end.sent_entries() == []
     victim.hear(Credit(2 * limits.MIN_SENDING_CREDIT))
     assert sorted(proofs(victim)) == [0, 4, 4]
+
+
+def test_a_proof_whose_room_is_taken_while_it_is_read_goes_later() -> None:
+    outbox = Outbox()
+    sending = Sending(SessionConfig("test", "test"), outbox, Hello("test", "test"))
+    sending.serving.set_carries(frozenset({X}))
+    sending.serving.peer_wants(Want((WantedAccount(X),)), 0.0)
+    sending.freight.grant(limits.MIN_SENDING_CREDIT)
+    assert sending.find_reads() == [ReadSummary(X, Purpose.SERVE)]
+    sending.summary_read(SummaryRead(X))
+    sending.prove(X, K, 4)
+    proof = [ReadRun(X, K, 4, 4, 1)]
+    assert sending.find_reads() == proof
+    sending.freight.send_charged(bytes(limits.MIN_SENDING_CREDIT))
+    outbox.take()
+    sending.run_read(RunRead(X, K, (item(K, 4),)))
+    assert outbox.take() == [], "no frame without records"
+    sending.freight.grant(limits.MIN_SENDING_CREDIT)
+    assert sending.find_reads() == proof
+    sending.run_read(RunRead(X, K, (item(K, 4),)))
+    assert outbox.take() == [Send(encode_frame(Entries(X, (), K, (item(K, 4),), is_beside=True)))]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 0), (0, 1), (3, 4), (0, 63), (0, 64), (7, 5_000), (0, 2**63 - 1)])

@@ -323,7 +323,7 @@ def test_keys_made_up_by_a_peer_are_remembered_only_so_far() -> None:
     assert not victim.is_closed()
     halves = victim.end.session._halves
     assert halves is not None
-    assert len(halves[1]._served[X].logs) <= limits.MAX_STRAY_LOGS + 1
+    assert len(halves[1].serving._served[X].logs) <= limits.MAX_STRAY_LOGS + 1
 
 
 SEEDS: tuple[bytes, ...] = tuple(

@@ -194,7 +194,7 @@ def test_nothing_is_remembered_of_accounts_that_are_the_same() -> None:
     for end in (pair.a, pair.b):
         halves = end.session._halves
         assert halves is not None
-        assert halves[1]._served == {}
+        assert halves[1].serving._served == {}
         assert halves[0]._wanted == {}
 
 
@@ -207,7 +207,7 @@ def test_growth_in_more_accounts_than_are_remembered_still_arrives(monkeypatch: 
     pair.run()
     halves = pair.a.session._halves
     assert halves is not None
-    assert len(halves[1]._served) <= 5
+    assert len(halves[1].serving._served) <= 5
     pair.a.is_writing = True
     pair.run()
     for _ in range(5):

@@ -113,7 +113,7 @@ def test_reads_are_of_one_kind_and_bounded_together() -> None:
 def test_each_run_costs_what_a_frame_costs_at_least_and_that_comes_back() -> None:
     pair = wanting(Pair())
     session = pair.b.session
-    before = session._halves[0]._credit_given if session._halves else 0
+    before = session._halves[0].deliveries._given if session._halves else 0
     rows = tuple(Entries(who, (), K, (item(K, 7),)) for who in (X, Y, X))
     rows = (*rows[:2], Entries(X, (), L, (item(L, 1),)))
     actions = session.receive(Received(encode_frame(RunsFrame(rows))), pair.now)
@@ -121,10 +121,10 @@ def test_each_run_costs_what_a_frame_costs_at_least_and_that_comes_back() -> Non
     assert [each.account for each in delivered] == [X, Y, X]
     assert sum(each.wire_bytes for each in delivered) == 3 * limits.MIN_ENTRIES_COST
     assert session._halves is not None
-    assert session._halves[0]._credit_given == before - 3 * limits.MIN_ENTRIES_COST
+    assert session._halves[0].deliveries._given == before - 3 * limits.MIN_ENTRIES_COST
     for each in delivered:
         session.receive(Committed(each.delivery_id), pair.now)
-    assert session._halves[0]._credit_due >= 3 * limits.MIN_ENTRIES_COST
+    assert session._halves[0].deliveries._due >= 3 * limits.MIN_ENTRIES_COST
 
 
 def test_a_run_of_an_account_that_was_dropped_is_passed_over_and_the_others_are_taken() -> None:

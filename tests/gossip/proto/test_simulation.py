@@ -128,8 +128,8 @@ class World:
             halves = end.session._halves
             assert halves is not None
             assert not halves[0]._dropped, "a drop is remembered for ever"
-            assert not halves[1]._open_accounts, "a want is never finished"
-            credit = halves[0]._credit_given + halves[0]._credit_due + halves[0]._credit_kept
+            assert not halves[1].serving._wants._open, "a want is never finished"
+            credit = halves[0].deliveries._given + halves[0].deliveries._due + halves[0].deliveries._kept
             assert credit == end.session._config.window_bytes, "credit leaked"
 
 

@@ -175,7 +175,7 @@ def test_what_went_wrong_with_a_promise_is_said(client: Client, node: FakeNode) 
     node.keep(ines, "1MiB", "none")
     node.promised[ines] = replace(node.promised[ines], used_bytes=2**20, problem="its budget of 1 MiB is full")
     for path in ("/kept", f"/person/{ines}"):
-        assert "its budget of 1 MiB is full" in client.get(path).page.text
+        assert "Its budget of 1 MiB is full." in client.get(path).page.text
 
 
 def test_an_account_is_kept_from_the_page_of_its_person(client: Client, node: FakeNode) -> None:
