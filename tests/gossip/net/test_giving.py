@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.support.people import NETWORK, Clock, Home, Person, Written, arrivals_of, ingest, open_home
 
-from unhush.gossip.net.sync.concerning import find_concerns, find_own_concerns
+from unhush.gossip.net.sync import concerning
+from unhush.gossip.net.sync.concerning import find_concerns, find_newest_concerns, find_own_concerns
 from unhush.gossip.net.sync.giving import find_given, find_operations, find_ours
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.actions import ReadAsked
@@ -173,6 +174,19 @@ def test_what_this_device_wrote_lately_is_told_oldest_first(home: Home, ann: Per
         assert device is not None
         found = find_own_concerns(snapshot, Own(own, device))
     assert [each.cid for each in found] == [record.cid for record in mentions[10:]]
+
+
+def test_what_came_last_and_concerns_somebody_is_found_whoever_wrote_it(
+    home: Home, ann: Person, cleo: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mentions = [cleo.write(Post(f"{number}", mentions=(ann.account,))) for number in range(4)]
+    with home.store.snapshot() as snapshot:
+        assert find_newest_concerns(snapshot) == ()
+    ingest(home.store, cleo.incept, *arrivals_of([*mentions, cleo.post("about nobody")]))
+    with home.store.snapshot() as snapshot:
+        assert [each.cid for each in find_newest_concerns(snapshot)] == [each.cid for each in mentions]
+        monkeypatch.setattr(concerning, "_LAST_ROWS", 3)
+        assert [each.cid for each in find_newest_concerns(snapshot)] == [each.cid for each in mentions[-2:]]
 
 
 def test_of_many_operations_those_go_that_judge_the_devices_in_question(home: Home, cleo: Person) -> None:
