@@ -36,6 +36,8 @@ MAX_TERM_MS: Final = 30 * 24 * 3_600 * 1_000
 DIGEST_BYTES: Final = 32
 NONCE_BYTES: Final = 16
 NO_SUBJECT: Final = bytes(DIGEST_BYTES)
+# A carrier's word that it has nothing, and keeps nothing back (``Reason.UNKNOWN`` of the sync protocol).
+NOT_HERE: Final = "unknown"
 
 _CONTEXT: Final = b"statement"
 _POSSESSION: Final = b"unhush/1/possession\x00"
@@ -59,6 +61,11 @@ class Head(NamedTuple):
     key: PublicKey
     seq: int
     entry: Cid
+
+
+def is_reason(text: str) -> bool:
+    """Whether a carrier says with this why it keeps something back; else it only has not what is asked for."""
+    return text not in ("", NOT_HERE)
 
 
 class Withheld(NamedTuple):

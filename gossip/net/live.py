@@ -26,6 +26,7 @@ from unhush.gossip.net.sessions import SessionHooks, Sessions
 from unhush.gossip.net.status import NetworkStatus, SyncState
 from unhush.gossip.net.sync.asking import Asker
 from unhush.gossip.net.sync.blobs import BlobService
+from unhush.gossip.net.sync.concerning import find_newest_concerns
 from unhush.gossip.net.sync.follower import JournalFollower, News, find_own
 from unhush.gossip.net.sync.heads import Heads
 from unhush.gossip.net.sync.seeking import Sought
@@ -43,6 +44,7 @@ from unhush.gossip.proto.events import (
     OwnChecked,
     Refolded,
 )
+from unhush.gossip.proto.letters import Letters
 from unhush.identity.cid import Cid
 from unhush.storage.store import Store
 
@@ -66,6 +68,7 @@ class Live:
         self._interests = InterestsChanged(frozenset(), frozenset())
         self._interests_changed = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._letters = Letters()
         self._follower = JournalFollower(store, self._heard_of)
         self._heads = Heads(store)
         self.acquaintances = Acquaintances(
@@ -120,6 +123,7 @@ class Live:
             opened=self._opened,
             closed=self.announcer.closed,
             left=self.acquaintances.session_ended,
+            letters=self._letters,
         )
 
     def _make_dht(self) -> Dht:
@@ -143,6 +147,7 @@ class Live:
                 self.statements.start()
                 self._read_interests()
                 self.acquaintances.start()
+                nursery.start_soon(self._recall_letters)
                 nursery.start_soon(self._heads.run)
                 nursery.start_soon(self._follower.run)
                 nursery.start_soon(self.announcer.run)
@@ -308,12 +313,22 @@ class Live:
 
     def _pass_on(self, concerns: Concerns) -> None:
         """Our own records go to whomever they concern, those of others if that is somebody we carry."""
-        about = concerns.about
         own = self.announcer.own
-        if own is None or concerns.account != own.account:
-            about = tuple(who for who in about if who in self._interests.carries)
-        if about:
-            self.tell_all(replace(concerns, about=about))
+        if own is not None and concerns.account == own.account:
+            self.tell_all(concerns)
+        elif about := tuple(who for who in concerns.about if who in self._interests.carries):
+            letter = replace(concerns, about=about)
+            self._letters.put(letter)
+            self.tell_all(letter)
+
+    async def _recall_letters(self) -> None:
+        """What came in a run before is told as well; what is known by then is told to who comes later."""
+        for concerns in await trio.to_thread.run_sync(self._find_newest_concerns):
+            self._pass_on(concerns)
+
+    def _find_newest_concerns(self) -> tuple[Concerns, ...]:
+        with self._store.snapshot() as snapshot:
+            return find_newest_concerns(snapshot)
 
     def _lacks(self, account: Cid, cid: Cid) -> None:
         self.asker.lacks(account, cid)

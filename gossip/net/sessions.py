@@ -5,7 +5,7 @@ begins with, and who wants to know that it opened or ended, whoever makes this s
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import trio
@@ -16,7 +16,7 @@ from unhush.gossip.net.intake import Submit
 from unhush.gossip.net.sync.session import Reports, SyncSession
 from unhush.gossip.net.wire.stream import Stream
 from unhush.gossip.proto.config import SessionConfig
-from unhush.gossip.proto.events import Event, InterestsChanged
+from unhush.gossip.proto.events import Concerns, Event, InterestsChanged
 from unhush.gossip.proto.pacing import Allowances
 from unhush.gossip.proto.tally import Met
 from unhush.identity.cid import Cid
@@ -50,6 +50,7 @@ class SessionHooks:
     opened: Callable[[SyncSession], None]
     closed: Callable[[SyncSession], None]
     left: Callable[[str], None]  # a peer has no session any more
+    letters: Iterable[Concerns]  # records of others that are told to every peer anew
 
 
 class Sessions:
@@ -63,7 +64,7 @@ class Sessions:
         self._hooks = hooks
         self._openers: dict[str, trio.CancelScope] = {}
         self._opened: Allowances[str] = Allowances(MAX_OPENED, OPENED_S, MAX_OPENERS)
-        self._offered: dict[str, frozenset[Cid]] = {}  # own records, by peer
+        self._offered: dict[str, frozenset[Cid]] = {}  # records told of anew, by peer
         self._nursery: trio.Nursery | None = None
         self.open: dict[str, SyncSession] = {}
         """Those that run now, by the peer's id."""
@@ -130,7 +131,15 @@ class Sessions:
     async def _sync(self, stream: Stream) -> None:
         config = await self._hooks.configure()
         offered = self._offered.get(stream.peer_id, frozenset())
-        session = SyncSession(stream, self._store, self._submit, config=config, reports=self._reports, offered=offered)
+        session = SyncSession(
+            stream,
+            self._store,
+            self._submit,
+            config=config,
+            reports=self._reports,
+            letters=self._hooks.letters,
+            offered=offered,
+        )
         started_at = trio.current_time()
         before = self.open.get(session.peer_id)
         if before is not None:

@@ -342,6 +342,7 @@ class Asking:
             return
         if self._receiving.carried.isdisjoint(event.about):
             self._unheard[event.cid] = event
+            self._serving.seek(event.about)
             if len(self._unheard) > limits.MAX_WAITING_OFFERS:
                 self._forget(self._unheard.pop(next(iter(self._unheard))))
         elif event.cid not in self._to_offer:

@@ -3,9 +3,11 @@
 A peer is told of all we carry, as far as it will remember; or, where both
 compare what they carry (``reconciling``), of what changed since. Then there is
 more to say: that an account it wants can be had though it did not compare it,
-and which ones it should ask for by name.
+which ones it should ask for by name, and of which that we do not carry we would
+know whether it does.
 """
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
@@ -66,6 +68,7 @@ class CarryingCompared:
         self._more: OnceQueue[Cid] = OnceQueue()
         self._less: OnceQueue[Cid] = OnceQueue()
         self._again: OnceQueue[Cid] = OnceQueue()
+        self._sought: OnceQueue[Cid] = OnceQueue()
         self.accounts: frozenset[Cid] = frozenset()
         self.is_compared = False
         self.pushed = Marks(tree, is_full=True)  # what the peer gets without naming it, should it want all
@@ -91,7 +94,7 @@ class CarryingCompared:
             self.pushed.discard(account)
 
     def peer_carries(self, frame: Carries) -> None:
-        """Tell the peer that we, too, carry what it says it does, unless it was told.
+        """Tell the peer that we, too, carry what it says it does, unless it was told, or what it seeks.
 
         Who takes an account up did not compare it, so it does not know who else carries it.
         """
@@ -100,6 +103,9 @@ class CarryingCompared:
             self._announced.discard(account)
         for account in frame.add:
             if account in self.accounts and account not in self._announced:
+                self._more.push(account)
+        for account in frame.sought:
+            if account in self.accounts:
                 self._more.push(account)
 
     def peer_wants(self, account: Cid) -> None:
@@ -112,19 +118,32 @@ class CarryingCompared:
         """Have the peer ask for it by name, for more of it was gained than we remember."""
         self._again.push(account)
 
+    def seek(self, accounts: Iterable[Cid]) -> None:
+        """Ask whether the peer carries accounts that we do not: comparing tells of no such."""
+        for account in accounts:
+            if account not in self.accounts:
+                self._sought.push(account)
+        while len(self._sought) > limits.MAX_WAITING_OFFERS:
+            self._sought.pop()
+
     def flush(self, now: float) -> None:
         """Say what is due."""
-        if not (self._more or self._less or self._again):
+        if not (self._more or self._less or self._again or self._sought):
             return
         while self._outbox.has_room:
             drop = tuple(islice(self._less, limits.LINKS_PER_FRAME)) if self.is_compared else ()
             # What we dropped before, the peer must hear of first.
             add = tuple(islice((each for each in self._more if each not in self._less), limits.LINKS_PER_FRAME))
             again = tuple(islice(self._again, limits.LINKS_PER_FRAME)) if self.is_compared else ()
-            frame = Carries(drop=drop) if drop else Carries(add, (), again)
+            sought = tuple(islice(self._sought, limits.LINKS_PER_FRAME))
+            frame = Carries(drop=drop) if drop else Carries(add, (), again, sought)
             if frame == Carries() or not self._outbox.send_paced(frame, now):
                 return
-            for queue, told in ((self._less, frame.drop), (self._more, frame.add), (self._again, frame.again)):
-                for account in told:
-                    queue.discard(account)
-            self._announced.update(frame.add)
+            self._said(frame)
+
+    def _said(self, said: Carries) -> None:
+        told = (self._less, said.drop), (self._more, said.add), (self._again, said.again), (self._sought, said.sought)
+        for queue, accounts in told:
+            for account in accounts:
+                queue.discard(account)
+        self._announced.update(said.add)

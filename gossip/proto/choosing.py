@@ -91,6 +91,8 @@ TRIAL_S: Final = 15.0
 ANCHOR_TRIAL_S: Final = 600.0
 # Whom we let go is not tried again so soon: it was asked, and others were not.
 REST_S: Final = 600.0
+# Of one network those that are of use may take turns, if one more is said to carry what nobody connected does.
+TURN_S: Final = 2 * TRIAL_S
 # A peer worth this is one of three that deliver some account: rather one connection more than without it.
 USEFUL: Final = 1 / AIM
 # And this, if it delivered anything at all: a thousand others may do so too.
@@ -124,6 +126,7 @@ class _Link:
     carried: frozenset[Cid] = frozenset()
     carriage: bytes | None = None  # of what it carries, once somebody asked
     asked_at: float | None = None
+    rest_s: float = REST_S  # once we let it go
     knows: dict[str, None] = field(default_factory=dict)  # peers it told of, those it named last at the end
     hears: dict[str, None] = field(default_factory=dict)  # and that it was told of
 
@@ -141,6 +144,7 @@ class Chooser:
         self._memories: Final = Memories(self._links)
         self._anchors: tuple[str, ...] = ()
         self._fill_at = 0.0
+        self._has_nobody = False  # to fill a free place with
         self._rotate_at: float | None = None
         self._ask_at = 0.0
         self._eager: Final = Allowance(EAGER_TRIES, EAGER_REFILL_S)
@@ -183,7 +187,7 @@ class Chooser:
         memory = self._memories.remember(peer_id)
         memory.met_at = now
         if link.is_leaving:
-            memory.rests_until = now + REST_S
+            memory.rests_until = now + link.rest_s
         if link.carried:
             self._memories.set_carriage(memory, self._carriage_of(link))
         self._coverage.disconnected(peer_id)
@@ -415,7 +419,8 @@ class Chooser:
         if now < self._fill_at or not self._has_free_place():
             return
         self._fill_at = now + FILL_S
-        options = self._options(now)
+        options = self._uncrowded(self._due(now))
+        self._has_nobody = not options
         if not options:
             self._fill_at = now + NOBODY_S
             return
@@ -437,20 +442,22 @@ class Chooser:
         assert self._rotate_at is not None
         if now < self._rotate_at:
             return
-        # Below that there is room for whoever is known.
-        is_full = self._told() >= MIN_TOLD and len(self._dialling) < MAX_DIALS
-        options = self._options(now) if is_full else []
-        pace_s = self._pace(now) if options else NOBODY_S if is_full else EAGER_S
+        # Below that there is room for whoever is known, unless all who are left are of networks that have their places.
+        is_full = self._told() >= MIN_TOLD or self._has_nobody
+        due = self._due(now) if is_full and len(self._dialling) < MAX_DIALS else []
+        pace_s = self._pace(now) if due else NOBODY_S if is_full else EAGER_S
         self._rotate_at = now + self._chance.scattered(pace_s)
-        if not options:
+        if not due:
             return
+        options = self._uncrowded(due)
         wanting = self._coverage.ungiven or self._coverage.short or self._coverage.scarce
-        if not self._make_place(decisions, MAX_TOLD if wanting else MIN_TOLD, now):
-            return
         # Half of them by what they claim, or by what others claim of them; half whatever anybody claims.
-        address = self._take_carrier(options, wanting) if self._chance.draw(2) else None
-        address = address or self._take_any(options)
-        if address is not None:
+        address = None
+        if self._chance.draw(2):
+            address = self._take_carrier(options, wanting) or self._take_carrier(self._proven(due), wanting)
+            address = address or self._take_carrier(due, wanting)
+        address = address or self._take_any(options or due)
+        if address is not None and self._make_way(decisions, address, MAX_TOLD if wanting else MIN_TOLD, now):
             self._dial(decisions, address)
 
     def _pace(self, now: float) -> float:
@@ -459,6 +466,21 @@ class Chooser:
         if self._coverage.ungiven or self._coverage.short:
             return NEEDY_S
         return SCARCE_S if self._coverage.scarce else CALM_S
+
+    def _make_way(self, decisions: list[Decision], address: Address, limit: int, now: float) -> bool:
+        """Whether there is a place for this one, after letting go of who is of least use, in its own network if that
+        has all its places."""
+        if address.block not in self._crowded_blocks():
+            return self._make_place(decisions, limit, now)
+        least = self._find_least(now, block=address.block)
+        if least is None:
+            return False
+        if least[1] >= USEFUL:
+            if not any(self._memories.may_carry(address.peer_id, account) for account in self._coverage.uncovered()):
+                return False
+            least[0].rest_s = TURN_S
+        self._let_go(decisions, least)
+        return self._outbound() < MAX_OUTBOUND
 
     def _make_place(self, decisions: list[Decision], limit: int, now: float) -> bool:
         """Whether there is a place for one more, after letting go of who is of least use."""
@@ -495,20 +517,19 @@ class Chooser:
 
     # --- options -----------------------------------------------------------------------------------------
 
-    def _options(self, now: float) -> list[list[Address]]:
+    def _due(self, now: float) -> list[list[Address]]:
         """Told peers that may be dialled, bucket by bucket, from any bucket on."""
+        due = self._book.due_told(now, self._busy(), first_bucket=self._chance.draw(BUCKETS), enough=ENOUGH_OPTIONS)
+        return _in_buckets(due, lambda address: self._memories.is_rested(address.peer_id, now))
+
+    def _uncrowded(self, due: list[list[Address]]) -> list[list[Address]]:
+        """Without those whose networks have all their places."""
         crowded = self._crowded_blocks()
-        options = [
-            [
-                address
-                for address in bucket
-                if address.block not in crowded and self._memories.is_rested(address.peer_id, now)
-            ]
-            for bucket in self._book.due_told(
-                now, self._busy(), first_bucket=self._chance.draw(BUCKETS), enough=ENOUGH_OPTIONS
-            )
-        ]
-        return [bucket for bucket in options if bucket]
+        return _in_buckets(due, lambda address: address.block not in crowded)
+
+    def _proven(self, due: list[list[Address]]) -> list[list[Address]]:
+        """Who gave something before: of a network that has its places anybody may make up as many as they like."""
+        return _in_buckets(due, lambda address: self.has_given(address.peer_id))
 
     def _take_any(self, options: list[list[Address]]) -> Address | None:
         """Any bucket, then any of it: whoever fills one bucket is drawn no more often for that."""
@@ -542,9 +563,10 @@ class Chooser:
         return address
 
     def _crowded_blocks(self, *more: Address) -> set[str]:
-        blocks = [link.block for link in self._links.values() if link.block is not None]
-        # One's own network is one block and not an attacker's choice.
-        blocks += [address.block for address in (*self._dialling.values(), *more) if address.scope is Scope.PUBLIC]
+        """Whom the person named is no attacker's choice, nor is one's own network."""
+        blocks = [link.block for link in self._told_links() if link.block is not None]
+        told = [address for address in self._dialling.values() if not self._book.is_chosen(address.peer_id)]
+        blocks += [address.block for address in (*told, *more) if address.scope is Scope.PUBLIC]
         return {block for block in blocks if blocks.count(block) >= MAX_PER_BLOCK}
 
     # --- connections -------------------------------------------------------------------------------------
@@ -575,10 +597,14 @@ class Chooser:
         told = self._told()
         return told < MIN_TOLD or (bool(self._coverage.short) and told < MAX_TOLD)
 
-    def _find_least(self, now: float, *, is_forced: bool = False) -> tuple[_Link, float] | None:
-        """The least useful peer by hearsay, and its worth; of equals the one that had most time to be of use."""
-        worths = self._coverage.worths(link.peer_id for link in self._told_links())
-        links = [link for link in self._told_links() if is_forced or not self._is_on_trial(link, now)]
+    def _find_least(
+        self, now: float, *, is_forced: bool = False, block: str | None = None
+    ) -> tuple[_Link, float] | None:
+        """The least useful peer by hearsay, of one network if that is said, and its worth; of equals the one that had
+        most time to be of use."""
+        links = [link for link in self._told_links() if block is None or link.block == block]
+        worths = self._coverage.worths(link.peer_id for link in links)
+        links = [link for link in links if is_forced or not self._is_on_trial(link, now)]
         least = min(links, key=lambda link: (worths[link.peer_id], link.since), default=None)
         return (least, worths[least.peer_id]) if least is not None else None
 
@@ -604,6 +630,11 @@ class Chooser:
         if link.carriage is None:
             link.carriage = pack_carriage(link.carried)
         return link.carriage
+
+
+def _in_buckets(buckets: Iterable[Iterable[Address]], keeps: Callable[[Address], bool]) -> list[list[Address]]:
+    kept = ([address for address in bucket if keeps(address)] for bucket in buckets)
+    return [bucket for bucket in kept if bucket]
 
 
 def _note(names: dict[str, None], name: str) -> None:

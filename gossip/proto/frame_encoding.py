@@ -48,8 +48,9 @@ def encode_frame(frame: Frame) -> bytes:  # noqa: PLR0912  # one branch a frame
             }
             return encode(hello | ({"listen": frame.listen} if frame.listen else {}))
         case Carries():
-            again: dict[str, Value] = {"again": frame.again} if frame.again else {}
-            return encode({"type": "carries", "add": frame.add, "drop": frame.drop, **again})
+            rest: dict[str, Value] = {"again": frame.again} if frame.again else {}
+            rest |= {"sought": frame.sought} if frame.sought else {}
+            return encode({"type": "carries", "add": frame.add, "drop": frame.drop, **rest})
         case Want():
             accounts = [_wanted_value(wanted) for wanted in frame.accounts]
             all_: dict[str, Value] = {"all": True} if frame.is_all else {}

@@ -112,7 +112,8 @@ def _parse_carries(fields: Mapping[str, Value]) -> Carries:
     add, drop = _links(fields, "add"), _links(fields, "drop")
     if not set(add).isdisjoint(drop):
         raise MalformedFrame("carries: an account is both added and dropped")
-    return Carries(add, drop, _links(fields, "again") if "again" in fields else ())
+    again, sought = (_links(fields, name) if name in fields else () for name in ("again", "sought"))
+    return Carries(add, drop, again, sought)
 
 
 def _parse_want(fields: Mapping[str, Value]) -> Want:

@@ -45,11 +45,13 @@ class Carries:
     """Accounts the sender now carries, or no longer does.
 
     ``again``: carried as before, but more was gained than is remembered, so that they should be asked for by name.
+    ``sought``: not carried by the sender, who would know whether the receiver carries them.
     """
 
     add: tuple[Cid, ...] = ()
     drop: tuple[Cid, ...] = ()
     again: tuple[Cid, ...] = ()
+    sought: tuple[Cid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

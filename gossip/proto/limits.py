@@ -229,6 +229,8 @@ OFFERS_INTERVAL_S: Final = 60.0
 OFFERS_PATIENCE: Final = 600
 # We offer a little slower, so that clocks that differ cost nothing.
 OFFERS_SENT_AT_ONCE: Final = 48
+# Of these so many may be own records, told to each peer anew.
+OWN_OFFERED: Final = 20
 # Records that wait to be offered, or for the peer to carry whom they concern; and those known to be at the peer.
 MAX_WAITING_OFFERS: Final = 256
 MAX_KNOWN_AT_PEER: Final = 2_048

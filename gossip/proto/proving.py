@@ -53,9 +53,6 @@ ANSWERED_PER_PEER: Final = 20
 ANSWERED: Final = 120
 ANSWERED_INTERVAL_S: Final = 60.0
 
-# A carrier's word that it has nothing, and keeps nothing back (``Reason.UNKNOWN`` of the sync protocol).
-NOT_HERE: Final = "unknown"
-
 
 class Pair(NamedTuple):
     """A keeper of an account, by its own word."""

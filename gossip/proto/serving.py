@@ -13,6 +13,7 @@ told that it is caught up. Should more be waiting than can be remembered, the
 peer is told to ask for the account by name.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from unhush.gossip.proto import limits
@@ -106,6 +107,11 @@ class Serving:
             if account in self._light:
                 self._forget(account)
 
+    def seek(self, accounts: Iterable[Cid]) -> None:
+        """Hear whether the peer carries accounts that we do not; where nothing is compared, it says so anyway."""
+        if self._compared is not None:
+            self._compared.seek(accounts)
+
     def carries(self, account: Cid) -> bool:
         """Whether we carry an account, and say so."""
         return account in self._carrying.accounts
@@ -151,9 +157,12 @@ class Serving:
     def pushes(self, account: Cid) -> bool:
         """Whether the peer gets what an account writes without asking or being offered it."""
         served = self._served.get(account)
-        if served is None:
+        if served is not None and not served.is_live:
+            return False
+        # What grows while both are compared is remembered, whether or not the peer will turn out to want it.
+        if served is None or account in self._light:
             return self._pushes_all and self._is_pushed(account)
-        return served.is_live and self.may_serve(account)
+        return self.may_serve(account)
 
     def serves(self, account: Cid) -> bool:
         """Whether the peer wants the account and may have it."""

@@ -25,14 +25,12 @@ from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid
 from unhush.identity.keys import PublicKey
 from unhush.identity.operations import NOTHING, OPEN, Cut
-from unhush.identity.statement import Head
+from unhush.identity.statement import Head, is_reason
 
 # Entries said to be withheld that a verdict lists for each log; of more it knows how many.
 MAX_LISTED: Final = 256
 # Heads told by others than the author; an account has few keepers that are newer than its author.
 MAX_RUMOURS: Final = 64
-# What is no reason: the carrier says that it has nothing, not that it keeps something back.
-_NO_REASONS: Final = frozenset(("", "unknown"))
 
 
 class Word(Enum):
@@ -121,7 +119,7 @@ class Refusal:
     @property
     def explains(self) -> bool:
         """Whether it says why; else its author only has not what is asked for."""
-        return self.reason not in _NO_REASONS
+        return is_reason(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ from typing import Final, Protocol
 
 from unhush.gossip.proto.contradictions import DELETED
 from unhush.gossip.proto.pacing import Allowance
-from unhush.gossip.proto.proving import NOT_HERE
 from unhush.gossip.proto.statements import Prove, ToldStatement
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.errors import IdentityError, MalformedStatement
 from unhush.identity.statement import (
     NO_SUBJECT,
+    NOT_HERE,
     Absent,
     Card,
     Heads,

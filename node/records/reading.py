@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.errors import MalformedCid
 from unhush.identity.operations import OPEN
-from unhush.identity.statement import Absent, Receipt
+from unhush.identity.statement import Absent, Receipt, is_reason
 from unhush.identity.trunk import Standing
 from unhush.node.errors import BadConfig, NotFound, RecordDeleted
 from unhush.node.records.conversations import grow
@@ -447,17 +447,22 @@ class Reader:
         return NotGiven(record.cid, "") if record.body_state is BodyState.WITHHELD else None
 
     def _told_withheld(self, account: Cid) -> dict[Cid, tuple[Cid, str]]:
-        """By entry of an account, the newest word of somebody else that they do without it; read once."""
+        """By entry of an account, the word of somebody else that they do without it, and why; read once.
+
+        The newest of those whose word counts; of others, whom anybody can make, only where none of them says anything.
+        """
         known = self._told.get(account)
         if known is None:
-            said: list[tuple[int, Cid, Cid, str]] = []
+            said: list[tuple[bool, int, Cid, Cid, str]] = []
             for each in (*self._snapshot.receipts_of(account), *self._snapshot.absents_of(account)):
+                who = each.account
+                counts = who == account or self._snapshot.trusts(account, who)
                 match each.claim:
                     case Receipt(withheld=withheld):
-                        said += [(each.time, entry, each.account, reason) for entry, reason in withheld]
-                    case Absent(entry=entry, reason=reason) if reason:
-                        said.append((each.time, entry, each.account, reason))
-            known = {entry: (who, why) for _, entry, who, why in sorted(said) if who != self._own}
+                        said += [(counts, each.time, entry, who, reason) for entry, reason in withheld]
+                    case Absent(entry=entry, reason=reason) if is_reason(reason):
+                        said.append((counts, each.time, entry, who, reason))
+            known = {entry: (who, why) for _, _, entry, who, why in sorted(said) if who != self._own}
             self._told[account] = known
         return known
 

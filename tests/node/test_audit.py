@@ -12,11 +12,11 @@ from tests.support.commands import await_until
 from tests.support.nodes import NETWORK, config_of, hand, introduce, publish
 from tests.support.people import Person, Written
 
-from unhush.gossip.proto.proving import NOT_HERE
 from unhush.gossip.proto.statements import Prove, ToldStatement
 from unhush.gossip.proto.verdicts import Word
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.statement import (
+    NOT_HERE,
     Absent,
     Claim,
     Head,
@@ -138,6 +138,22 @@ def test_a_record_in_the_middle_that_nobody_explains_is_a_gap(world: World) -> N
     found = world.reader.audit(world.author.account).verdict
     assert (found.word, found.logs[0].gaps.pairs) == (Word.GAP, ((DROPPED, DROPPED),))
     assert not found.accused
+
+
+def test_whoever_has_no_body_is_shown_the_word_that_counts_before_any_other(world: World) -> None:
+    def shown() -> tuple[Cid | None, str] | None:
+        told = world.reader.show(str(world.written[DROPPED].cid)).withheld
+        return (told.by, told.reason) if told is not None else None
+
+    world.give(bodiless=(DROPPED,))
+    world.absent(None, reason=NOT_HERE)  # has nothing, and keeps nothing back
+    assert shown() is None
+    world.receipt(DROPPED)
+    assert shown() == (world.keeper.account, "order of a court")
+    world.reader.follow(world.keeper.account)
+    lie = Absent(world.author.account, world.written[DROPPED].cid, "so ordered by the keeper", None)
+    world.say(world.other, lie, later_ms=5_000)
+    assert shown() == (world.keeper.account, "order of a court"), "a stranger's word is newer, and counts less"
 
 
 def test_a_body_that_a_keeper_lists_as_withheld_is_withheld_by_it(world: World) -> None:

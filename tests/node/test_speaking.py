@@ -13,10 +13,10 @@ from tests.support.commands import await_until
 from tests.support.nodes import CHEAP, address_of, config_of, introduce, publish
 
 from unhush.gossip.proto.contradictions import DELETED
-from unhush.gossip.proto.proving import NOT_HERE
 from unhush.gossip.proto.statements import Prove, ToldStatement
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.statement import (
+    NOT_HERE,
     Absent,
     Card,
     Heads,

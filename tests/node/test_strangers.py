@@ -127,6 +127,19 @@ def test_who_was_away_is_told_by_whoever_carries_them(make: Make) -> None:
     await_until(lambda: {answer.id, mention.id} <= dict(told(ann)).keys(), "Ann is told of both", within_s=30)
 
 
+def test_who_carries_them_too_and_comes_later_is_told_by_a_node_that_began_anew(make: Make) -> None:
+    ann = make("Ann", is_up=False)
+    ben = make("Ben", follows=(ann,))
+    cleo = make("Cleo", ben)
+    mention = cleo.post(Post("@Ann, a word", mentions=(ann.account(),)))
+    await_post(ben, mention.id)
+    cleo.stop_network()
+    ben.stop_network()
+    ben.start_network()
+    eve = make("Eve", ben, follows=(ann,))
+    await_post(eve, mention.id)
+
+
 def test_a_quoted_post_of_somebody_else_comes_when_the_quote_is_looked_at(make: Make) -> None:
     dora = make("Dora")
     ann = make("Ann", dora, follows=(dora,))

@@ -6,6 +6,7 @@ import pytest
 
 from unhush.gossip.proto.asking import Asking
 from unhush.gossip.proto.events import Grew, LogGrew
+from unhush.gossip.proto.letters import Letters
 from unhush.gossip.proto.receiving import Receiving
 from unhush.gossip.proto.reconciling import Reconciling
 from unhush.gossip.proto.sending import Sending
@@ -22,6 +23,8 @@ FORKED = 0
 COMPARED = 16
 # One in which nodes tell each other of others, so that what concerns somebody is looked for.
 OFFERED = 1
+# One in which somebody who would pass on a mention was away when it came.
+AWAY = 78
 
 SHORT = replace(FIFTY, quiet_s=60.0)
 LONG = replace(SMALL, quiet_s=420.0)
@@ -81,6 +84,16 @@ def test_sessions_that_offer_nothing_to_whom_it_concerns_are_found(monkeypatch: 
     monkeypatch.setattr(Asking, "concerns", lambda *_: None)
     monkeypatch.setattr(Asking, "_ask_for_ours", lambda *_: None)
     assert_found(monkeypatch, NotConverged, seed=OFFERED)
+
+
+def test_nodes_that_tell_nobody_of_what_came_before_they_met_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "put", lambda *_: None)
+    assert_found(monkeypatch, NotConverged, seed=AWAY)
+
+
+def test_who_compares_and_does_not_ask_who_carries_whom_it_writes_to_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Serving, "seek", lambda *_: None)
+    assert_found(monkeypatch, NotConverged, seed=COMPARED)
 
 
 def test_a_session_that_remembers_wants_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """Which records here concern others than their authors, so that they are offered to whoever carries those."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
+from unhush.gossip.proto import limits
 from unhush.gossip.proto.config import Own
 from unhush.gossip.proto.events import Concerns
 from unhush.gossip.proto.hints import Hinted
@@ -12,16 +14,20 @@ from unhush.identity.entry import decode_body
 from unhush.identity.errors import MalformedBytes
 from unhush.identity.trunk import Standing
 from unhush.storage.concerns import find_concerned, may_concern
+from unhush.storage.errors import StorageError
 from unhush.storage.indexes import parse_known
 from unhush.storage.kinds import Body, Delete, Edit, Post
 from unhush.storage.records import Record
 from unhush.storage.snapshot import Snapshot
 
+log = logging.getLogger(__name__)
+
 # What was older than this when it came here is history: who wants it asks for it.
 FRESH_MS: Final = 7 * 24 * 60 * 60 * 1000
-# Own records looked at when a session begins, newest first, and told of them: what was written while alone.
+# Own records looked at when a session begins, newest first: some of them may have been written while alone.
 _LOOKED_AT: Final = 200
-_OWN_TOLD: Final = 20
+# Rows of the journal looked at when the network begins: some tens of milliseconds, on a thread.
+_LAST_ROWS: Final = 1_000
 
 
 def find_concerns(snapshot: Snapshot, records: Iterable[Record]) -> tuple[Concerns, ...]:
@@ -37,13 +43,23 @@ def find_concerns(snapshot: Snapshot, records: Iterable[Record]) -> tuple[Concer
     return tuple(_iter_concerns(snapshot, fresh))
 
 
+def find_newest_concerns(snapshot: Snapshot) -> tuple[Concerns, ...]:
+    """Of the last records that came here, whoever wrote them, those that were fresh and concern somebody."""
+    since = max(0, snapshot.last_aid() - _LAST_ROWS)
+    try:
+        return find_concerns(snapshot, snapshot.unchecked_journal(since))
+    except StorageError as exc:
+        log.error("not known whom the last records concern error=%s; run: unhush verify", exc)
+        return ()
+
+
 def find_own_concerns(snapshot: Snapshot, own: Own) -> tuple[Concerns, ...]:
     """The newest records of this device that concern somebody, oldest first."""
     account = snapshot.account(own.account)
     if account is None:
         return ()
     newest = snapshot.newest_in_force(account, own.key, _LOOKED_AT)
-    return tuple(islice(_iter_concerns(snapshot, newest), _OWN_TOLD))[::-1]
+    return tuple(islice(_iter_concerns(snapshot, newest), limits.OWN_OFFERED))[::-1]
 
 
 def find_about(snapshot: Snapshot, hinted: Hinted, carried: frozenset[Cid]) -> Cid | None:

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, TypeAlias, assert_never
@@ -56,6 +56,7 @@ from unhush.gossip.proto.events import (
     Ask,
     Closed,
     Committed,
+    Concerns,
     Event,
     HoleSeen,
     InterestsChanged,
@@ -146,17 +147,20 @@ class SyncSession:
         *,
         config: SessionConfig,
         reports: Reports,
+        letters: Iterable[Concerns] = (),
         offered: frozenset[Cid] = frozenset(),
     ) -> None:
-        """``offered``: own records that the peer was offered in a session before."""
+        """``letters``: of others, told of as own records are; ``offered``: those of either that the peer was offered in
+        a session before."""
         self.peer_id = stream.peer_id
         self._stream = stream
         self._store = store
         self._submit = submit
         self._own = config.own
         self._has_given_own = False
+        self._letters = letters
         self._offered = offered
-        self._own_concerns: set[Cid] = set()
+        self._told: set[Cid] = set()
         self._asked: dict[int, Callable[[bool], None]] = {}
         self._last_tag = 0
         self._reports = reports
@@ -214,7 +218,7 @@ class SyncSession:
                 nursery.start_soon(self._read_stream)
                 nursery.start_soon(self._write_stream)
                 nursery.start_soon(self._tick)
-                nursery.start_soon(self._tell_own_concerns)
+                nursery.start_soon(self._tell_concerns)
                 self.tell(Opened())
                 self.tell(interests)
                 await self._drive()
@@ -327,8 +331,8 @@ class SyncSession:
 
     @property
     def offered(self) -> frozenset[Cid]:
-        """Of the newest own records that concern others those that the peer was offered, now or before."""
-        return frozenset(cid for cid in self._own_concerns if cid in self._offered or cid in self._machine.at_peer)
+        """Of the records told of when it began those that are known at the peer, or were."""
+        return frozenset(cid for cid in self._told if cid in self._offered or cid in self._machine.at_peer)
 
     @property
     def credit_bytes(self) -> int:
@@ -338,15 +342,16 @@ class SyncSession:
     def _is_own(self, account: Cid) -> bool:
         return self._own is not None and account == self._own.account
 
-    async def _tell_own_concerns(self) -> None:
-        """What we wrote lately may concern whom the peer carries; nobody may have been there when we wrote it."""
+    async def _tell_concerns(self) -> None:
+        """What was written lately may concern whom the peer carries, and it may not have been there then."""
         await self._greeted.wait()
         await trio.sleep(SETTLED_S)
-        if self._own is None or self._is_over:
+        if self._is_over:
             return
         with self._store.snapshot() as snapshot:
-            concerns = find_own_concerns(snapshot, self._own)
-        self._own_concerns = {each.cid for each in concerns}
+            own = find_own_concerns(snapshot, self._own) if self._own is not None else ()
+        concerns = (*own, *self._letters)
+        self._told = {each.cid for each in concerns}
         for each in concerns:
             if each.cid not in self._offered:
                 self.tell(each)

@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from unhush.gossip.net.sync.answering import answer
-from unhush.gossip.net.sync.concerning import find_concerns, find_own_concerns
+from unhush.gossip.net.sync.concerning import find_concerns, find_newest_concerns, find_own_concerns
 from unhush.gossip.net.sync.giving import find_ours
 from unhush.gossip.net.sync.travelling import arrivals_of, grew, item_of
 from unhush.gossip.proto.actions import Read
@@ -111,10 +111,9 @@ class DiskStore:
             for key, runs in summary.logs.items():
                 if not runs:
                     continue
-                low, high = runs[0][0], runs[-1][1]
+                high = runs[-1][1]
                 run = snapshot.run(account, key, high, high, 1)
                 heads[key] = Head(high, run[0].cid, sum(hi - lo + 1 for lo, hi in runs))
-                assert low >= 0
             return heads
 
     def forks(self, account: Cid) -> dict[PublicKey, int]:
@@ -128,6 +127,10 @@ class DiskStore:
     def own_concerns(self) -> list[Concerns]:
         with self._store.snapshot() as snapshot:
             return list(find_own_concerns(snapshot, self.own))
+
+    def newest_concerns(self) -> list[Concerns]:
+        with self._store.snapshot() as snapshot:
+            return list(find_newest_concerns(snapshot))
 
     def known_of_ours(self) -> tuple[bytes, ...]:
         with self._store.snapshot() as snapshot:

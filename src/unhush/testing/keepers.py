@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from unhush.gossip.proto.events import ReadAnswer, RunRead
 from unhush.gossip.proto.frames import Item, Reason
 from unhush.gossip.proto.position import find_seqs
-from unhush.gossip.proto.proving import NOT_HERE
-from unhush.identity.statement import Receipt, Withheld
+from unhush.identity.statement import NOT_HERE, Receipt, Withheld
 from unhush.testing.byzantine import Manners, Silent
 from unhush.testing.ledger import find_entry
 

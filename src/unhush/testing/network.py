@@ -61,7 +61,7 @@ class VirtualNetwork:
         Without gossip there are no hints, only sync. Without exchange nodes know the peers they were told of by
         ``connect`` and no others. With statements they sign cards, heads and receipts, tell each other, and put keepers
         to the test. If they reconcile, they compare what they hold, as large nodes do, and name only what differs.
-        ``per_block``: nodes whose addresses are in one IPv4 /16; of more than two some are not dialled.
+        ``per_block``: nodes whose addresses are in one IPv4 /16; of more than two told of some wait for a place.
         """
         self.seed = seed
         self.name = name
@@ -79,7 +79,6 @@ class VirtualNetwork:
         self.trace = Trace()
         self.nodes: dict[str, SimNode] = {}
         self.compared = 0  # comparisons of trees that came to an end, at either side
-        self.faults = 0  # sessions that ended for a misdeed of a peer
         self.changed = False  # since this was last set to False, some store gained something
         self.when_at_fault: Callable[[SimNode, SimNode, str], None] | None = None
         self._by_peer_id: dict[str, SimNode] = {}

@@ -8,6 +8,7 @@ gone. Its wall clock may be wrong.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -33,6 +34,7 @@ from unhush.gossip.proto.events import (
 )
 from unhush.gossip.proto.frames import Item, KnownPeer, Operation, Question
 from unhush.gossip.proto.hints import MAX_OPERATIONS, Hint, encode_hint
+from unhush.gossip.proto.letters import Letters
 from unhush.gossip.proto.proving import Pair
 from unhush.gossip.proto.tally import Met, Tally
 from unhush.identity.cid import Cid
@@ -141,6 +143,7 @@ class SimNode:
         self.is_announcing = False
         self._keeping: Keeping | None = None
         self._heads: TreeKeeper | None = None
+        self._letters = Letters()
 
     # --- for whoever writes a test -----------------------------------------------------------------------
 
@@ -226,6 +229,8 @@ class SimNode:
         if self.reconciles:
             self._heads = self._make_heads()
         self._read_interests()
+        for concerns in self.store.newest_concerns():
+            self._pass_on(concerns)
         if self.network.has_statements:
             self._keeping = Keeping(self, self.statements)
             self._keeping.changed()
@@ -375,7 +380,6 @@ class SimNode:
             return
         self._chooser.session_ended(peer_id, self.monotonic)
         if session.fault is not None:
-            self.network.faults += 1
             if self.manners is None:
                 self.network.at_fault(self, peer_id, session.fault)
             if self._faults.record(peer_id, self.monotonic):
@@ -427,7 +431,7 @@ class SimNode:
         now = self.monotonic
         match heard:
             case Greeted(listen):
-                for concerns in self.store.own_concerns():
+                for concerns in (*self.store.own_concerns(), *self._letters):
                     session.tell(concerns)
                 self._chooser.greeted(session.peer_id, listen if self.network.has_exchange else (), now)
             case PeersAsked():
@@ -501,11 +505,12 @@ class SimNode:
 
     def _pass_on(self, concerns: Concerns) -> None:
         """Our own records go to whomever they concern, those of others if that is somebody we carry."""
-        about = concerns.about
-        if concerns.account != self.account:
-            about = tuple(who for who in about if who in self._interests.carries)
-        if about:
-            self.tell_all(Concerns(concerns.cid, concerns.account, concerns.key, about))
+        if concerns.account == self.account:
+            self.tell_all(concerns)
+        elif about := tuple(who for who in concerns.about if who in self._interests.carries):
+            letter = replace(concerns, about=about)
+            self._letters.put(letter)
+            self.tell_all(letter)
 
     def _look_for_holes(self, life: int) -> None:
         if not self.is_up or self.starts != life:

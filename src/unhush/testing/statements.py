@@ -17,7 +17,6 @@ from unhush.gossip.proto.events import RunRead, SummaryRead
 from unhush.gossip.proto.faults import SyncFault
 from unhush.gossip.proto.frames import Item, KnownPeer, Operation
 from unhush.gossip.proto.proving import (
-    NOT_HERE,
     Challenge,
     Judgement,
     Outcome,
@@ -57,6 +56,7 @@ from unhush.identity.keys import PublicKey
 from unhush.identity.operations import OPEN
 from unhush.identity.statement import (
     MAX_TERM_MS,
+    NOT_HERE,
     Absent,
     Card,
     Claim,

@@ -56,9 +56,6 @@ MAX_BESIDE: Final = 64
 TOO_EARLY: Final = "its time is more than ten minutes ahead"
 NOT_LISTED: Final = "its device is not listed by the account"
 
-# Own records looked at when a session begins for whom they concern.
-OWN_TOLD: Final = 20
-
 # Records of strangers.
 MAX_GUESTS: Final = 1_024
 
@@ -126,6 +123,7 @@ class NodeStore(Protocol):
     def forks(self, account: Cid) -> dict[PublicKey, int]: ...
     def incomplete(self) -> list[Cid]: ...
     def own_concerns(self) -> list[Concerns]: ...
+    def newest_concerns(self) -> list[Concerns]: ...
     def known_of_ours(self) -> tuple[bytes, ...]: ...
     def put_handed_on(self, lo: int, hi: int) -> None: ...
     def announcement(self, cids: Sequence[Cid]) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]: ...
@@ -235,8 +233,12 @@ class MemoryStore:
     def own_concerns(self) -> list[Concerns]:
         """The newest of what we wrote that concerns others."""
         log = self._log(self.own.account, self.own.key)
-        newest = [log.shown[seq] for seq in sorted(log.shown)[-OWN_TOLD:]]
+        newest = [log.shown[seq] for seq in sorted(log.shown)[-limits.OWN_OFFERED :]]
         return [concerns for held in newest if (concerns := _concerns(held)) is not None]
+
+    def newest_concerns(self) -> list[Concerns]:
+        """Everything here that concerns others than its author, of whom it may be."""
+        return [concerns for held in self._iter_all() if (concerns := _concerns(held)) is not None]
 
     def known_of_ours(self) -> tuple[bytes, ...]:
         """What is here of what concerns us, by the starts of ids."""

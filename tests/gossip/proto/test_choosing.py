@@ -250,10 +250,15 @@ def test_an_attacker_behind_one_relay_gets_two_connections() -> None:
     chooser, now, connected = world.chooser, 1.0, 0
     for _ in range(100):
         for decision in chooser.decide(now):
+            if isinstance(decision, LetGo):  # now and then another is tried in its place
+                chooser.disconnected(decision.peer_id, now)
+                connected -= 1
+                continue
             assert isinstance(decision, Dial)
             chooser.connected(decision.address.peer_id, f"/p2p/{relay}/p2p-circuit", now, is_inbound=False)
             chooser.dial_ended(decision.address.peer_id, now)
             connected += 1
+        assert connected <= choosing.MAX_PER_BLOCK
         now += 5.0
     assert connected == choosing.MAX_PER_BLOCK
 
@@ -283,6 +288,71 @@ def test_peers_that_dialled_us_do_not_keep_us_from_dialling_others_of_their_netw
     world.know([other])
     world.run(5)
     assert other.peer_id in world.connected
+
+
+def neighbours(numbers: Iterable[int], *accounts: Cid, is_silent: bool = False) -> list[Stranger]:
+    """All of one network of the Internet."""
+    return [Stranger(number, f"8.8.1.{number}", frozenset(accounts), is_silent) for number in numbers]
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_only_carrier_in_a_network_that_has_its_places_gets_one(seed: int, *, is_alone: bool) -> None:
+    """Nobody else is left, or others are who claim nothing: who is of no use gives way in that network."""
+    first, (carrier,) = neighbours((1, 2)), neighbours((3,), ANN)
+    others = [] if is_alone else carriers(range(10, 30))
+    world = World([*first, carrier, *others], seed)
+    world.write()
+    world.know(first)
+    world.run(5)
+    assert world.connected.keys() == {stranger.peer_id for stranger in first}
+    world.chooser.told(first[0].peer_id, [carrier.told], world.now)
+    world.know(others)
+    world.run(300)
+    assert world.arrived, f"seed {seed}"
+    assert world.count(lambda stranger: stranger.host.startswith("8.8.1.")) <= choosing.MAX_PER_BLOCK
+
+
+def test_who_is_of_use_gives_way_in_its_network_only_to_who_is_said_to_carry_what_nobody_does() -> None:
+    ann, ben = neighbours((1,), ANN), neighbours((2,), BEN)
+    claiming = neighbours(range(3, 30), ANN, BEN, is_silent=True)
+    world = World([*ann, *ben, *claiming], 1, (ANN, BEN, CLEO))
+    world.know([*ann, *ben])
+    for author in (ANN, BEN):
+        world.write(author)
+    world.run(5)
+    assert len(world.arrived) == 2
+    for stranger in claiming:
+        world.chooser.told(ann[0].peer_id, [stranger.told], world.now)
+    world.run(600)
+    assert world.let_go == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_three_of_one_network_of_whom_each_alone_carries_something_take_turns(seed: int) -> None:
+    wanted = ANN, BEN, CLEO
+    near = [*neighbours((1,), ANN), *neighbours((2,), BEN), *neighbours((3,), CLEO)]
+    hub = Stranger(9, "77.1.1.1", frozenset(), knows=[stranger.told for stranger in near])
+    world = World([*near, hub], seed, wanted)
+    world.book.remember(hub.address, Source.CONFIGURED, world.now)
+    for _ in range(30):
+        for author in wanted:
+            world.write(author)
+        world.run(20)
+        assert world.count(lambda stranger: stranger.host.startswith("8.8.1.")) <= choosing.MAX_PER_BLOCK
+    world.run(200)
+    assert len(world.arrived) == len(world.written), f"seed {seed}"
+
+
+def test_peers_the_person_chose_do_not_keep_us_from_others_of_their_network() -> None:
+    friends, (carrier,) = neighbours((1, 2, 3)), neighbours((4,), ANN)
+    world = World([*friends, carrier], 1)
+    for stranger in friends:
+        world.book.remember(stranger.address, Source.CONFIGURED, world.now)
+    world.run(5)
+    world.know([carrier])
+    world.run(20)
+    assert len(world.connected) == 4
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -97,7 +97,12 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
         state_bytes=INT,
         takes_runs=st.booleans(),
     ),
-    st.builds(lambda pair: Carries(*pair), st.builds(_apart, LINKS, LINKS)),
+    st.builds(
+        lambda pair, again, sought: Carries(*pair, tuple(again), tuple(sought)),
+        st.builds(_apart, LINKS, LINKS),
+        LINKS,
+        LINKS,
+    ),
     st.builds(
         lambda accounts, drop: Want(
             tuple(accounts), tuple(cid for cid in drop if cid not in {wanted.account for wanted in accounts})

@@ -10,12 +10,12 @@ from tests.gossip.proto.test_simulation import World
 
 from unhush.gossip.proto import limits
 from unhush.gossip.proto.config import Own, SessionConfig
-from unhush.gossip.proto.events import Grew, HoleSeen, Opened, Received, Refolded
+from unhush.gossip.proto.events import Concerns, Grew, HoleSeen, Opened, Received, Refolded
 from unhush.gossip.proto.fingerprints import AccountTree, state_of
 from unhush.gossip.proto.frame_encoding import encode_frame
-from unhush.gossip.proto.frames import Carries, Entries, Hello, RangesFrame, Want
+from unhush.gossip.proto.frames import Carries, Entries, Hello, Offer, RangesFrame, Want
 from unhush.gossip.proto.ranges import Ranges
-from unhush.identity.cid import Cid
+from unhush.identity.cid import Cid, cid_of
 
 K = key("k")
 
@@ -96,6 +96,45 @@ def test_two_who_hold_the_same_say_so_in_a_few_frames() -> None:
         assert end.session.peer_carries == frozenset(CROWD)
         assert end.reconciled is not None
         assert end.reconciled.differing == 0
+
+
+def test_who_writes_to_somebody_it_does_not_carry_asks_whether_the_peer_does() -> None:
+    ann, ben, author = account("ann"), account("ben"), CROWD[3]
+    pair = meeting(crowd(), crowd())
+    carry(pair.b, [*CROWD[4:], ann])
+    pair.open().run()
+    record = item(key("writer"), 0)
+    cid = pair.a.store.put_single(author, record)
+    for each in ((CROWD[5], ben), (ann, ben)):  # of what both carry both know
+        pair.a.feed(Concerns(cid if ann in each else cid_of(b"no such"), author, key("writer"), each))
+    pair.run()
+    assert [sent.sought for sent in pair.a.sent if isinstance(sent, Carries)] == [(ann, ben)]
+    assert [sent.add for sent in pair.b.sent if isinstance(sent, Carries)] == [(ann,)]
+    assert [(sent.about, sent.items) for sent in pair.a.sent if isinstance(sent, Offer)] == [(ann, (record,))]
+    assert cid in pair.b.store.singles
+
+
+def test_what_is_written_to_somebody_while_both_compare_is_offered_though_it_is_remembered_as_growth() -> None:
+    ann, author = account("ann"), CROWD[3]
+    pair = meeting(crowd(), crowd())
+    carry(pair.b, [*CROWD[4:], ann])
+    pair.open().run_until(lambda: pair.a.session.peer is not None)
+    record = item(K, 3)
+    cid = pair.a.store.put_single(author, record)
+    pair.a.feed(Grew(author, K, 3, cid))
+    assert pair.a.session._open_halves()[1].serving._served
+    assert pair.a.reconciled is None
+    pair.a.feed(Concerns(cid, author, K, (ann,)))
+    pair.run()
+    assert cid in pair.b.store.singles
+
+
+def test_what_is_sought_is_bounded() -> None:
+    pair = meeting(crowd(), crowd()).open().run()
+    serving = pair.a.session._open_halves()[1].serving
+    serving.seek(account(f"nobody {number}") for number in range(10_000))
+    assert serving._compared is not None
+    assert len(serving._compared._sought) == limits.MAX_WAITING_OFFERS
 
 
 def test_only_accounts_that_differ_are_asked_for_by_name() -> None:

@@ -17,7 +17,6 @@ from unhush.gossip.proto.proving import (
     MAX_PAIRS,
     MAX_UNDER_WAY,
     MOST_S,
-    NOT_HERE,
     Challenge,
     Outcome,
     Pair,
@@ -30,6 +29,7 @@ from unhush.gossip.proto.proving import (
 from unhush.gossip.proto.ranges import Ranges
 from unhush.identity.cid import Cid, cid_of
 from unhush.identity.statement import (
+    NOT_HERE,
     Absent,
     Claim,
     Head,
