@@ -291,9 +291,11 @@ def test_the_command_line_posts_shows_and_saves_pictures(tmp_path: Path, capfd: 
     assert Image.open(out).size == (30, 20)
     before = out.read_bytes()
     capfd.readouterr()
-    assert run([*home, "media", "save", record, "1", "-o", str(out)]) == 2
-    assert f"{out} exists, and nothing was written over it: choose another name" in capfd.readouterr().err
+    assert run([*home, "media", "save", record, "1", "-o", str(out)]) == 1
+    assert f"{out} is there already; nothing was changed" in capfd.readouterr().err
     assert out.read_bytes() == before
+    assert run([*home, "media", "save", record, "1", "-o", str(out), "--force"]) == 0
+    assert Image.open(out).format == "JPEG"
     assert run([*home, "media", "save", record, "3", "-o", str(tmp_path / "more")]) == 3
     assert run([*home, "profile", "set", "--avatar", plan]) == 0
     assert run([*home, "profile", "set", "--no-avatar"]) == 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from unhush.gossip.proto import addresses, choosing, limits, proving, remembering, telling
 from unhush.gossip.proto.asking import Asking
+from unhush.gossip.proto.letters import MAX_LETTERS
 from unhush.gossip.proto.outbox import Outbox
 from unhush.gossip.proto.receiving import Receiving
 from unhush.gossip.proto.sending import Sending
@@ -47,6 +48,7 @@ def check_node(node: "SimNode") -> None:
     _check(node, "dials", len(chooser._dialling), choosing.MAX_DIALS)
     outbound = sum(not link.is_inbound for link in chooser._links.values())
     _check(node, "connections it dialled", outbound, choosing.MAX_OUTBOUND + 1)
+    _check(node, "letters of others", len(node._letters._letters), MAX_LETTERS)
     _check(node, "sessions", len(node.sessions), _MAX_SESSIONS)
     for session in node.sessions.values():
         _check_session(node, session)
@@ -86,6 +88,7 @@ def _check_asking(node: "SimNode", asking: Asking) -> None:
         _check(node, "bytes of an answer", answer.size_bytes, limits.MAX_GIVEN_BYTES)
         _check(node, "records of an answer", answer.records, limits.MAX_ANSWERS)
     _check(node, "records that concern nobody yet", len(asking._unheard), limits.MAX_WAITING_OFFERS)
+    _check(node, "accounts missed", len(asking._missed), limits.MAX_MISSED)
     _check(node, "records to offer", len(asking._to_offer), limits.MAX_WAITING_OFFERS)
     _check(node, "records being offered", len(asking._offering), limits.OFFERS_SENT_AT_ONCE + 1)
     _check(node, "records known to be at a peer", len(asking._at_peer), limits.MAX_KNOWN_AT_PEER)
@@ -115,6 +118,8 @@ def _check_sending(node: "SimNode", sending: Sending) -> None:
     _check(node, "wants that are done and not told", len(wants._finished), _MAX_WANTS)
     finished = sum(map(len, wants._finished.values()))
     _check(node, "accounts that are done and not told", finished, len(serving._served))
+    if serving._compared is not None:
+        _check(node, "accounts sought", len(serving._compared._sought), limits.MAX_WAITING_OFFERS)
     _check(node, "accounts that may be forgotten", len(serving._light), limits.MAX_LIGHT)
     _check(node, "accounts served", len(serving._served), _MAX_WANTED + limits.MAX_LIGHT)
     _check(node, "bytes of credit", sending.freight.credit_bytes, limits.MAX_WINDOW_BYTES)
