@@ -46,7 +46,7 @@ CHAIN_POSTS: Final = 200
 IDLE_S: Final = 60.0
 PEERS: Final = 8
 SETTLE_S: Final = 2.0
-REST_S: Final = 60.0
+REST_S: Final = 120.0
 
 # What shall be reached; see the rows they stand in.
 AIM_CHAINED: Final = 10_000

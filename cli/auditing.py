@@ -87,13 +87,14 @@ def lines_of_audit(audit: "Audit") -> list[str]:
         lines += _log_lines(log, audit)
     for each in audit.elsewhere[:_SHOWN]:
         who = display_name(audit.names.get(each.who, ""), each.who)
+        who += "" if each.counts else ", whose word does not count,"
         lines.append(f"  {who} withholds {each.entry}, which is here: {clean_name(each.reason)}")
     if audit.elsewhere[_SHOWN:]:
-        lines.append(f"  {len(audit.elsewhere):,} records that are here are withheld elsewhere, in all")
+        lines.append(f"  and {len(audit.elsewhere) - _SHOWN:,} more such words on what is here")
     if verdict.rumours:
         top = verdict.rumours[0]
         lines.append(
-            f"Keepers tell of more, up to record {top.head.seq:,}; nothing that is known here to be signed by the "
+            f"Others tell of more, up to record {top.head.seq:,}; nothing that is known here to be signed by the "
             "author shows it."
         )
     for named in verdict.accused:
@@ -188,7 +189,8 @@ def json_of_audit(audit: "Audit") -> dict[str, Any]:
             for each in verdict.rumours
         ],
         "elsewhere": [
-            {"entry": str(each.entry), "by": str(each.who), "reason": each.reason} for each in audit.elsewhere
+            {"entry": str(each.entry), "by": str(each.who), "reason": each.reason, "counts": each.counts}
+            for each in audit.elsewhere
         ],
         "accused": [json_of_contradiction(each) for each in verdict.accused],
     }

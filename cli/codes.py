@@ -13,5 +13,5 @@ UNREACHED: Final = 5
 UNSOUND: Final = 6
 # ``doctor`` or ``drill`` found something that should be done.
 ATTENTION: Final = 7
-# ``sync --wait``: peers answered, but not all they have came in time.
+# ``sync --wait``, ``restore``: peers answered, but not all there is has come.
 NOT_ALL: Final = 8

@@ -151,6 +151,10 @@ class Receipt:
     def subject(self) -> bytes:
         return self.of.digest
 
+    def reaches(self, key: PublicKey, seq: int) -> bool:
+        """Whether it speaks of this entry of a log: as held, or as listed with a reason."""
+        return any(head.key == key and head.seq >= seq for head in self.heads)
+
     def fields(self) -> dict[str, Value]:
         return {
             "of": self.of,

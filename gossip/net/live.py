@@ -50,7 +50,8 @@ from unhush.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-# How often logs are looked for of which a cut leaves something in force that is not held here.
+# How often logs are looked for of which a cut leaves something in force that is not held here, and full accounts with
+# room again.
 INCOMPLETE_EVERY_S = 60.0
 
 # So long nobody is dialled while the accounts carried are looked up for the first time: some 5,000 of them.
@@ -337,15 +338,18 @@ class Live:
         self.tell_all(HoleSeen(account))
 
     async def _look_for_holes(self) -> None:
+        full: frozenset[Cid] = frozenset()
         while True:
             await trio.sleep(INCOMPLETE_EVERY_S)
-            for account in sorted(await trio.to_thread.run_sync(self._find_incomplete)):
+            was_full = full
+            incomplete, full = await trio.to_thread.run_sync(self._find_incomplete)
+            for account in sorted(incomplete | (was_full - full)):  # where there is room again, the rest may come
                 self._hole_seen(account)
 
-    def _find_incomplete(self) -> frozenset[Cid]:
-        """On a thread: every account is looked at, and there may be very many."""
+    def _find_incomplete(self) -> tuple[frozenset[Cid], frozenset[Cid]]:
+        """And those that are kept and full. On a thread: every account is looked at, and there may be very many."""
         with self._store.snapshot() as snapshot:
-            return snapshot.incomplete_accounts()
+            return snapshot.incomplete_accounts(), frozenset(filter(snapshot.is_full, snapshot.promises()))
 
     # -- interests
 

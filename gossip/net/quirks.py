@@ -26,7 +26,7 @@ from libp2p.stream_muxer.yamux import yamux
 from libp2p.utils.varint import read_length_prefixed_protobuf, read_varint_prefixed_bytes_limited
 
 from unhush.gossip.net.pubsub.sendqueue import SendQueue
-from unhush.gossip.net.wire.light import LightNetStream, LightYamuxStream
+from unhush.gossip.net.wire.light import FairReads, LightNetStream, LightYamuxStream
 
 # The receive window a stream may grow to. Stock 16 MiB is also the largest frame body it will buffer in one
 # piece. 512 KiB keeps an honest sender's unread data (window + half a window + one 256 KiB read, the most
@@ -50,12 +50,13 @@ def apply(agent: str) -> None:
 
     yamux.MAX_WINDOW_SIZE = MAX_RECEIVE_WINDOW_BYTES
 
-    # Both are made where they are needed, by these names.
+    # All are found where they are needed, by these names.
     # ``Any``: names of a module that libp2p only ever calls.
     connection: Any = swarm_connection
     connection.NetStream = LightNetStream
     muxer: Any = yamux
     muxer.YamuxStream = LightYamuxStream
+    muxer.read_exactly = FairReads()
 
     # ``rpc_queue.OutBoundQueueSize`` is bound as a default argument when the class is made, so changing the
     # constant does nothing; the name ``RpcQueue`` that ``Pubsub`` looks up is what can be changed.

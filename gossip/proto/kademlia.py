@@ -47,6 +47,7 @@ MAX_FOUND: Final = 8
 MAX_FOUND_PER_TELLER: Final = 2
 MAX_FOUND_PER_BLOCK: Final = 2
 # Peers to ask that one teller may name: so it takes four of them to fill a search, and one cannot draw it to its own.
+# What it names beyond that is asked when there is nobody else: where all are of one network they are one teller.
 MAX_NAMED_PER_TELLER: Final = MAX_ASKED // 4
 
 
@@ -200,8 +201,8 @@ _GRACE_S: Final = 3_600.0
 class Lookup:
     """One search: ask the nearest known, learn of nearer ones, until the nearest have all been asked.
 
-    Of the peers to ask that one teller names the nearest few are taken, of the carriers two: which, the salt decides,
-    so nobody can count on being one of them. Tellers of one /16 are one.
+    Of the peers to ask that one teller names the nearest few are taken before others, of the carriers two: which, the
+    salt decides, so nobody can count on being one of them. Tellers of one /16 are one.
     """
 
     key: bytes
@@ -212,27 +213,44 @@ class Lookup:
     gone: set[str] = field(default_factory=set)
     found: dict[str, tuple[Contact, str]] = field(default_factory=dict)  # a provider, and who told of it
     _named: Counter[str] = field(default_factory=Counter, init=False)  # how many to ask came of a teller
+    _beyond: dict[str, Contact] = field(default_factory=dict, init=False)  # named beyond that
 
     def learn(self, contacts: Iterable[Contact]) -> None:
         """Peers that may know more."""
+        self._put(self.known, contacts)
+
+    def _put(self, among: dict[str, Contact], contacts: Iterable[Contact]) -> None:
         target = position(self.key)
         for contact in contacts:
-            if contact.peer_id != self.own_peer_id and contact.addresses and contact.peer_id not in self.known:
-                self.known[contact.peer_id] = contact
-        if len(self.known) > _MAX_KNOWN:
-            ordered = sorted(self.known, key=lambda peer_id: _position_of(peer_id) ^ target)
-            for peer_id in ordered[_MAX_KNOWN:]:
-                del self.known[peer_id]
+            if contact.peer_id != self.own_peer_id and contact.addresses and contact.peer_id not in among:
+                among[contact.peer_id] = contact
+        if len(among) > _MAX_KNOWN:
+            for peer_id in sorted(among, key=lambda peer_id: _position_of(peer_id) ^ target)[_MAX_KNOWN:]:
+                del among[peer_id]
+
+    @property
+    def _is_over(self) -> bool:
+        return len(self.asked) >= MAX_ASKED or len(self.found) >= MAX_FOUND
 
     def next(self) -> Contact | None:
         """Whom to ask now; it counts as asked."""
-        if len(self.asked) >= MAX_ASKED or len(self.found) >= MAX_FOUND:
+        if self._is_over:
             return None
         for contact in self.nearest():
             if contact.peer_id not in self.asked:
                 self.asked.add(contact.peer_id)
                 return contact
         return None
+
+    def beyond(self) -> list[Contact]:
+        """Whom to ask when there is nobody next and all have answered: named beyond the share of who told of them."""
+        if self._is_over:
+            return []
+        target = position(self.key)
+        left = [contact for contact in self._beyond.values() if contact.peer_id not in self.known]
+        left.sort(key=lambda contact: _position_of(contact.peer_id) ^ target)
+        self.learn(left[: min(AT_A_TIME, MAX_ASKED - len(self.asked))])
+        return [contact for _ in range(AT_A_TIME) if (contact := self.next()) is not None]
 
     def nearest(self) -> list[Contact]:
         """The nearest that have not failed, nearest first."""
@@ -260,9 +278,10 @@ class Lookup:
         target = position(self.key)
         fresh = [each for each in closer if each.addresses and each.peer_id not in self.known]
         fresh.sort(key=lambda each: _position_of(each.peer_id) ^ target)
-        taken = fresh[: MAX_NAMED_PER_TELLER - self._named[teller]]
-        self._named[teller] += len(taken)
-        self.learn(taken)
+        share = MAX_NAMED_PER_TELLER - self._named[teller]
+        self._named[teller] += len(fresh[:share])
+        self.learn(fresh[:share])
+        self._put(self._beyond, fresh[share:])
 
     def failed(self, peer_id: str) -> None:
         self.gone.add(peer_id)

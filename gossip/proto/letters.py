@@ -19,7 +19,7 @@ MAX_LETTERS: Final = limits.OFFERS_SENT_AT_ONCE - limits.OWN_OFFERED
 
 
 class Letters:
-    """The newest of them; where they are too many, of whom most are remembered the oldest goes."""
+    """The newest of them; where they are too many, the oldest of whom and to whom most are remembered goes."""
 
     def __init__(self) -> None:
         self._letters: dict[Cid, Concerns] = {}
@@ -31,9 +31,11 @@ class Letters:
             self._forget_one()
 
     def _forget_one(self) -> None:
-        counts = Counter(each.about[0] for each in self._letters.values())
-        most = max(counts.values())
-        del self._letters[next(cid for cid, each in self._letters.items() if counts[each.about[0]] == most)]
+        # By both, or one voice that speaks to everybody would push out all others, as would many that speak to one.
+        authors = Counter(each.account for each in self._letters.values())
+        readers = Counter(each.about[0] for each in self._letters.values())
+        counts = {cid: authors[each.account] + readers[each.about[0]] for cid, each in self._letters.items()}
+        del self._letters[max(counts, key=counts.__getitem__)]  # of equals the first, which is the oldest
 
     def __iter__(self) -> Iterator[Concerns]:
         """Oldest first."""

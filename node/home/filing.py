@@ -8,7 +8,6 @@ from unhush.identity.cid import Cid
 from unhush.node.config import Config
 from unhush.node.home.files import Imported, export_car, import_car
 from unhush.node.home.maintenance import verify
-from unhush.node.ids import as_cid
 from unhush.node.records.acting import Writing
 from unhush.node.records.looking import Looking
 from unhush.storage.backup import BackedUp
@@ -32,7 +31,7 @@ class Filing(Writing, Looking):
 
         Raises ``FileExists``, ``NotFound``, ``StorageError``.
         """
-        whose = as_cid(account) if account is not None else self.account()
+        whose = self.account_of(account) if account is not None else self.account()
         return export_car(self._store, Path(path), whose, force=force)
 
     def import_car(self, path: str | Path, on_progress: Callable[[int], None] = lambda _: None) -> Imported:

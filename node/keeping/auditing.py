@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,8 @@ MAX_MISSING: Final = 4
 MAX_PAIRS: Final = 64
 # Of one device; a stranger who names himself over and over takes no place of others.
 MAX_PAIRS_OF_ONE: Final = 4
+# Of what others withhold and is here; sixteen full receipts of keepers, whose word comes before anybody's.
+MAX_ELSEWHERE: Final = 4_096
 # A look while somebody waits.
 _LOOK_EVERY_S: Final = 0.05
 
@@ -116,7 +119,7 @@ def audit(
     with store.snapshot() as snapshot:
         facts = _collect(snapshot, account, network, asked.networks if asked is not None else 0)
         verdict = judge(facts.known, now_ms())
-        elsewhere = tuple(_refused_elsewhere(snapshot, facts.known.refusals))
+        elsewhere = tuple(islice(_refused_elsewhere(snapshot, facts.known), MAX_ELSEWHERE))
         names = {who: _name(snapshot, who) for who in _people(verdict) | {each.who for each in elsewhere}}
 
     def evidence() -> Evidence:
@@ -150,13 +153,16 @@ def _collect(snapshot: Snapshot, account: Cid, network: str, networks: int) -> _
     absents = [each for each in snapshot.absents_of(account) if (each.account, each.key) != own]
     holdings = snapshot.holdings(account)
     speakers = {each.account for each in (*heads, *receipts, *absents)}
+    counting = frozenset(
+        who for who in speakers if who in (account, snapshot.own_account()) or snapshot.trusts(account, who)
+    )
     facts = Known(
         account,
         tuple(map(_held_log, holdings)),
         tuple(_told(holdings, heads, receipts)),
-        tuple(_refusals(snapshot, account, receipts, absents, holdings)),
+        tuple(_refusals(counting, receipts, absents, holdings)),
         tuple(_contradictions(snapshot, known, older, absents, network)),
-        sources=networks + len(speakers),
+        sources=networks + len(counting),  # anybody can make as many others as he likes
     )
     statements = (*heads, *older, *absents)
     return _Facts(facts, statements, _operations(snapshot, account, statements))
@@ -194,15 +200,16 @@ def _told(holdings: list[Holding], heads: list[Statement], receipts: list[Statem
 
 
 def _refusals(
-    snapshot: Snapshot, of: Cid, receipts: list[Statement], absents: list[Statement], holdings: list[Holding]
+    counting: frozenset[Cid], receipts: list[Statement], absents: list[Statement], holdings: list[Holding]
 ) -> Iterator[Refusal]:
-    """What is refused now: a later receipt that reaches an entry and does not list it takes an absent back."""
+    """What is refused now: a later receipt that reaches an entry and does not list it takes an absent back.
+
+    ``counting``: whose word explains what is missing.
+    """
 
     def refusal(said: Statement, entry: Cid, reason: str) -> Refusal:
         return Refusal(said.account, said.key, entry, reason, said.time, said.account in counting)
 
-    speakers = {each.account for each in (*receipts, *absents)}
-    counting = {who for who in speakers if who in (of, snapshot.own_account()) or snapshot.trusts(of, who)}
     places = {entry: (log.key, seq) for log in holdings for seq, entry in log.named.items()}
     places |= {each.entry: (log.key, each.seq) for log in holdings for each in log.lacking}
     newest: dict[tuple[Cid, PublicKey], Statement] = {}
@@ -217,17 +224,21 @@ def _refusals(
             yield refusal(each, each.claim.entry, each.claim.reason)
 
 
-def _refused_elsewhere(snapshot: Snapshot, refusals: tuple[Refusal, ...]) -> Iterator[Refusal]:
-    """What somebody else withholds of that which is here; each once."""
-    for (_, entry), each in {(each.who, each.entry): each for each in refusals}.items():
-        record = snapshot.record(entry)
-        if each.explains and record is not None and record.body is not None:
+def _refused_elsewhere(snapshot: Snapshot, known: Known) -> Iterator[Refusal]:
+    """What somebody else withholds of that which is here, each by its newest word; those whose word counts first."""
+    newest: dict[tuple[Cid, Cid], Refusal] = {}
+    for each in sorted(known.refusals, key=lambda refusal: (not refusal.counts, -refusal.time)):
+        newest.setdefault((each.who, each.entry), each)
+    for each in newest.values():
+        record = snapshot.record(each.entry) if each.explains else None
+        # A receipt may list what is no record of this account at all.
+        if record is not None and record.account == known.account and record.body is not None:
             yield each
 
 
 def _reaches(receipt: Statement, place: tuple[PublicKey, int] | None) -> bool:
     assert isinstance(receipt.claim, Receipt)
-    return place is not None and any(head.key == place[0] and head.seq >= place[1] for head in receipt.claim.heads)
+    return place is not None and receipt.claim.reaches(*place)
 
 
 def _contradictions(

@@ -80,7 +80,7 @@ class Receipting:
         self._say = say
         self._kept: dict[Cid, _Kept] = {}
         self._due: dict[Cid, _Due] = {}
-        self._withheld: frozenset[Cid] | None = None
+        self._withheld: dict[Cid, str] | None = None  # and why
         self._cursor: int | None = None
         self._read_at = 0.0  # when promises may be read again
         self._aged_at: float | None = None
@@ -198,12 +198,12 @@ class Receipting:
             self._not_kept.discard(of)
 
     def _note_withheld(self, now: float) -> None:
-        withheld = frozenset(self._store.withheld.all())
+        withheld = {entry: each.reason for entry, each in self._store.withheld.all().items()}
         before, self._withheld = self._withheld, withheld
         if before is None or withheld == before:
             return
         with self._store.snapshot() as snapshot:
-            for entry in withheld ^ before:
+            for entry, _ in withheld.items() ^ before.items():
                 record = snapshot.record(entry)
                 if record is None or record.account not in self._kept:
                     continue

@@ -1,6 +1,6 @@
 """From a snapshot of the store to what a person sees. Every function is one consistent look."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import dropwhile, islice
@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 from unhush.identity.cid import Cid, parse_cid
 from unhush.identity.errors import MalformedCid
 from unhush.identity.operations import OPEN
-from unhush.identity.statement import Absent, Receipt, is_reason
+from unhush.identity.statement import Absent, Receipt, Statement, is_reason
 from unhush.identity.trunk import Standing
 from unhush.node.errors import BadConfig, NotFound, RecordDeleted
 from unhush.node.records.conversations import grow
@@ -454,17 +454,30 @@ class Reader:
         known = self._told.get(account)
         if known is None:
             said: list[tuple[bool, int, Cid, Cid, str]] = []
-            for each in (*self._snapshot.receipts_of(account), *self._snapshot.absents_of(account)):
+            receipts = self._snapshot.receipts_of(account)
+            for each in (*receipts, *self._snapshot.absents_of(account)):
                 who = each.account
                 counts = who == account or self._snapshot.trusts(account, who)
                 match each.claim:
                     case Receipt(withheld=withheld):
                         said += [(counts, each.time, entry, who, reason) for entry, reason in withheld]
                     case Absent(entry=entry, reason=reason) if is_reason(reason):
-                        said.append((counts, each.time, entry, who, reason))
+                        if not self._is_taken_back(each, entry, receipts):
+                            said.append((counts, each.time, entry, who, reason))
             known = {entry: (who, why) for _, _, entry, who, why in sorted(said) if who != self._own}
             self._told[account] = known
         return known
+
+    def _is_taken_back(self, absent: Statement, entry: Cid, receipts: Iterable[Statement]) -> bool:
+        """Whether a later receipt of the same device reaches the entry; what it withholds still, it lists itself."""
+        record = self._snapshot.record(entry)
+        return record is not None and any(
+            isinstance(each.claim, Receipt)
+            and (each.account, each.key) == (absent.account, absent.key)
+            and each.time > absent.time
+            and each.claim.reaches(record.entry.header.key, record.entry.header.seq)
+            for each in receipts
+        )
 
     def _words(self, post: Post) -> _Words:
         return {

@@ -59,9 +59,7 @@ class Promises:
             is_new = txn.get(Table.PROMISES, account.digest) is None
             if is_new and txn.count(Table.PROMISES) >= MAX_PROMISES:
                 raise BadPromise(f"this home keeps {MAX_PROMISES:,} accounts already")
-            txn.put(Table.PROMISES, account.digest, _pack(promise))
-            for _, _, log in logs.iter_logs(txn, account):
-                txn.delete(Table.FLOORS, log)
+            _put(txn, account, promise)
 
         self._environment.run(keep)
         self._announce()
@@ -101,11 +99,24 @@ def find_promise(txn: Txn, account: Cid) -> Promise | None:
     return _unpack(value) if value is not None else None
 
 
-def put_full(txn: Txn, account: Cid, *, is_full: bool) -> None:
-    """Set when something was refused for want of room, and taken off when gc finds room again."""
+def mark_full(txn: Txn, account: Cid) -> None:
+    """Something was refused for want of room: nothing more is wanted, until ``want_again``."""
     promise = find_promise(txn, account)
     if promise is not None:
-        txn.put(Table.PROMISES, account.digest, _pack(promise, is_full=is_full))
+        txn.put(Table.PROMISES, account.digest, _pack(promise, is_full=True))
+
+
+def want_again(txn: Txn, account: Cid) -> None:
+    """There is room again, for what was refused below what is held as well."""
+    promise = find_promise(txn, account)
+    if promise is not None:
+        _put(txn, account, promise)
+
+
+def _put(txn: Txn, account: Cid, promise: Promise) -> None:
+    txn.put(Table.PROMISES, account.digest, _pack(promise))
+    for _, _, log in logs.iter_logs(txn, account):
+        txn.delete(Table.FLOORS, log)
 
 
 def is_full(txn: Txn, account: Cid) -> bool:

@@ -110,7 +110,7 @@ class Collector:
         with self._environment.read() as txn:
             roomy = evicting.find_roomy(txn, self._limits)
             done.blobs = self._sweep(txn, is_dry=False)
-        self._in_slices(roomy, lambda txn, each: promises.put_full(txn, each, is_full=False), pause)
+        self._in_slices(roomy, promises.want_again, pause)
         with self._environment.read() as txn:
             is_due = scrubbing.is_due(txn)
         if is_due or is_now:

@@ -93,7 +93,7 @@ class Doorkeeper:
             self._note_too_old(txn, refused[-1], has_taken=False)
             if not promises.is_full(txn, account):
                 _logger.warning("budget full, nothing more is taken in account=%s", account)
-            promises.put_full(txn, account, is_full=True)  # else peers would be asked for the rest again and again
+            promises.mark_full(txn, account)  # else peers would be asked for the rest again and again
             _refuse(refused, why, outcomes)
             return taken
         taken = _first_that_fit(group[::-1], room)[::-1]

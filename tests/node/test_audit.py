@@ -196,8 +196,29 @@ def test_a_keeper_that_has_it_again_withholds_it_no_more(world: World) -> None:
     assert world.reader.audit(world.author.account).verdict.word is Word.WITHHELD
     world.receipt(seq=DROPPED - 1, later_ms=2_000)  # reaches less far
     assert world.reader.audit(world.author.account).verdict.word is Word.WITHHELD
+    assert world.reader.show(str(world.written[DROPPED].cid)).withheld is not None
     world.receipt(later_ms=3_000)
     assert world.reader.audit(world.author.account).verdict.word is Word.GAP
+    assert world.reader.show(str(world.written[DROPPED].cid)).withheld is None
+
+
+def test_strangers_hide_no_keeper_that_withholds_what_is_here_and_are_no_sources(world: World) -> None:
+    world.give()
+    world.heads()
+    world.reader.follow(world.keeper.account)
+    world.receipt(DROPPED)
+    mine = world.reader.post("of somebody else")
+    listed = [Withheld(each.cid, "all of it is a lie") for each in world.written]
+    claim = Receipt(
+        world.author.account, (world.head(),), (*listed, Withheld(mine.id, "this too")), bytes(32), MediaPolicy.NONE
+    )
+    world.say(world.other, claim, later_ms=5_000)
+    found = world.reader.audit(world.author.account)
+    assert (found.verdict.word, found.verdict.sources) == (Word.COMPLETE, 2)  # the author and the keeper
+    first, *others = found.elsewhere
+    assert (first.who, first.entry, first.counts) == (world.keeper.account, world.written[DROPPED].cid, True)
+    assert {(each.who, each.counts) for each in others} == {(world.other.account, False)}
+    assert {each.entry for each in others} == {each.cid for each in world.written}
 
 
 def test_what_this_home_withholds_it_says_of_itself(world: World) -> None:
@@ -455,7 +476,7 @@ def test_a_running_node_asks_peers_and_keepers_and_another_process_can_wait_for_
     assert found.asked.is_done
     assert (found.asked.answered >= 1, found.asked.keepers, found.asked.keepers_answered) == (True, 1, 1)
     assert heard[-1] == found.asked
-    assert found.verdict.sources >= 3  # a network, the author and the keeper
+    assert found.verdict.sources == 2  # a network and the author; the keeper is a stranger
     look = enquire_over(reader.config.home, of, (cid_of(b"not here"),))
     assert look is not None
     await_until(lambda: look().is_done, "the answer over the control port")

@@ -1,11 +1,13 @@
 """A budget that is full: what the keeper, its page and its figures say, what it signs, and what its ward sees."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.node.web.client import Client
-from tests.support.nodes import publish
+from tests.support.commands import await_until
+from tests.support.nodes import introduce, posts_of, publish
 
 from unhush.identity.statement import MediaPolicy, Receipt
 from unhush.node import Node
@@ -87,6 +89,24 @@ def test_a_receipt_stops_where_the_room_ended_and_its_ward_sees_how_far_it_reach
     newest = ann.timeline().items[0]
     assert newest.kept_by is not None
     assert (newest.kept_by.proven, newest.kept_by.unproven) == (0, 0)
+
+
+def test_with_room_again_a_running_node_asks_who_is_connected_for_the_rest(
+    ann: Node, new_node: Callable[[str], Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unhush.gossip.net.live.INCOMPLETE_EVERY_S", 0.5)
+    mara, of = new_node("Mara"), ann.account()
+    mara._store.promises.keep(of, Promise(BUDGETS[0], MediaPolicy.NONE, 7))
+    for node in (ann, mara):
+        node.start_network()
+    introduce(mara, ann)
+    publish(ann, (f"{number} " + "x" * POST_BYTES for number in range(6)))
+    await_until(lambda: mara.kept()[0].is_full, "the budget is full", within_s=30)
+    mara.follow(of)  # whom she may have more of than of anybody she only keeps
+    time.sleep(1.5)  # so that what is full has been looked at
+    assert mara.kept()[0].is_full
+    mara.room.collect()
+    await_until(lambda: len(posts_of(mara, of)) == 6, "the rest is asked for", within_s=60)
 
 
 def test_of_somebody_followed_the_room_is_named_that_anybody_followed_has(

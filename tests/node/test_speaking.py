@@ -303,6 +303,12 @@ def test_what_is_withheld_is_absent_under_a_receipt_that_lists_it(
     assert isinstance(listed, Receipt)
     assert [each.entry for each in listed.withheld] == [post.id]
     assert before[-1].time <= absent.time
+    keeper._store.withheld.add(post.id, "another court said so", 1)
+
+    def reasons() -> list[str]:
+        return [each.reason for claim in ears.claims(Receipt)[-1:] for each in claim.withheld]
+
+    await_until(lambda: reasons() == ["another court said so"], "a receipt with the new reason")
 
 
 def test_a_receipt_speaks_of_pictures_once_they_came(

@@ -207,6 +207,24 @@ def test_when_much_of_a_full_account_went_more_is_asked_for_again(home: Home, bo
     assert not home.store.describe_room().kept[0].is_full
 
 
+def test_what_was_refused_below_the_newest_is_asked_for_again_as_well(home: Home, bob: Person, clock: Clock) -> None:
+    log = long_posts(bob, 40)
+    phone, added = bob.add_device()
+    keep(home.store, bob, 30 * KIB)
+    ingest(home.store, bob.incept, added, *arrivals_of(log[24:]))  # the newest, as peers send them first
+    deletes = [bob.write(Delete(each.cid), by=phone) for each in log[24:36]]
+    ingest(home.store, *arrivals_of(deletes))
+    ingest(home.store, *arrivals_of(log[:24]))
+    assert home.store.describe_room().kept[0].is_full
+    home.store.collect()
+    clock.advance(31 * DAY_MS)
+    assert home.store.collect().erased == len(deletes)
+    assert 15 * KIB < used(home.store, bob) < 30 * KIB * 3 // 4
+    (low, high), (top, _) = wanted_runs(home.store, bob)
+    assert (low, top) == (0, 24)
+    assert high < 23
+
+
 def test_what_is_a_large_part_of_its_budget_is_refused_once_and_not_asked_for_again(home: Home, bob: Person) -> None:
     keep(home.store, bob, 80 * KIB)
     first, second = long_posts(bob, 2, size=45_000)

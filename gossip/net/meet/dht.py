@@ -198,7 +198,9 @@ class Dht:
         lookup = Lookup(key, self._host.peer_id, salt=secrets.token_bytes(16))
         lookup.learn(self._contacts.closest(key))
         lookup.learn(map(_as_contact, self._places()))
-        while batch := [contact for _ in range(AT_A_TIME) if (contact := lookup.next()) is not None]:
+        while batch := (
+            [contact for _ in range(AT_A_TIME) if (contact := lookup.next()) is not None] or lookup.beyond()
+        ):
             async with trio.open_nursery() as nursery:
                 for contact in batch:
                     nursery.start_soon(self._ask, lookup, contact, Message(type=kind, key=key))

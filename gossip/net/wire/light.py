@@ -9,12 +9,23 @@ from types import TracebackType
 from typing import Any, Final
 
 import trio
+from libp2p.io.abc import Reader
+from libp2p.io.utils import read_exactly
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 # Every so many steps that might have been a checkpoint one is, or whoever sends a thousand small frames at once would
 # have the loop to itself for as long as they last. They take some 50 µs each.
 STEPS: Final = 16
+
+# Reads of a multiplexer in a row that may be no checkpoint either: of frames that nobody answers or waits for, an
+# encrypted packet holds five thousand, and they would have the loop to themselves for 50 ms.
+READS: Final = 64
+
+# On a slow line half a window takes longer than a sender waits for room (``Stream.write``), so there so much is enough
+# once this time has passed. Gossip that trickles seldom comes to it.
+SLOW_BYTES: Final = 4_096
+SLOW_S: Final = 1.0
 
 
 class ReadyLock:
@@ -48,7 +59,7 @@ class _Writers:
 
 
 class LightYamuxStream(YamuxStream):
-    """Says that there is room again once half the window was read, as the specification has it.
+    """Says that there is room again once half the window was read, as the specification has it, or every second.
 
     The stock one says so after every read, or with its switch ``PY_YAMUX_RELEASE_ON_READ`` off after every second one:
     a frame to encrypt for each message or two of gossip that never come near the window.
@@ -65,13 +76,32 @@ class LightYamuxStream(YamuxStream):
         self.close_lock = ReadyLock()
         self.rw_lock = _Writers()
         self._unreleased = 0
+        self._released_at = trio.current_time()
 
     async def _auto_tune_and_send_window_update(self, *, bytes_read: int = 0) -> None:
         self._unreleased += bytes_read
-        if self._unreleased < self._grow_threshold():
+        if self._unreleased < self._grow_threshold() and not self._is_slow:
             return
         released, self._unreleased = self._unreleased, 0
+        self._released_at = trio.current_time()
         await super()._auto_tune_and_send_window_update(bytes_read=released)
+
+    @property
+    def _is_slow(self) -> bool:
+        return self._unreleased >= SLOW_BYTES and trio.current_time() - self._released_at >= SLOW_S
+
+
+class FairReads:
+    """In place of ``read_exactly``: a turn for everybody else now and then, though all that is asked for be there."""
+
+    def __init__(self) -> None:
+        self._reads = 0
+
+    async def __call__(self, reader: Reader, n: int) -> bytes:
+        self._reads += 1
+        if self._reads % READS == 0:
+            await trio.lowlevel.checkpoint()
+        return await read_exactly(reader, n)
 
 
 class LightNetStream(NetStream):

@@ -78,14 +78,14 @@ class TcpStream(TrioTCPStream):
             self._patience.renew()
         if not self._ahead:
             self._ahead = await self._receive()
+        else:
+            self._steps += 1
+            if self._steps % STEPS == 0:
+                await trio.lowlevel.checkpoint()  # before anything is taken: who is cancelled here loses nothing
         data = self._ahead[self._ahead_at : self._ahead_at + (MAX_RECEIVE_BYTES if n is None else n)]
         self._ahead_at += len(data)
         if self._ahead_at == len(self._ahead):
             self._ahead, self._ahead_at = b"", 0  # a connection that rests holds nothing
-        else:
-            self._steps += 1
-            if self._steps % STEPS == 0:
-                await trio.lowlevel.checkpoint()
         self._packet_bytes += len(data)
         self._lacking = max(0, n - len(data)) if n is not None else 0
         return data

@@ -99,6 +99,27 @@ def test_a_liar_names_five_of_those_that_are_asked_and_the_others_are_asked_too(
         asked.add(peer.peer_id)
     assert asked == {f"peer{number}" for number in (*range(10), *near[: kademlia.MAX_NAMED_PER_TELLER])}
     assert kademlia.MAX_NAMED_PER_TELLER == 5
+    more = {peer.peer_id for _ in range(5) for peer in lookup.beyond()}
+    assert more == {f"peer{number}" for number in near[5:10]}, "with nobody else to ask, and no more than 20 in all"
+    assert len(lookup.asked) == kademlia.MAX_ASKED
+
+
+def test_where_all_are_of_one_network_the_nearest_are_found_all_the_same() -> None:
+    dice = random.Random(SEED)
+    nodes = {f"peer{number}": Contacts(f"peer{number}") for number in range(200)}
+    everybody = [contact(number) for number in range(200)]
+    for contacts in nodes.values():
+        for other in dice.sample(everybody, len(everybody)):
+            contacts.met(other)
+    for number in range(20):
+        key = f"key{number}".encode()
+        lookup = Lookup(key, "us")
+        lookup.learn(dice.sample(everybody, 2))
+        while batch := [peer for _ in range(3) if (peer := lookup.next()) is not None] or lookup.beyond():
+            for peer in batch:
+                lookup.answered("/ip4/6.6.1.1/tcp/1", [], nodes[peer.peer_id].closest(key))
+        near = sorted(nodes, key=lambda name: position(name.encode()) ^ position(key))[: kademlia.CLOSEST]
+        assert len(lookup.asked & set(near)) >= 10
 
 
 def test_one_network_has_two_places_among_what_is_found() -> None:

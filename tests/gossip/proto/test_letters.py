@@ -11,8 +11,8 @@ ANN, BEN, CLEO = account("ann"), account("ben"), account("cleo")
 K = key("k")
 
 
-def put(letters: Letters, numbers: range, about: Cid) -> list[Concerns]:
-    new = [Concerns(cid_of(item(K, number).entry), CLEO, K, (about,)) for number in numbers]
+def put(letters: Letters, numbers: range, about: Cid, by: Cid = CLEO) -> list[Concerns]:
+    new = [Concerns(cid_of(item(K, number).entry), by, K, (about,)) for number in numbers]
     for each in new:
         letters.put(each)
     return new
@@ -30,6 +30,14 @@ def test_who_is_written_to_by_many_leaves_room_for_others() -> None:
     few = put(letters, range(3), BEN)
     many = put(letters, range(3, 1_000), ANN)
     assert list(letters) == few + many[-(MAX_LETTERS - 3) :]
+
+
+def test_who_writes_to_everybody_leaves_room_for_others() -> None:
+    letters = Letters()
+    few = put(letters, range(3), BEN)
+    for number in range(3, 1_000):
+        put(letters, range(number, number + 1), account(f"reader {number}"), by=ANN)
+    assert list(letters)[:3] == few
 
 
 def test_with_own_records_as_many_are_told_as_go_at_once() -> None:
