@@ -20,10 +20,10 @@ $(STAMP): requirements-dev.lock pyproject.toml .ci/setup
 	@sh .ci/setup $(VENV)
 	@touch $@
 
-run: $(STAMP) ## start a node with its web page (makes an account on first start)
+run: $(STAMP) ## start a node with its web page (makes an account on first start); options: ARGS="--listen …"
 	@$(BIN)/unhush profile show >/dev/null 2>&1; \
 	if [ $$? -eq 3 ]; then $(BIN)/unhush init --name "$${UNHUSH_NAME:-$$(id -un)}"; fi
-	@exec $(BIN)/unhush run
+	@exec $(BIN)/unhush run $(ARGS)
 
 test: $(STAMP) ## all tests
 	$(BIN)/pytest -m "not long" $(SHARED)

@@ -120,7 +120,7 @@ def unrepost_command(context: Context, record: str) -> None:
 @click.argument("emoji")
 @pass_context
 def react_command(context: Context, record: str, emoji: str) -> None:
-    """React to the post ID with an EMOJI."""
+    """React to the post ID with an EMOJI, or any short word (32 bytes) that stands for one."""
     with context.open() as node:
         shown = node.react(record, emoji)
     _emit_act(context, shown, f"You reacted {clean_name(shown.emoji or '')}.")

@@ -139,7 +139,8 @@ def _log_lines(log: "LogVerdict", audit: "Audit") -> list[str]:
         lines.append(f"  {device}: not here yet {_ranges_text(log.behind)}")
     for each in log.withheld[:_SHOWN]:
         who = "this node" if each.who is None else display_name(audit.names.get(each.who, ""), each.who)
-        lines.append(f"  {device}: record {each.seq:,} is withheld by {who}: {clean_name(each.reason)}")
+        entry = f" ({each.entry})" if each.entry is not None else ""
+        lines.append(f"  {device}: record {each.seq:,}{entry} is withheld by {who}: {clean_name(each.reason)}")
     if log.withheld_count > _SHOWN:
         lines.append(f"  {device}: {log.withheld_count:,} withheld in all")
     for each in log.said[:_SHOWN]:

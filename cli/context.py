@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # JSON escapes C0 controls itself; these could still steer a terminal or turn a line around.
 _UNSAFE: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_A_COMMAND: Final = re.compile(r"\bunhush ([a-z]+)\b")
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 account_option = click.option("--account", metavar="ACCOUNT", help="Whose; your own if you name none.")
@@ -27,9 +29,10 @@ force_option = click.option("--force", is_flag=True, help="Write over FILE if it
 class Context:
     """One call of the command line."""
 
-    home: Path | None
-    is_json: bool
+    home: Path | None = None
+    is_json: bool = False
     passphrase_file: Path | None = None  # a file that holds the passphrase of this home
+    given_home: Path | None = None  # by --home, as it was written: what comes next needs it too
 
     def config(self, **settings: Any) -> "Config":
         """The settings of this call; a sealed key is opened with the passphrase from wherever it is to be had."""
@@ -59,6 +62,15 @@ class Context:
             click.echo(_UNSAFE.sub(_escape, json.dumps(value, ensure_ascii=False)))
         elif text:
             click.echo(text)
+
+    def here(self, hint: str) -> str:
+        """A hint in which every command is one for this home, whichever way that was named."""
+        if self.given_home is None:
+            return hint
+        from unhush.cli.main import COMMANDS  # here, because it imports this module
+
+        home = shlex.quote(str(self.given_home))
+        return _A_COMMAND.sub(lambda it: f"unhush --home {home} {it[1]}" if it[1] in COMMANDS else it[0], hint)
 
     def say(self, text: str) -> None:
         """Something for the person, kept out of what programs read."""

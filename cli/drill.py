@@ -268,8 +268,8 @@ def _advice_text(drilled: "Drilled") -> str:
     }[advice.step.value]
     if advice.harder_by:
         more = "one machine" if advice.harder_by == 1 else f"{advice.harder_by} machines"
-        return f"This costs nothing. If {more} more went: {text} ({_gain(advice)})."
-    return f"{text} ({_gain(advice)})."
+        return f"This costs nothing. If {more} more went: {text} ({_gain(advice, drilled.report.followers)})."
+    return f"{text} ({_gain(advice, drilled.report.followers)})."
 
 
 def _open_text(drilled: "Drilled", machine: str, called: str) -> str:
@@ -280,9 +280,12 @@ def _open_text(drilled: "Drilled", machine: str, called: str) -> str:
     return f"Let others in at {called}: unhush doctor, there"
 
 
-def _gain(advice: "Advice") -> str:
+def _gain(advice: "Advice", followers: float) -> str:
     if round(advice.share, 2) == round(advice.share_before, 2):
-        return "as many find it, and less is lost"
+        if not followers:
+            return "less is lost"
+        found = "as many find it, and" if round(advice.share, 2) else "nobody finds it yet, but"
+        return f"{found} less is lost"
     return f"{_percent(advice.share)} instead of {_percent(advice.share_before)} find it again"
 
 

@@ -40,7 +40,10 @@ def export_command() -> None:
 @force_option
 @pass_context
 def export_car_command(context: Context, file: Path, account: str | None, *, force: bool) -> None:
-    """Write a whole account to FILE, in a format any IPLD program reads (CAR version 1)."""
+    """Write the records of a whole account to FILE, in a format any IPLD program reads (CAR version 1).
+
+    Pictures are not in it: export lifeboat takes them along.
+    """
     path = expanded(file)
     check_target(path, force=force)
     with context.open() as node:
@@ -52,7 +55,8 @@ def export_car_command(context: Context, file: Path, account: str | None, *, for
             "blocks": contents.blocks,
             "cards": contents.cards,
         },
-        f"Account {contents.roots[0]} is in {file} ({some(contents.blocks, 'block')}).",
+        f"Account {contents.roots[0]} is in {file} ({some(contents.blocks, 'block')}); "
+        "pictures are not in it: unhush export lifeboat takes them along.",
     )
 
 

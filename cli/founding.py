@@ -62,7 +62,7 @@ def init_command(context: Context, name: str, words_to: Path | None, no_passphra
     if created.words_at is not None:
         context.say(
             f"Your 24 recovery words wait in {created.words_at}: write them on paper, "
-            "then: unhush id check (which erases the file)"
+            f"then: {context.here('unhush id check')} (which erases the file)"
         )
 
 

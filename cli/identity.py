@@ -66,7 +66,7 @@ def show_command(context: Context, qr: bool) -> None:
         else "this device  none of the account's",
         f"its key      {'sealed with a passphrase' if is_sealed else 'not sealed; to seal it: unhush id passphrase'}",
         f"root key     {_root_text(root_problem, is_kept=status.keeps_root)}",
-        f"words        still wait in {status.words_waiting}; once on paper: unhush id check"
+        f"words        still wait in {status.words_waiting}; once on paper: {context.here('unhush id check')}"
         if status.words_waiting
         else "",
         f"problem      {status.problem}" if status.problem else "",

@@ -126,11 +126,11 @@ def unhush_command(ctx: click.Context, home: Path | None, is_json: bool, passphr
 
     Your account is a key on this machine; what you post is signed, and whoever follows you keeps it.
     """
-    ctx.obj = Context(
-        home=_expanded(home or _path_from("UNHUSH_HOME")),
-        is_json=is_json,
-        passphrase_file=_expanded(passphrase_file or _path_from("UNHUSH_PASSPHRASE_FILE")),
-    )
+    context = ctx.ensure_object(Context)
+    context.given_home = home
+    context.is_json = is_json
+    context.home = _expanded(home or _path_from("UNHUSH_HOME"))
+    context.passphrase_file = _expanded(passphrase_file or _path_from("UNHUSH_PASSPHRASE_FILE"))
 
 
 def _path_from(variable: str) -> Path | None:
@@ -150,8 +150,9 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
+    context = Context()
     try:
-        result: Any = unhush_command.main(arguments, prog_name="unhush", standalone_mode=False)
+        result: Any = unhush_command.main(arguments, prog_name="unhush", standalone_mode=False, obj=context)
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.Abort:
@@ -167,7 +168,7 @@ def run(arguments: list[str]) -> int:
         click.echo(f"unhush: {exc.strerror}: {exc.filename}" if exc.filename else f"unhush: {exc}", err=True)
         return FAILED
     except Exception as exc:  # noqa: BLE001  # what is not ours is raised again
-        return _report(exc)
+        return _report(exc, context)
     return result if isinstance(result, int) else 0
 
 
@@ -179,13 +180,13 @@ def _with_place(error: click.NoSuchOption) -> click.NoSuchOption:
     return click.NoSuchOption(name, f"{name} stands before the command: unhush {name} … COMMAND", ctx=error.ctx)
 
 
-def _report(error: Exception) -> int:
+def _report(error: Exception, context: Context) -> int:
     """One line for what we expected could go wrong; anything else is our bug and is shown whole."""
     from unhush.node import errors
 
     if not isinstance(error, errors.UnhushError):
         raise error
-    click.echo(f"unhush: {error}{_next_step(error)}", err=True)
+    click.echo(f"unhush: {context.here(f'{error}{_next_step(error)}')}", err=True)
     match error:
         case errors.NotFound() | errors.NoAccount():
             return NOT_FOUND

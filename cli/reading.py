@@ -13,7 +13,7 @@ from unhush.cli.context import Context, OurCommand, WrongUse, pass_context
 from unhush.cli.keeping import json_of_kept, kept_lines
 from unhush.cli.shown import display_name, json_of, name_of, some, text_of, time_text
 from unhush.cli.standing import alarm_lines, count_cut, health_lines
-from unhush.cli.wire import limit_lines, outage_line
+from unhush.cli.wire import NOBODY_KNOWN, limit_lines, outage_line
 from unhush.node.names import clean_name, clean_text
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from unhush.node.views import Concern
 
 
-_NOTHING_HOME = "Nothing here yet. Follow somebody: unhush follow ACCOUNT; or say something: unhush post TEXT"
+_NOTHING_HOME: Final = "Nothing here yet. Follow somebody: unhush follow ACCOUNT; or say something: unhush post TEXT"
+_NOTHING_CAME: Final = (
+    "Nothing here yet. Posts come while your node runs (unhush run) and somebody is there who has them."
+)
 _ABOUT_CHARS: Final = 60  # of your post that somebody reacted to
 _NO_ACCOUNT = "none yet; make one with: unhush init --name NAME; or: unhush restore, unhush device join"
 
@@ -78,7 +81,7 @@ def timeline_command(
             context.emit(json_of(shown), text_of(shown, is_folded=True))
         if not items and not follow and not context.is_json:
             is_home = of is None and in_list is None and only is None and before is None
-            context.say(_NOTHING_HOME if is_home else _nothing(before))
+            context.say(_nothing_home(node) if is_home else _nothing(before))
         if not follow:
             options = {"--of": who, "--list": in_list, "--only": only}
             said = [word for option, value in options.items() if value is not None for word in (option, value)]
@@ -120,6 +123,12 @@ def _say_older(context: Context, cursor: str | None, command: Sequence[str], lim
     if cursor is not None:
         words = [*command, *(["--limit", str(limit)] if limit != _USUAL_LIMIT else [])]
         context.say(f"Older: unhush {clean_text(shlex.join(words))} --before {cursor}")
+
+
+def _nothing_home(node: "Node") -> str:
+    if not node.follows():
+        return _NOTHING_HOME
+    return _NOTHING_CAME if node.knows_anybody() or node.peers() else f"Nothing here yet. {NOBODY_KNOWN}"
 
 
 def _nothing(before: str | None) -> str:
@@ -271,7 +280,7 @@ def status_command(context: Context) -> None:
     }
     lines = [
         f"home      {home}",
-        f"account   {status.account or _NO_ACCOUNT}",
+        f"account   {status.account or context.here(_NO_ACCOUNT)}",
         f"name      {display_name(status.name, status.account)}" if status.account is not None else "",
         f"keeps     {some(status.records, 'record')}; follows {status.follows:,}",
         f"node      running, {some(status.peers_connected, 'peer')} connected"
@@ -291,7 +300,7 @@ def status_command(context: Context) -> None:
         else "",
         f"root key  kept here and cannot be used: {root_problem}" if root_problem else "",
         *(f"alarm     {line}" for line in alarm_lines(alarms, is_own=True)),
-        f"words     still wait in {status.words_waiting}: write them on paper, then: unhush id check"
+        f"words     still wait in {status.words_waiting}: write them on paper, then: {context.here('unhush id check')}"
         if status.words_waiting
         else "",
     ]

@@ -27,7 +27,7 @@ listen_option = click.option("--listen", multiple=True, metavar="MULTIADDR", hel
 @peer_option
 @listen_option
 @click.option("--account", help="Which account, should the words have founded several.")
-@click.option("--name", default="restored", show_default=True, help="What this device is to be called.")
+@click.option("--name", help="What this device is to be called; restored (or restored 2, 3 …) if you do not say.")
 @no_passphrase_option
 @click.option("--keep-root-key", is_flag=True, help="Keep the root key here, sealed by the passphrase.")
 @pass_context
@@ -38,7 +38,7 @@ def restore_command(
     peers: tuple[str, ...],
     listen: tuple[str, ...],
     account: str | None,
-    name: str,
+    name: str | None,
     no_passphrase: bool,
     keep_root_key: bool,
 ) -> int:
@@ -50,14 +50,16 @@ def restore_command(
     from unhush.node.account.devices import check_device_name
     from unhush.node.config import Home
 
-    check_device_name(name.strip())
+    if name is not None:
+        name = name.strip()
+        check_device_name(name)
     if not peers and not Home(context.config().home).store.exists():
         raise WrongUse("There is nobody to ask: give the address of a machine that has the account: --peer MULTIADDR")
     given = words.get()
     with open_new(context, peers=peers, listen=listen, no_passphrase=no_passphrase) as node:
         if keep_root_key and node.config.passphrase is None:
             raise WrongUse("The root key is kept sealed or not at all: give a passphrase with --keep-root-key.")
-        restored = node.restore(given, account=account, name=name.strip(), on_progress=doing(context))
+        restored = node.restore(given, account=account, name=name, on_progress=doing(context))
         if keep_root_key:
             node.devices.keep_root(given)
         called = node.person(restored.account).name

@@ -9,8 +9,13 @@ from unhush.node.names import clean_text
 if TYPE_CHECKING:
     from unhush.node.views import LimitMet, OutageInfo
 
-# What was met longer ago is in ``status --json`` and in the metrics; it is no news.
+# What was met longer ago, or is met every day, is in ``status --json`` and in the metrics; it is no news.
 LATELY_S: Final = 3_600.0
+# To whoever follows somebody from a home that has nobody to ask for their posts.
+NOBODY_KNOWN: Final = (
+    "No machine is known yet that could have their posts: ask them for an invite, which says where they are, and: "
+    "unhush accept INVITE"
+)
 
 
 def outage_line(outage: "OutageInfo", now_ms: int) -> str:
@@ -21,9 +26,16 @@ def outage_line(outage: "OutageInfo", now_ms: int) -> str:
 
 
 def limit_lines(limits_met: "Iterable[LimitMet]") -> list[str]:
-    """The bounds met within the hour, the latest first, with their counts since the node started."""
+    """The bounds met within the hour, the latest first, with their counts since the node started.
+
+    Those that healthy nodes meet every day are left out.
+    """
+    from unhush.gossip.proto.tally import EVERYDAY
+
     return [
-        f"bounds    {met.count} {met.words}, last {_ago(met.s_ago)} ago" for met in limits_met if met.s_ago < LATELY_S
+        f"bounds    {met.words}: {met.count}, last {_ago(met.s_ago)} ago"
+        for met in limits_met
+        if met.s_ago < LATELY_S and met.name not in EVERYDAY
     ]
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unhush.cli.context import Context, OurCommand, check_one, pass_context
-from unhush.cli.shown import display_name, time_text
+from unhush.cli.shown import display_name, some, time_text
 from unhush.node.names import clean_name
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def withhold_command(
     context: Context, record: str | None, reason: str | None, is_listing: bool, undo: str | None
 ) -> None:
-    """Erase the body of the record ID here, and say so to whoever asks.
+    """Erase the body of the record ID here with the pictures it alone shows, and say so to whoever asks.
 
     The signed entry stays: it says that there was something, and nothing of what. Receipts of this node list it.
     """
@@ -56,7 +56,8 @@ def _say_withheld(withheld: "WithheldInfo") -> str:
     elif withheld.account is None:
         said = "Nothing of this record is here; when it comes, its body is not taken in."
     else:
-        said = "Its body is gone from here."
+        pictures = f", and {some(withheld.pictures, 'picture')} that nothing else shows" if withheld.pictures else ""
+        said = f"Its body is gone from here{pictures}."
     return f"{said} Undo: unhush withhold --undo {withheld.id}"
 
 
@@ -73,4 +74,5 @@ def _json_of_withheld(withheld: "WithheldInfo") -> dict[str, Any]:
         "since": withheld.since_ms,
         "withheld": True,
         "replaced": withheld.replaced or None,
+        "pictures": withheld.pictures,
     }

@@ -10,6 +10,7 @@ import click
 from unhush.cli.context import FILE, Context, WrongUse, expanded, is_terminal, pass_context
 from unhush.cli.secrets import SigningCommand
 from unhush.cli.shown import display_name
+from unhush.cli.wire import NOBODY_KNOWN
 
 if TYPE_CHECKING:
     from unhush.node import Heading, Shown
@@ -98,8 +99,11 @@ def follow_command(context: Context, account: str, petname: str | None) -> None:
     """Follow ACCOUNT: their posts come to your timeline, and your node carries them for others."""
     with context.open() as node:
         person = node.follow(node.account_of(account), petname)
+        is_somebody_known = node.knows_anybody() or bool(node.peers() or node.card(person.account).peers)
     value = {"account": str(person.account), "name": person.name, "petname": person.petname, "followed": True}
     context.emit(value, f"You follow {display_name(person.petname or person.name, person.account)}.")
+    if not is_somebody_known and not context.is_json:
+        context.say(NOBODY_KNOWN)
 
 
 @click.command(cls=SigningCommand, name="unfollow")

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from unhush.gossip.proto.addresses import Scope, scope_of
 from unhush.gossip.proto.reach import Reach, ReachView, RelayUse, SeenBy
-from unhush.gossip.proto.tally import Met
+from unhush.gossip.proto.tally import EVERYDAY, Met
 from unhush.node.config import DEFAULT_PORT, Home
 from unhush.node.control import Answer, ask
 from unhush.node.errors import NotRunning
@@ -361,6 +361,9 @@ def _look_at_limits(met: Mapping[str, int]) -> Iterator[Finding]:
         return
     known = {each.value: each for each in Met}
     said = (f"{count} × {known[name].words if name in known else name}" for name, count in sorted(counted.items()))
+    if counted.keys() <= EVERYDAY:
+        yield Finding("limits", Grade.FINE, f"Only bounds that every node meets, since it started: {', '.join(said)}.")
+        return
     yield Finding("limits", Grade.NOTE, f"Since the node started: {', '.join(said)}.")
 
 

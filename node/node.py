@@ -234,15 +234,16 @@ class Node(Acting, Inviting, Profiles, Cards, Seeking, Watching, Filing, Peering
         words: Words,
         *,
         account: Cid | str | None = None,
-        name: str = "restored",
+        name: str | None = None,
         on_progress: "Progress" = lambda _what, _count: None,
     ) -> "Restored":
         """Bring the account of these words into this home, from any peer of ``config.peers`` that has it.
 
         A home that holds it already, as one made of a backup, needs no peer; those it knows are asked what is newer.
-        This device gets a key of its own, called ``name``, and is added. ``account`` chooses, should the words have
-        founded several. Raises ``BadWords``, ``AccountExists``, ``NetworkFailed``, ``NotFound``, ``NotSynced`` and
-        ``DeviceRefused``; whatever it raises, the same call goes on where it ended.
+        This device gets a key of its own, called ``name`` (by itself "restored", "restored 2" …), and is added.
+        ``account`` chooses, should the words have founded several. Raises ``BadWords``,
+        ``AccountExists``, ``NetworkFailed``, ``NotFound``, ``NotSynced`` and ``DeviceRefused``; whatever it raises, the
+        same call goes on where it ended.
         """
         from unhush.node.restoring import check_home, needs_peers  # lazy, as the network
 

@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -42,6 +43,7 @@ FIND_S: Final = 10.0
 GRACE_S: Final = 0.5  # for other peers, who may know other accounts of the same words
 OTHERS_S: Final = 3.0  # for the other peers that have the account, once one has given all: they may know more
 LOOK_EVERY_S: Final = 0.05
+USUAL_NAME: Final = "restored"  # of a device that was given none
 
 # What goes on, and how many records are here by now.
 Progress = Callable[[str, int], None]
@@ -107,7 +109,7 @@ class Restoring:
         self._running = running
         self._holders: dict[Cid, set[str]] = {}  # peers that proved to know an account of the words
 
-    def restore(self, words: Words, *, account: Cid | None, name: str, on_progress: Progress) -> Restored:
+    def restore(self, words: Words, *, account: Cid | None, name: str | None, on_progress: Progress) -> Restored:
         """Bring the account of these words here and add this device; see ``Node.restore``."""
         with self._store.snapshot() as snapshot:
             own = snapshot.own_account()
@@ -125,12 +127,19 @@ class Restoring:
             is_listed = state is not None and state.state.cut_of(key) == OPEN
         if not is_listed:
             on_progress("adding this device", self._store.count_records())
-            self._devices.add_key(Device(key, _device_name(name)), words)
+            called = _device_name(name) if name is not None else self._free_name(chosen.account)
+            self._devices.add_key(Device(key, called), words)
         listed = {each.key: each for each in self._devices.identity(chosen.account).devices}
         device = listed.get(key)
         if device is None or device.state is not DeviceState.OPEN:
             raise NotSynced("the account changed while this device was added; run this again")
         return Restored(chosen.account, device, self._store.count_records(), is_complete, others)
+
+    def _free_name(self, account: Cid) -> str:
+        """What no device of an account is called yet, neither one that was cut off."""
+        taken = {each.name for each in self._devices.identity(account).devices}
+        names = (f"{USUAL_NAME} {number}" if number > 1 else USUAL_NAME for number in count(1))
+        return next(name for name in names if name not in taken)
 
     def _look(self, words: Words, held: list[Found], on_progress: Progress, *, goes_alone: bool) -> list[Found]:
         """What peers know and what is held, the highest generation first."""

@@ -309,6 +309,7 @@ class WithheldInfo:
     reason: str
     since_ms: int
     replaced: str = ""  # the reason that this one took the place of, just now
+    pictures: int = 0  # files that went with the body, just now
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Backup: one file with everything kept in a home but its keys, made while the home is in use; and the way back.
 
 The file is a tar archive (docs/store.md names its members): a compact copy of
-the database as of one moment, the blobs, and at the end ``manifest.json`` with
-the size and SHA-256 of each. Without a manifest it is not whole. Only members
-of these names are ever written or read, so no key file gets in, and a hostile
-archive nowhere else.
+the database as of one moment, the blobs that its records name, and at the end
+``manifest.json`` with the size and SHA-256 of each. Without a manifest it is not
+whole. Only members of these names are ever written or read, so no key file gets
+in, and a hostile archive nowhere else.
 
 A home made from a backup has no key. It knows whose it is, reads, carries and
 syncs; to write it needs a device of its own: ``restore`` with the words, or
@@ -18,13 +18,15 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 from unhush.storage import clones, settings
+from unhush.storage.blobs.blobs import Blobs
+from unhush.storage.blobs.sweeping import find_named
 from unhush.storage.environment import Environment
 from unhush.storage.errors import BackupExists, MalformedBackup, StoreFull
 from unhush.storage.exclusive import sync_file, sync_folder
@@ -60,7 +62,7 @@ class BackedUp:
 
 def write_backup(
     environment: Environment,
-    home: Path,
+    blobs: Blobs,
     file: Path,
     *,
     network: str,
@@ -77,7 +79,9 @@ def write_backup(
     try:
         staging.mkdir(mode=0o700)
         environment.copy(staging)
-        blobs = _write_archive(staging, home / _BLOBS, network, now_ms, on_progress)
+        with environment.read() as txn:
+            named = find_named(blobs, txn)
+        count = _write_archive(staging, _iter_blobs(blobs.folder.path, named), network, now_ms, on_progress)
         made = staging / "archive"
         size = made.stat().st_size
         sync_file(made)
@@ -89,10 +93,10 @@ def write_backup(
         raise StoreFull(f"{file} cannot be written: {exc.strerror}") from exc
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return BackedUp(file, size, blobs)
+    return BackedUp(file, size, count)
 
 
-def _write_archive(staging: Path, blobs: Path, network: str, now_ms: int, on_progress: Progress) -> int:
+def _write_archive(staging: Path, blobs: Iterator[Path], network: str, now_ms: int, on_progress: Progress) -> int:
     """The archive inside the staging folder; returns how many blobs it has."""
     members: dict[str, dict[str, Any]] = {}
     descriptor = os.open(staging / "archive", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -101,9 +105,9 @@ def _write_archive(staging: Path, blobs: Path, network: str, now_ms: int, on_pro
             members[DATABASE] = _add(archive, DATABASE, database)
         on_progress(out.tell())
         (staging / "data.mdb").unlink()  # it is in the archive now, and room is short
-        for path in _iter_blobs(blobs):
+        for path in blobs:
             with contextlib.suppress(FileNotFoundError), path.open("rb") as blob:  # gc may take one meanwhile
-                name = f"{_BLOBS}/{path.relative_to(blobs).as_posix()}"
+                name = f"{_BLOBS}/{path.parent.name}/{path.name}"
                 members[name] = _add(archive, name, blob)
                 on_progress(out.tell())
         manifest = {
@@ -118,11 +122,12 @@ def _write_archive(staging: Path, blobs: Path, network: str, now_ms: int, on_pro
     return len(members) - 1
 
 
-def _iter_blobs(folder: Path) -> Iterator[Path]:
+def _iter_blobs(folder: Path, named: Set[bytes]) -> Iterator[Path]:
     for shard in sorted(folder.iterdir()) if folder.is_dir() else ():
         for path in sorted(shard.iterdir()) if shard.is_dir() and not shard.is_symlink() else ():
             name = f"{_BLOBS}/{shard.name}/{path.name}"
-            if _BLOB_NAME.fullmatch(name) and path.is_file() and not path.is_symlink():
+            is_ours = _BLOB_NAME.fullmatch(name) and path.is_file() and not path.is_symlink()
+            if is_ours and bytes.fromhex(shard.name + path.name) in named:
                 yield path
 
 

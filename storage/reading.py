@@ -120,6 +120,14 @@ class Reading:
             if record is not None and self.is_visible(record) and not self.is_deleted(record):
                 yield record
 
+    def is_hidden_blob(self, blob: Cid) -> bool:
+        """Whether records name a blob, and none of them is shown. One that none names may be for a post to come."""
+        return self.is_named_blob(blob) and next(self.records_showing(blob), None) is None
+
+    def is_named_blob(self, blob: Cid) -> bool:
+        """Whether a record that has its body here names a blob."""
+        return any(True for _ in blobrefs.iter_ref_aids(self._txn, blob))
+
     def versions(self, record: Record) -> list[Version]:
         """A post and all its edits, oldest first, the one shown last; none, if the post is not shown."""
         original = indexes.find_body(record) if record.kind == POST and self.is_visible(record) else None

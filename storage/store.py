@@ -20,6 +20,7 @@ from unhush.storage import accounts, clones, contacts, journal, lists, lost, set
 from unhush.storage.arrivals import Arrival, Batch, Outcome, Status
 from unhush.storage.backup import BackedUp, write_backup
 from unhush.storage.blobs.blobs import Blobs
+from unhush.storage.blobs.sweeping import is_named
 from unhush.storage.blobs.thumbs import Thumbs
 from unhush.storage.commits import Commits
 from unhush.storage.contacts import Contact
@@ -88,7 +89,7 @@ class Store:
         announce = self._news.announce
         self.statements = Statements(self._environment, network=network, clock_ms=clock_ms, announce=announce)
         self.promises = Promises(self._environment, announce)
-        self.withheld = WithheldBodies(self._environment, self._scrub, announce)
+        self.withheld = WithheldBodies(self._environment, self._scrub, self.erase_blobs, announce)
         self.proofs = Proofs(self._environment, announce)
 
     def close(self) -> None:
@@ -257,6 +258,22 @@ class Store:
             purge=self._purge_fulltext,
         )
 
+    def erase_blobs(self, gone: Iterable[Cid]) -> int:
+        """Take away those of these blobs that no record names, however young; how many were here.
+
+        What cannot be done now the next rounds of gc do.
+        """
+        try:
+            with self._environment.read() as txn:
+                unnamed = {blob.digest for blob in gone if not is_named(txn, blob.digest)}
+                here = {digest for digest in unnamed if self.blobs.folder.size(digest) is not None}
+                if unnamed:  # of one that is not here there may be a small picture, or what is left of a damaged one
+                    self._collector().sweep(txn, at_once=unnamed)
+            return sum(self.blobs.folder.size(digest) is None for digest in here)
+        except StorageError as exc:
+            log.error("pictures that nothing shows are not erased yet: %s", exc)
+            return 0
+
     def _scrub(self) -> None:
         """Take what is gone out of the files now; what cannot be done now the next round of gc does."""
         try:
@@ -331,7 +348,7 @@ class Store:
     def backup(self, file: Path, *, now_ms: int, on_progress: Callable[[int], None] = lambda _: None) -> BackedUp:
         """Write everything but the keys into one new file; see ``backup.py``."""
         return write_backup(
-            self._environment, self.home, file, network=self.network, now_ms=now_ms, on_progress=on_progress
+            self._environment, self.blobs, file, network=self.network, now_ms=now_ms, on_progress=on_progress
         )
 
     # -- waiting

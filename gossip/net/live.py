@@ -238,6 +238,9 @@ class Live:
         is_here = False
         try:
             is_here = await self._blobs.fetch(blob, account, max_bytes=max_bytes)
+            # What named it may have been withheld meanwhile.
+            if await trio.to_thread.run_sync(self._store.erase_blobs, (blob,)):
+                is_here = False
         except Exception:  # ours; no picture is worth the network
             log.exception("a blob was not fetched cid=%s", blob)
         finally:

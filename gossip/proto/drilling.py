@@ -389,9 +389,12 @@ def _best_step(situation: Situation, losses: Losses, seed: int, before: Report) 
     return best
 
 
-def _worth(report: Report) -> tuple[bool, bool, int, bool, bool]:
-    """What matters, in this order: a voice that goes on, whether anybody hears it, who, what was said and shown."""
+def _worth(report: Report) -> tuple[bool, bool, bool, int, bool, bool]:
+    """What matters, in this order: not to be lost to all that carry it, a voice that goes on, whether anybody hears
+    it, who, what was said and shown.
+    """
     return (
+        not report.followers or report.share > 0,
         report.author_returns,
         report.followers > 0,
         round(report.share / LEAST_GAIN),

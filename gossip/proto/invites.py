@@ -186,7 +186,7 @@ def _wanted(head: list[str]) -> int:
     version, *length = _from_digits(head)
     if version > VERSION:
         raise MalformedInvite(
-            "this invite was made by a newer version of unhush, or was mistyped; update this one first"
+            "this invite was mistyped or cut off: copy it again, whole; or it was made by a newer version of unhush"
         )
     size = _HEAD_BYTES + int.from_bytes(bytes(length)) + _SUM_BYTES
     if version < VERSION or size > MAX_INVITE_BYTES:

@@ -58,7 +58,7 @@ class Met(StrEnum):
 
     @property
     def words(self) -> str:
-        """The same for people, after a number."""
+        """The same for people, many of them: "peers shut out"; a count stands beside it."""
         return _WORDS.get(self, self.value.replace("_", " "))
 
 
@@ -86,7 +86,7 @@ _WORDS: Final[Mapping[Met, str]] = {
     Met.NETWORK_RESTARTED: "restarts of the network",
     Met.RELAY_FULL: "places and circuits refused as a relay",
     Met.CIRCUIT_CUT: "circuits cut as a relay, for time, for bytes or for a newcomer",
-    Met.DIALBACK_REFUSED: "dial-backs not tried",
+    Met.DIALBACK_REFUSED: "calls back to peers not tried (asked too often, at a port never called, or of this machine)",
     Met.DHT_REFUSED: "entries of the DHT refused for want of room",
     Met.INVITE_PUT_OFF: "acceptances of invites put off, or cut for their number",
     Met.NEIGHBOUR_IGNORED: "announcements on the local network passed over for want of room",
@@ -105,8 +105,12 @@ _WORDS: Final[Mapping[Met, str]] = {
     Met.PICTURE_REFUSED: "requests for pictures refused beyond a peer's share, or for want of a place",
     Met.PICTURE_NOT_FETCHED: "pictures not asked for, for too many were waited for",
     Met.RELAYED_REFUSED: "callers through relays refused for want of a place",
-    Met.ADDRESS_REFUSED: "addresses not taken on hearsay: none at all, or nearer than who told of them",
+    Met.ADDRESS_REFUSED: "addresses told by peers and not remembered (none at all, or of use only where they are)",
 }
+
+# Met between healthy nodes too: each says where it listens, also at addresses that mean nothing elsewhere, and asks
+# to be called back at a port that nobody else may want. Counted all the same, but no news to a person.
+EVERYDAY: Final = frozenset({Met.DIALBACK_REFUSED, Met.ADDRESS_REFUSED})
 
 
 class Tally:

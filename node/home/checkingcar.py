@@ -31,6 +31,7 @@ Progress = Callable[[str, int], None]
 MAX_NAMED: Final = 20
 # The file bounds what is stored, and nobody else shares the room.
 _NO_LIMITS: Final = Limits(stranger_bytes=2**50, strangers_together_bytes=2**50)
+_NO_PICTURES: Final = "Pictures are in no CAR; a lifeboat takes them along."
 _HOLDS: Final = frozenset((Status.STORED, Status.FILLED, Status.KNOWN))
 _WHY: Final = {
     Took.EARLY: "its time is more than ten minutes ahead",
@@ -71,7 +72,7 @@ class CarReport:
         who = ", ".join(f"account {' '.join(fingerprint(each.digest))} ({each})" for each in self.accounts)
         cards = f"{self.checked_cards:,} of {self.cards:,} contact cards" if self.cards else "no contact card in it"
         said = f"{self.checked:,} of {self.records:,} records hold, {cards}; {who or 'no account'}."
-        return said if self.ok else f"This file is not what was signed: {said}"
+        return f"{said} {_NO_PICTURES}" if self.ok else f"This file is not what was signed: {said}"
 
     def remarks(self) -> list[str]:
         """What fails, and what the person should know beside."""

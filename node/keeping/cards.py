@@ -1,6 +1,6 @@
 """Cards as people see them: where an account says that it is reached, and what web addresses are on one's own."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from unhush.identity.cid import Cid
@@ -9,7 +9,8 @@ from unhush.identity.statement import Card
 from unhush.node.errors import BadConfig, NotFound
 from unhush.node.records.acting import Writing
 from unhush.node.records.looking import Looking
-from unhush.node.views import CardInfo
+from unhush.node.records.reading import Reader
+from unhush.node.views import CardInfo, Person
 
 # A card has 1,000 bytes; so there is room for two addresses of machines, of which everything else lives.
 MAX_URLS_BYTES: Final = 400
@@ -34,6 +35,25 @@ class Cards(Writing, Looking):
             said_ms=max((each.time for each in cards), default=None),
             unsaid=tuple(url for url in wanted if url not in mine),
         )
+
+    def people_at(self, peers: Collection[str]) -> Mapping[str, tuple[Person, ...]]:
+        """Whose machines these are, by peer id, as the cards say of yourself and of those you follow or keep.
+
+        A card is its author's word, so two people may name one machine. A machine that none of them names is left out.
+        """
+        if not peers:
+            return {}
+        found: dict[str, dict[Cid, Person]] = {}
+        with self._store.snapshot() as snapshot:
+            reader, own = Reader(snapshot), snapshot.own_account()
+            me = snapshot.account(own) if own is not None else None
+            followed = snapshot.follows(me) if me is not None else ()
+            for who in dict.fromkeys((*([own] if own is not None else ()), *followed, *snapshot.promises())):
+                claims = (each.claim for each in snapshot.cards(who))
+                named = {at.rpartition("/p2p/")[2] for claim in claims if isinstance(claim, Card) for at in claim.peers}
+                for peer in named.intersection(peers):
+                    found.setdefault(peer, {})[who] = reader.any_person(who)
+        return {peer: tuple(people.values()) for peer, people in found.items()}
 
     def change_card(self, add: Iterable[str] = (), drop: Iterable[str] = ()) -> CardInfo:
         """Name web addresses where the account can be found on the card of this device, or name them no more.

@@ -254,6 +254,7 @@ class Keeping(Circle, Looking):
     def withhold(self, record: Cid | str, reason: str) -> WithheldInfo:
         """Erase the body of a record here, now or as soon as it comes, and say so to whoever asks.
 
+        The pictures that no other record names go with it.
         Again with another reason replaces that, which the answer tells as ``replaced``.
         Raises ``BadConfig`` for our own record or a reason that is none, ``WrongKind`` for what says who may speak.
         """
@@ -266,8 +267,8 @@ class Keeping(Circle, Looking):
         if found is not None and found.account == own:
             raise BadConfig("this is your own record; take it back for everybody: unhush delete")
         before = self._store.withheld.find(cid)
-        self._store.withheld.add(cid, why, self.config.clock_ms())
-        done = next(each for each in self.withheld() if each.id == cid)
+        pictures = self._store.withheld.add(cid, why, self.config.clock_ms())
+        done = replace(next(each for each in self.withheld() if each.id == cid), pictures=pictures)
         is_again = before is not None and before.of is None  # an edit that went with its post was nobody's decision
         return replace(done, replaced=before.reason) if before is not None and is_again else done
 

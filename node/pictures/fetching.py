@@ -242,6 +242,9 @@ class Fetching:
             wanted = self._waiting.pop()
             if wanted.blob in self._under_way or self._store.blobs.has(wanted.blob):
                 continue
+            if not self._is_named(wanted.blob):
+                self._again.pop(wanted.blob, None)  # its record was withheld or erased since
+                continue
             most = self._most_of(wanted)
             if most is None:
                 held.appendleft(wanted)
@@ -251,6 +254,10 @@ class Fetching:
                     break
                 self._under_way[wanted.blob] = _UnderWay(wanted, now, most)
         self._waiting.extend(held)
+
+    def _is_named(self, blob: Cid) -> bool:
+        with self._store.snapshot() as snapshot:
+            return snapshot.is_named_blob(blob)
 
     def _most_of(self, wanted: _Wanted) -> int | None:
         """How many bytes may be fetched of a blob: 0 if none will be for a while, None if it is to wait."""

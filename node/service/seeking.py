@@ -30,6 +30,11 @@ class Seeking(Looking):
     media: MediaFiles
     _running: "Running | None"
 
+    def is_hidden_media(self, cid: Cid | str) -> bool:
+        """Whether a picture is named by records that are not shown, taken back for one, and by no other."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.is_hidden_blob(as_cid(cid))
+
     def fetch_media(self, cid: Cid | str, timeout_s: float = 8.0) -> bool:
         """Whether a picture that a record names is here, after asking peers for it if the network runs."""
         blob = as_cid(cid)

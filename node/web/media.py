@@ -102,11 +102,13 @@ async def portrait(request: web.Request) -> web.Response:
 
 
 async def _fetched(request: web.Request, cid: Cid) -> None:
-    """Give peers the time to send a picture that is not here yet.
+    """Give peers the time to send a picture that is not here yet; 404 for one that nothing shows any more.
 
     Of many a few are waited for and the others only begun: a browser has six connections for all that a page needs.
     """
     desk = desk_of(request)
+    if await desk.hop(desk.node.is_hidden_media, cid):
+        raise web.HTTPNotFound
     if await desk.hop(desk.node.media.has, cid):
         return
     if request.app[FETCHING].locked():

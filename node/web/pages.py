@@ -290,7 +290,8 @@ def list_view(node: Verbs, name: str, *, before: str | None = None, problem: str
 
 def network_view(node: Verbs, *, problem: str = "", address: str = "") -> View:
     peers = sorted(node.peers(), key=lambda peer: (not peer.connected, peer.address))
-    values = {"here": "network", "peers": tuple(peers), "problem": problem, "address": address}
+    people = node.people_at([peer.peer for peer in peers if peer.peer is not None])
+    values = {"here": "network", "peers": tuple(peers), "people": people, "problem": problem, "address": address}
     return View("network.j2", values, 422 if problem else 200)
 
 

@@ -43,6 +43,7 @@ START_S: Final = 10.0
 # What those outside may have: what the door needs to look like a door.
 OUTSIDE: Final = ("/static/", "/enter")
 METRICS: Final = "/metrics"
+NO_METRICS: Final = "This node shows no figures; it does when started with: unhush run --metrics\n"
 
 
 class WebServer:
@@ -59,7 +60,7 @@ class WebServer:
         metrics: Callable[[], bytes] | None = None,
     ) -> None:
         self._node = node
-        self._metrics = metrics  # figures for Prometheus; without it there is no such page
+        self._metrics = metrics  # figures for Prometheus; without it a line says how to have them
         self._host = loopback(host)
         self._port = port
         self._clock_ms = clock_ms
@@ -138,8 +139,7 @@ class WebServer:
             app[invites.MADE] = invites.Made()
             for part in (pages, media, forms, invites, keeping, events):
                 app.add_routes(part.routes)
-            if self._metrics is not None:
-                app.router.add_get(METRICS, self._show_metrics)
+            app.router.add_get(METRICS, self._show_metrics)
             app.on_response_prepare.append(_put_headers)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
@@ -181,7 +181,8 @@ class WebServer:
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         """For a program on this machine that watches the node; it has no session, and the gate has judged its Host."""
-        assert self._metrics is not None
+        if self._metrics is None:
+            return web.Response(status=404, text=NO_METRICS)
         from unhush.node.service.metrics import CONTENT_TYPE_LATEST
 
         body = await desk_of(request).hop(self._metrics)
@@ -196,8 +197,7 @@ class WebServer:
         except Refused as refusal:
             return _refusal(desk, request, refusal)
         request[PASSAGE] = passage
-        is_watched = self._metrics is not None and request.path == METRICS
-        if not (passage.is_open or is_watched) and request.path != "/" and not request.path.startswith(OUTSIDE):
+        if not passage.is_open and request.path not in ("/", METRICS) and not request.path.startswith(OUTSIDE):
             return desk.door("The page is shut.", status=401)
         try:
             return await self._answer(desk, request, passage, handler)

@@ -133,7 +133,7 @@ class DigestFolder:
     def iter_digests(self) -> Iterator[bytes]:
         """The names of all files, in no order worth knowing; anything else that lies here is passed over."""
         for shard in self._list("."):
-            if _SHARD.fullmatch(shard):
+            if _SHARD.fullmatch(shard) and stat.S_ISDIR(os.lstat(self.path / shard).st_mode):
                 for rest in self._list(shard):
                     if _REST.fullmatch(rest):
                         yield bytes.fromhex(shard + rest)

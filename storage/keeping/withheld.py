@@ -1,16 +1,16 @@
 """Withholding: bodies this home does without on purpose, and why.
 
 The operator of a node may refuse or erase any body and has to say so (PROTOCOL
-§6). The body goes from the disk at once and is not taken in again; the entry
-stays, so the chain is whole, and who asks gets it with the word ``withheld``. A
-receipt lists it with the reason. Nothing of this travels: other homes decide
-for themselves.
+§6). The body goes from the disk at once, with the pictures that it alone named,
+and is not taken in again; the entry stays, so the chain is whole, and who asks
+gets it with the word ``withheld``. A receipt lists it with the reason. Nothing
+of this travels: other homes decide for themselves.
 
 The edits of a post say what it said, so they go with it, those that come later
 too, and come again with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from unhush.identity.statement import MAX_REASON_BYTES
 from unhush.storage import accounts, indexes, journal, logs, serving, settings, standing
 from unhush.storage.environment import Environment
 from unhush.storage.errors import WithholdRefused
-from unhush.storage.folds import deletes, edits
+from unhush.storage.folds import blobrefs, deletes, edits
 from unhush.storage.kinds import DELETE, EDIT, POST, Body, Edit
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import BodyState, Record
@@ -55,16 +55,27 @@ class WithheldBody:
 class WithheldBodies:
     """What one store withholds; thread- and process-safe as the store is.
 
-    ``scrub`` takes out of its files what went.
+    ``scrub`` takes out of its files what went; ``erase_blobs`` takes away those of some blobs that no record names
+    any more, and says how many.
     """
 
-    def __init__(self, environment: Environment, scrub: Callable[[], None], announce: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        scrub: Callable[[], None],
+        erase_blobs: Callable[[Iterable[Cid]], int],
+        announce: Callable[[], None],
+    ) -> None:
         self._environment = environment
         self._scrub = scrub
+        self._erase_blobs = erase_blobs
         self._announce = announce
 
-    def add(self, cid: Cid, reason: str, now_ms: int) -> None:
-        """Withhold the body of an entry, here or not yet; again only changes the reason. Raises ``WithholdRefused``."""
+    def add(self, cid: Cid, reason: str, now_ms: int) -> int:
+        """Withhold the body of an entry, here or not yet; again only changes the reason. How many blobs went with it.
+
+        Raises ``WithholdRefused``.
+        """
         try:
             words = reason.encode()
         except UnicodeEncodeError as exc:
@@ -75,7 +86,7 @@ class WithheldBodies:
         with self._environment.read() as txn:
             held = _find_edits(txn, cid)
 
-        def add(txn: Txn) -> bool:
+        def add(txn: Txn) -> tuple[bool, set[Cid]]:
             row = txn.get(Table.WITHHELD, cid.digest)
             is_own_decision = row is not None and not row.startswith(_WITH)
             if not is_own_decision and _count_decisions(txn) >= MAX_WITHHELD:
@@ -91,14 +102,17 @@ class WithheldBodies:
             txn.put(Table.WITHHELD, cid.digest, since + words)
             txn.memo.pop(_NONE, None)
             if record is None:
-                return False
+                return False, set()
+            blobs = _find_blobs(txn, (cid, *held))
             had_edits = _withhold_edits(txn, record, held)
-            return _take_body(txn, record) or had_edits
+            return _take_body(txn, record) or had_edits, blobs
 
-        had_body = self._environment.run(add)
+        had_body, blobs = self._environment.run(add)
         self._announce()
+        erased = self._erase_blobs(blobs)
         if had_body:
             self._scrub()
+        return erased
 
     def drop(self, cid: Cid) -> bool:
         """Let the body come again, of a post with its edits; False if it was not withheld.
@@ -192,6 +206,12 @@ def _find_edits(txn: Txn, cid: Cid) -> list[Cid]:
                 if isinstance(body, Edit) and body.of == cid:
                     found.append(record.cid)
     return found
+
+
+def _find_blobs(txn: Txn, cids: Iterable[Cid]) -> set[Cid]:
+    """What records name that are here with their bodies."""
+    records = (journal.find_record_by_cid(txn, cid) for cid in cids)
+    return {blob for record in records if record is not None for blob in blobrefs.blobs_of(indexes.find_body(record))}
 
 
 def _withhold_edits(txn: Txn, post: Record, held: list[Cid]) -> bool:

@@ -6,18 +6,19 @@ round only looks.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeVar
 
 from unhush.identity.cid import cid_of_digest
 from unhush.identity.trunk import Standing
-from unhush.storage import accounts, journal, logs, standing
+from unhush.storage import accounts, indexes, journal, logs, standing
 from unhush.storage.blobs.blobs import Blobs
 from unhush.storage.blobs.folder import DigestFolder
 from unhush.storage.blobs.sweeping import Swept, sweep
 from unhush.storage.environment import Environment
+from unhush.storage.folds import blobrefs
 from unhush.storage.keeping import promises
 from unhush.storage.logs import pack_u64
 from unhush.storage.records import Record
@@ -100,16 +101,17 @@ class Collector:
             self._foresee(done, found, is_now=is_now)
             done.evicted_bytes = sum(each.size_bytes for each in overdrawn)
             with self._environment.read() as txn:
-                done.blobs = self._sweep(txn, is_dry=True)
+                done.blobs = self.sweep(txn, is_dry=True)
             return done
-        self._in_slices(found, lambda txn, each: self._settle(txn, each, done, is_now=is_now), pause)
+        gone: set[bytes] = set()  # blobs that go with what their owner does not let wait
+        self._in_slices(found, lambda txn, each: self._settle(txn, each, done, gone, is_now=is_now), pause)
         self._in_slices(stale, self._let_come_back, pause)
         for each in overdrawn:
             self._evict(Eviction(each, self._limits, self._network), done, pause)
         self._in_slices(liftable, floors.lift_floor, pause)
         with self._environment.read() as txn:
             roomy = evicting.find_roomy(txn, self._limits)
-            done.blobs = self._sweep(txn, is_dry=False)
+            done.blobs = self.sweep(txn, at_once=gone)
         self._in_slices(roomy, promises.want_again, pause)
         with self._environment.read() as txn:
             is_due = scrubbing.is_due(txn)
@@ -146,14 +148,16 @@ class Collector:
         done.waiting += 1
         done.next_ms = due if done.next_ms is None else min(done.next_ms, due)
 
-    def _settle(self, txn: Txn, candidate: Candidate, done: Collected, *, is_now: bool) -> None:
-        """Let a candidate wait, or go."""
+    def _settle(self, txn: Txn, candidate: Candidate, done: Collected, gone: set[bytes], *, is_now: bool) -> None:
+        """Let a candidate wait, or go; ``gone`` takes the blobs it names if it goes before its time."""
         record = journal.find_record_by_cid(txn, candidate.cid)
         account = accounts.find_account(txn, record.account) if record is not None else None
         if record is None or account is None or why(txn, record) is not candidate.reason:
             return
         now = self._clock_ms()
         if self._is_due(candidate, now, is_now=is_now):
+            if is_now and candidate.is_own:
+                gone.update(blob.digest for blob in blobrefs.blobs_of(indexes.find_body(record)))
             if candidate.reason is Reason.DELETED:
                 erasing.erase(txn, account, record)
             elif not self._drop_void(txn, record):
@@ -205,8 +209,9 @@ class Collector:
         done.evicted_bytes += eviction.size_bytes
         done.forgotten += eviction.is_forgotten
 
-    def _sweep(self, txn: Txn, *, is_dry: bool) -> Swept:
-        return sweep(self._blobs, txn, older_than_s=YOUNG_S, dry_run=is_dry, thumbs=self._thumbs)
+    def sweep(self, txn: Txn, *, is_dry: bool = False, at_once: Set[bytes] = frozenset()) -> Swept:
+        """Take away the files no record names, but for young ones that are not to go at once."""
+        return sweep(self._blobs, txn, older_than_s=YOUNG_S, dry_run=is_dry, thumbs=self._thumbs, at_once=at_once)
 
     # -- in short transactions
 

@@ -39,20 +39,22 @@ class Said:
 
 @dataclass(frozen=True)
 class Cli:
-    """``unhush --home HOME …``"""
+    """``UNHUSH_HOME=HOME unhush …``: what it says to run next names no home."""
 
     home: Path
     _capture: pytest.CaptureFixture[bytes]
     _patch: pytest.MonkeyPatch
 
     def __call__(self, *arguments: str, given: bytes = b"") -> Said:
-        return self.bare("--home", str(self.home), *arguments, given=given)
+        with self._patch.context() as patch:
+            patch.setenv("UNHUSH_HOME", str(self.home))
+            return self.bare(*arguments, given=given)
 
     def json(self, *arguments: str, given: bytes = b"") -> Said:
         return self("--json", *arguments, given=given)
 
     def bare(self, *arguments: str, given: bytes = b"") -> Said:
-        """Without ``--home``."""
+        """With no home named."""
         self._capture.readouterr()
         with self._input(given):
             code = run(list(arguments))

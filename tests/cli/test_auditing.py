@@ -137,6 +137,8 @@ def test_what_a_keeper_does_without_is_named_wherever_somebody_looks(ann: Cli, t
     assert ann("withhold", str(gone), "--reason", "my own").code == 0
     assert "(withheld here: my own)" in ann("show", str(gone)).out
 
+    assert f"record 3 ({gone}) is withheld by this node: my own" in ann("audit", str(author.account)).out
+
     file = tmp_path / "evidence"
     assert ann("audit", str(author.account), "--evidence", str(file)).code == 11
     checked = ann("verify", str(file))

@@ -195,6 +195,22 @@ def test_an_empty_timeline_tells_people_how_to_begin_and_programs_nothing(ann: C
     assert ann.json("timeline").err == ""
 
 
+def test_whoever_follows_from_a_home_that_knows_nobody_is_told_to_ask_for_an_invite(ann: Cli) -> None:
+    said = ann("follow", NOBODY)
+    assert (said.code, said.out.startswith("You follow ")) == (0, True)
+    assert "unhush accept INVITE" in said.err
+    assert ann.json("follow", NOBODY).err == ""
+    empty = ann("timeline").err
+    assert "unhush accept INVITE" in empty
+    assert "Follow somebody" not in empty
+
+    assert ann("peers", "add", PEER).code == 0
+    assert ann("follow", NOBODY).err == ""
+    empty = ann("timeline").err
+    assert "unhush run" in empty
+    assert "INVITE" not in empty
+
+
 def test_a_followed_timeline_prints_nothing_twice(ann: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     ann("post", "--lines", given=b"one\ntwo\n")
     events = Node.events
@@ -325,6 +341,10 @@ def test_an_account_goes_out_as_a_file_and_into_an_empty_home(ann: Cli, tmp_path
     out = ann.json("export", "car", car).one()
     assert set(out) == {"file", "roots", "blocks", "cards"}
     assert (out["file"], out["roots"][0], out["blocks"]) == (car, account, 8)
+    for said in (ann("export", "car", car, "--force").out, ann("export", "car", "--help").out):
+        assert "ictures are not in it" in said
+        assert "export lifeboat" in said
+    assert "Pictures are in no CAR; a lifeboat takes them along." in ann("verify", car).out
 
     attic = ann.at(tmp_path / "attic")
     assert attic.json("import", "car", car).one() == {
@@ -499,6 +519,18 @@ def test_the_home_is_named_by_option_or_environment_or_is_the_users(
     monkeypatch.setenv("UNHUSH_HOME", "")
     assert ann.bare("--json", "init", "--name", "Zoe").code == 0
     assert ann.bare("--json", "status").one()["home"] == str(tmp_path / "data" / "unhush")
+
+
+def test_a_home_that_was_given_stands_in_what_to_run_next(cli: Cli, tmp_path: Path) -> None:
+    home = tmp_path / "a home"
+    before = ["--home", str(home)]
+    assert f"unhush --home '{home}' init --name NAME" in cli.bare(*before, "timeline").err
+    assert (
+        cli.bare(*before, "init", "--name", "Ann", "--no-passphrase").err.count(f"unhush --home '{home}' id check") == 1
+    )
+    assert f"unhush --home '{home}' id check" in cli.bare(*before, "status").out
+    # What is said with the same words and is no command stays.
+    assert "by a newer version of unhush\n" in cli.bare(*before, "accept", "unhush:" + "z" * 200, "--yes").err
 
 
 @pytest.mark.parametrize("arguments", [["status", "--home", "x"], ["media", "save", "--home=x"]])

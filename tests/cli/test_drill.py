@@ -260,6 +260,19 @@ def test_the_person_at_the_keyboard_is_not_told_to_ask_themselves(ann: Cli) -> N
     assert "Ask Fay" in advice(others)
 
 
+def test_as_many_is_said_of_somebody_only(ann: Cli) -> None:
+    with Node(Config(ann.home)) as node:
+        drilled = drill_here(node)
+
+    def advice(share: float, followers: float) -> str:
+        report = replace(drilled.report, followers=followers, advice=Advice(Step.STAY_ONLINE, share, share))
+        return _advice_text(replace(drilled, report=report))
+
+    assert "as many find it, and less is lost" in advice(0.5, 2.0)
+    assert "nobody finds it yet" in advice(0.0, 2.0)
+    assert advice(1.0, 0.0).endswith("(less is lost).")
+
+
 def test_a_live_drill_with_nobody_to_ask_says_so(ann: Cli) -> None:
     said = ann("drill", "--live")
     assert said.code == 5

@@ -122,7 +122,7 @@ def test_whoever_does_not_have_the_words_finds_them_waiting(cli: Cli, answer: st
         words = read_words(person)
         person.answer("press Enter", "")
         person.answer(r"Word \d+: ", answer)
-        person.expect(r"words wait in .*words\.txt.*unhush id check")
+        person.expect(r"words wait in .*words\.txt.* id check")
         assert person.end() == 0
 
     assert Path(words_of(cli)).read_text().split() == words

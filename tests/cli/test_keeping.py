@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.cli.conftest import Cli
 from tests.cli.homes import carry
+from tests.support.bombs import saved
 from tests.support.people import Person
 
 from unhush.cli.shown import some
@@ -274,12 +276,17 @@ def test_a_list_with_a_wrong_line_changes_nothing(ann: Cli, found: Found, tmp_pa
 def test_a_record_is_withheld_with_its_reason_and_taken_in_again(ann: Cli, found: Found, tmp_path: Path) -> None:
     mara = found("Mara").account
     with Node(Config(tmp_path / "mara")) as node:
-        post = str(node.post("The mayor is a fish.").id)
+        attached = node.attach(saved(Image.new("RGB", (8, 8), "red"), "PNG"), "a fish")
+        post = str(node.post("The mayor is a fish.", [attached]).id)
+        data = node._store.blobs.read(attached.cid)
     ann("follow", str(mara))
     carry(ann.at(tmp_path / "mara"), ann, tmp_path)
+    with Node(Config(ann.home)) as node:
+        node._store.blobs.put_block(attached.cid, data)  # as a peer gives it
     assert ann.json("show", post).one()["body"] is True
     done = ann.json("withhold", post, "--reason", "A court  in Ullsund, 12/2031").one()
     assert (done["id"], done["account"], done["reason"]) == (post, str(mara), "A court in Ullsund, 12/2031")
+    assert done["pictures"] == 1
     assert ann.json("show", post).one()["body"] is False
     (listed,) = ann.json("withhold", "--list").lines()
     assert (listed["id"], listed["withheld"]) == (post, True)
@@ -289,6 +296,11 @@ def test_a_record_is_withheld_with_its_reason_and_taken_in_again(ann: Cli, found
     assert ann.json("withhold", "--undo", post).one() == {"id": post, "withheld": False}
     carry(ann.at(tmp_path / "mara"), ann, tmp_path)
     assert ann.json("show", post).one()["text"] == "The mayor is a fish."
+    with Node(Config(ann.home)) as node:
+        assert not node.media.has(attached.cid)
+        node._store.blobs.put_block(attached.cid, data)
+    said = ann("withhold", post, "--reason", "a court").out
+    assert "Its body is gone from here, and 1 picture that nothing else shows." in said
 
 
 def test_own_records_and_operations_are_not_withheld(ann: Cli, found: Found, tmp_path: Path) -> None:

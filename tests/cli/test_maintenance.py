@@ -89,6 +89,13 @@ def test_a_home_without_a_key_runs_and_the_words_alone_give_it_one(ann: Cli, tmp
     assert other("post", "with a new key").code == 0
     assert other.json("status").one()["problem"] is None
     assert other("verify", "--deep").code == 0
+    assert restored["device"]["name"] == "restored"
+
+    other("backup", str(tmp_path / "other.tar"))
+    third = ann.at(tmp_path / "third")
+    third("import", "backup", str(tmp_path / "other.tar"))
+    again = third.json("restore", "--words-from", str(words), "--no-passphrase").one()
+    assert again["device"]["name"] == "restored 2"
 
 
 def test_what_needs_a_home_to_itself_is_refused_while_it_is_open(ann: Cli) -> None:

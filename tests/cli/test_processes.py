@@ -90,7 +90,7 @@ def test_run_needs_an_account(tmp_path: Path) -> None:
     for home in (tmp_path / "empty", tmp_path / "none"):
         ended = command("--home", home, "--json", "run", "--web", "off")
         assert (ended.code, ended.out) == (3, b"")
-        assert "unhush init --name NAME" in ended.err
+        assert " init --name NAME" in ended.err
 
 
 @pytest.mark.parametrize(

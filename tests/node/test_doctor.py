@@ -112,6 +112,9 @@ def test_listening_only_for_itself_and_nobody_known_are_to_be_mended() -> None:
 def test_bounds_met_are_told_in_words() -> None:
     assert "3 × peers shut out for an hour" in said(OPEN, peers_banned=3, dialbacks_refused=0)["limits"].text
     assert said(OPEN, peers_banned=0)["limits"].grade is Grade.FINE
+    everyday = said(OPEN, addresses_refused=5, dialbacks_refused=1)["limits"]
+    assert (everyday.grade, "that every node meets" in everyday.text) == (Grade.FINE, True)
+    assert said(OPEN, addresses_refused=5, peers_banned=1)["limits"].grade is Grade.NOTE
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.support.commands import ANY_PORT, await_until, command
 
 from unhush.cli.wire import limit_lines, outage_line
 from unhush.gossip.net.network import Network
-from unhush.gossip.proto.tally import Met
+from unhush.gossip.proto.tally import EVERYDAY, Met
 from unhush.node import Config, Node, found_account
 from unhush.node.views import LimitMet, OutageInfo
 
@@ -132,5 +132,9 @@ def test_the_status_says_it_in_words() -> None:
     assert "because KeyError: 'x'" in line
     assert "\x1b" not in line
     assert line.endswith("2 starts failed since")
-    met = [LimitMet("a", "peers shut out for an hour", 3, 61.0), LimitMet("b", "restarts", 1, 4_000.0)]
-    assert limit_lines(met) == ["bounds    3 peers shut out for an hour, last 61 s ago"]
+    met = [
+        LimitMet("peers_banned", "peers shut out for an hour", 1, 61.0),
+        LimitMet("network_restarts", "restarts of the network", 1, 4_000.0),
+        *(LimitMet(each, each.words, 5, 1.0) for each in EVERYDAY),
+    ]
+    assert limit_lines(met) == ["bounds    peers shut out for an hour: 1, last 61 s ago"], "lately, and not every day"

@@ -4,12 +4,14 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from tests.support.bombs import saved
 from tests.support.commands import await_until
 from tests.support.nodes import introduce
 
 from unhush.node import Node
+from unhush.node.errors import BlobMissing
 from unhush.storage.blobs.manifest import CHUNK_BYTES
 
 
@@ -62,6 +64,34 @@ def test_what_no_shown_record_names_is_not_given(new_node: Callable[[str], Node]
     assert not running.fetch_blob(taken_back.cid, ann.account(), 10.0)
     assert not running.fetch_blob(kept_to_myself.cid, ann.account(), 10.0)
     assert not ben.media.has(taken_back.cid)
+
+
+def test_a_picture_goes_with_what_is_withheld_and_comes_back_with_it(new_node: Callable[[str], Node]) -> None:
+    ann, ben = new_node("Ann"), new_node("Ben")
+    red, green = ann.attach(grainy(7)), ann.attach(flat("green"))
+    post = ann.post("Red and green.", [red, green])
+    ann.post("Green.", [green])
+    ben.follow(ann.account())
+    ann.start_network()
+    ben.start_network()
+    introduce(ben, ann)
+    await_until(lambda: ben.media.has(red.cid) and ben.media.has(green.cid), "both pictures")
+    ben.media.thumb(red.cid)
+
+    assert ben.withhold(post.id, "order of a court").pictures == 1
+
+    assert [ben.media.has(each.cid) for each in (red, green)] == [False, True]
+    with pytest.raises(BlobMissing):
+        ben.media.thumb(red.cid)
+    running = ben._running
+    assert running is not None
+    assert not running.fetch_blob(red.cid, ann.account(), 10.0), "asked for just before"
+    assert list(ben._store.blobs.folder.iter_digests()) == [green.cid.digest]
+    assert not ben.fetch_media(red.cid)
+
+    ben.unwithhold(post.id)
+    await_until(lambda: ben.show(post.id).has_body, "the post is here again")
+    await_until(lambda: ben.media.has(red.cid), "its picture too, though nobody looks")
 
 
 def test_a_picture_that_was_damaged_comes_again_when_somebody_looks(new_node: Callable[[str], Node]) -> None:

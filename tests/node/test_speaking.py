@@ -513,6 +513,13 @@ def test_a_keeper_is_seen_and_proven_within_seconds(opened: Callable[..., Node])
     (card,) = look(reader, lambda snapshot: snapshot.cards(keeper.account()))
     assert isinstance(card.claim, Card)
     assert card.claim.peers == (address_of(keeper),)
+    at = {node: node.status().peer or "" for node in (author, keeper, reader)}
+    (followed,) = reader.people_at([at[author], at[keeper]]).items()
+    assert (followed[0], [each.account for each in followed[1]]) == (at[author], [of]), "the keeper is a stranger to it"
+    (kept,) = keeper.people_at([at[author]])[at[author]]
+    (mine,) = keeper.people_at([at[keeper]])[at[keeper]]
+    assert (kept.account, mine.is_own) == (of, True)
+    assert author.people_at([]) == {}
     post = author.post("live")
     await_until(
         lambda: any(

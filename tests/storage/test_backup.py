@@ -24,10 +24,11 @@ from tests.support.processes import child
 from unhush.storage import compacting
 from unhush.storage.arrivals import Arrival
 from unhush.storage.backup import MANIFEST, read_backup
+from unhush.storage.blobs.manifest import CHUNK_BYTES
 from unhush.storage.compacting import compact
 from unhush.storage.errors import BackupExists, HomeInUse, MalformedBackup, StoreDamaged, StoreFull
 from unhush.storage.folds import FOLD_TABLES
-from unhush.storage.kinds import Follow, Post
+from unhush.storage.kinds import Follow, Media, Post
 from unhush.storage.repair import repair
 from unhush.storage.schema import Table
 from unhush.storage.store import Store
@@ -43,10 +44,10 @@ def is_clean(store: Store) -> bool:
 
 @pytest.fixture
 def lived_in(home: Home, bob: Person) -> Home:
-    home.publish(Follow(bob.account), Post("ours"))
+    picture, size = home.store.blobs.put(io.BytesIO(b"a picture"))
+    home.publish(Follow(bob.account), Post("ours", media=(Media(picture, "image/png", size, ""),)))
     ingest(home.store, bob.incept, *arrivals_of(bob.posts(40)))
     home.store.put_petname(bob.account, "Bobby")
-    home.store.blobs.put(io.BytesIO(b"a picture"))
     return home
 
 
@@ -97,6 +98,22 @@ def test_a_backup_is_private_and_holds_no_file_of_another_name(lived_in: Home, f
         assert names[-1] == MANIFEST
         assert len(names) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.tar", "backup.tar", "home"]
+
+
+def test_a_backup_has_no_file_that_no_record_names(lived_in: Home, tmp_path: Path) -> None:
+    whole = b"0" * CHUNK_BYTES + b"a large picture"
+    large, size = lived_in.store.blobs.put(io.BytesIO(whole))
+    lived_in.store.blobs.put(io.BytesIO(b"1" * CHUNK_BYTES + b"of nothing"))
+    lived_in.publish(Post("large", media=(Media(large, "image/png", size, ""),)))
+
+    made = lived_in.store.backup(tmp_path / "again.tar", now_ms=7)
+
+    (tmp_path / "other").mkdir()
+    read_backup(tmp_path / "again.tar", tmp_path / "other", network=NETWORK)
+    with Store(tmp_path / "other", network=NETWORK, clock_ms=Clock()) as store:
+        assert store.blobs.read(large) == whole
+        assert made.blobs == len(list(store.blobs.iter_blocks())) == 4  # two chunks, their manifest, the small one
+    assert b"of nothing" not in (tmp_path / "again.tar").read_bytes()
 
 
 def test_a_backup_replaces_nothing(lived_in: Home, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """gc: what was taken back and what fell out of force goes, in its time, from the tables and from the file."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from random import Random
 
@@ -9,7 +10,7 @@ from tests.support.people import Clock, Home, Person, arrivals_of, cids_held, du
 
 from unhush.identity.cid import Cid
 from unhush.storage.arrivals import Arrival, Status
-from unhush.storage.kinds import Delete, Edit, Follow, Post, Profile
+from unhush.storage.kinds import Delete, Edit, Follow, Media, Post, Profile
 from unhush.storage.records import BodyState, Record
 from unhush.storage.room import collecting, scrubbing
 from unhush.storage.room.tiers import DAY_MS
@@ -207,16 +208,20 @@ def test_a_body_that_was_erased_comes_again_beside_the_cut_that_ends_its_delete(
 
 
 def test_own_bodies_wait_too_unless_their_owner_says_now(home: Home, known_bob: Person) -> None:
-    (mine,) = home.publish(Post("mine"))
+    (picture, size), (draft, _) = (home.store.blobs.put(BytesIO(data)) for data in (b"mine", b"of a post to come"))
+    (mine,) = home.publish(Post("mine", media=(Media(picture, "image/png", size, ""),)))
     his = known_bob.post("his")
     ingest(home.store, his.arrival, known_bob.write(Delete(his.cid)).arrival)
     home.publish(Delete(mine.cid))
 
     waits = home.store.collect()
+    assert home.store.blobs.has(picture)
     now = home.store.collect(is_now=True)
 
     assert (waits.erased, waits.waiting) == (0, 2)
     assert (now.erased, now.waiting) == (1, 1)
+    assert not home.store.blobs.has(picture), "though it is young"
+    assert home.store.blobs.has(draft)
     assert record_of(home.store, mine.cid).body is None
     assert record_of(home.store, his.cid).body == his.body
 

@@ -19,7 +19,10 @@ from tests.support.people import Clock, Home, Person, arrivals_of, ingest, open_
 from unhush.identity.cid import Cid, cid_of, cid_of_raw
 from unhush.storage.arrivals import Status
 from unhush.storage.backup import read_backup
-from unhush.storage.errors import WithholdRefused
+from unhush.storage.blobs.folder import DigestFolder
+from unhush.storage.blobs.manifest import CHUNK_BYTES
+from unhush.storage.blobs.thumbs import Thumbs
+from unhush.storage.errors import BlobsUnusable, WithholdRefused
 from unhush.storage.keeping import withheld
 from unhush.storage.kinds import Delete, Edit, Follow, Media, Post, Reply
 from unhush.storage.records import BodyState
@@ -293,18 +296,60 @@ def test_a_follow_that_is_withheld_is_none(home: Home, known_bob: Person) -> Non
     assert asked(home.store, lambda snapshot: list(snapshot.activity())) == []
 
 
-def test_pictures_that_only_it_named_go_with_gc(home: Home, known_bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    only, both = (home.store.blobs.put(BytesIO(data))[0] for data in (b"only", b"both"))
-    posts = [
-        known_bob.write(Post("with", media=tuple(Media(blob, "image/png", 4, "") for blob in blobs)))
-        for blobs in ((only, both), (both,))
-    ]
-    ingest(home.store, *arrivals_of(posts))
-    withhold(home.store, posts[0].cid)
+def picture_of(store: Store, data: bytes) -> Media:
+    blob, size = store.blobs.put(BytesIO(data))
+    Thumbs(store.home).put(blob, b"small " + data[-8:])
+    return Media(blob, "image/png", size, "")
+
+
+def files_of(store: Store) -> set[bytes]:
+    return {*store.blobs.folder.iter_digests(), *Thumbs(store.home).folder.iter_digests()}
+
+
+def test_pictures_that_nothing_else_shows_go_at_once_however_young(
+    home: Home, known_bob: Person, tmp_path: Path
+) -> None:
+    shared = b"s" * CHUNK_BYTES  # a chunk of two of them
+    only, other, both, of_edit = (
+        picture_of(home.store, data) for data in (shared + b"only", shared + b"other", b"both", b"of the edit")
+    )
+    posts = [known_bob.write(Post("with", media=media)) for media in ((only, both), (other, both))]
+    edit = known_bob.write(Edit(posts[0].cid, Post("new", media=(of_edit,))))
+    ingest(home.store, *arrivals_of([*posts, edit]))
+    before = files_of(home.store)
+    home.store.blobs.put(BytesIO(b"attached for a post that is written now"))
+
+    assert home.store.withheld.add(posts[0].cid, "order of a court", 5) == 2
+
+    gone = {only.cid.digest, of_edit.cid.digest, cid_of_raw(b"only").digest}
+    assert files_of(home.store) == before - gone | {cid_of_raw(b"attached for a post that is written now").digest}
+    for kept in (other, both):
+        assert home.store.blobs.has(kept.cid)
+    assert home.store.withheld.add(posts[0].cid, "again", 6) == 0
+    home.store.backup(tmp_path / "backup.tar", now_ms=7)
+    assert b"of the edit" not in (tmp_path / "backup.tar").read_bytes()
+    assert home.store.withheld.add(posts[1].cid, "order of a court", 5) == 2
+    assert files_of(home.store) == {cid_of_raw(b"attached for a post that is written now").digest}
+
+
+def test_what_cannot_be_erased_now_goes_with_gc(home: Home, known_bob: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = picture_of(home.store, b"only")
+    post = known_bob.write(Post("with", media=(picture,)))
+    ingest(home.store, *arrivals_of([post]))
+    with monkeypatch.context() as patch:
+
+        def fail(_self: DigestFolder, _digest: bytes) -> bool:
+            raise BlobsUnusable("this disk takes no write")
+
+        patch.setattr(DigestFolder, "remove", fail)
+        assert home.store.withheld.add(post.cid, "order of a court", 5) == 0
+    assert record_of(home.store, post.cid).body is None
+    assert home.store.blobs.has(picture.cid)
+
     monkeypatch.setattr(collecting, "YOUNG_S", -time.time())
     home.store.collect()
-    assert not home.store.blobs.has(only)
-    assert home.store.blobs.has(both)
+
+    assert files_of(home.store) == set()
 
 
 def test_it_is_no_damage_and_survives_backup_and_repair(

@@ -107,12 +107,22 @@ def test_a_bootstrap_peer_brings_back_who_lost_everybody_and_is_missed_when_lost
 
 
 def test_words_that_are_not_written_down_come_first_of_all() -> None:
-    report = rehearse(replace(star(5, dialable=0), has_words=False, records_here=3, pictures=2), HOME)
+    report = rehearse(replace(star(5, dialable=1), has_words=False, records_here=3, pictures=2), HOME)
 
     assert not report.author_returns
+    assert report.share > 0
     assert (report.records_lost, report.pictures_lost) == (3, 2)
     assert report.advice is not None
     assert report.advice.step is Step.WRITE_WORDS
+
+
+def test_where_nobody_finds_it_what_lets_them_comes_before_the_words() -> None:
+    report = rehearse(replace(star(5, dialable=0), has_words=False, records_here=3), HOME)
+
+    assert report.share == 0
+    assert report.advice is not None
+    assert report.advice.step in {Step.OPEN_FOLLOWER, Step.ADD_KEEPER}
+    assert report.advice.share == 1.0
 
 
 def test_records_that_are_only_here_are_worth_a_wait() -> None:

@@ -88,6 +88,7 @@ class FakeNode:
     people: dict[Cid, Person] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)
     addresses: list[PeerInfo] = field(default_factory=list)
+    machines: dict[str, tuple[Cid, ...]] = field(default_factory=dict)
     words_waiting: str | None = None
     problem: str = ""
     calls: list[tuple[object, ...]] = field(default_factory=list)
@@ -279,6 +280,12 @@ class FakeNode:
 
     def peers(self) -> tuple[PeerInfo, ...]:
         return tuple(self.addresses)
+
+    def is_hidden_media(self, cid: Cid) -> bool:
+        return False
+
+    def people_at(self, peers: Collection[str]) -> dict[str, tuple[Person, ...]]:
+        return {peer: tuple(map(self.person, self.machines[peer])) for peer in peers if peer in self.machines}
 
     def add_peer(self, text: str) -> None:
         if not text.startswith("/"):

@@ -246,6 +246,7 @@ def test_outside_every_page_is_shut(outside: Client) -> None:
         path: 200 if path == "/" else 404 if path.startswith("/static/") else 401 for path in READS
     }
     assert not any("Edda" in answer.text or str(ME) in answer.text for answer in outside_of.values())
+    assert "unhush open" in outside_of["/"].text, "a service has no terminal to press Enter in"
 
 
 def test_every_answer_has_the_headers(client: Client, outside: Client) -> None:

@@ -229,8 +229,16 @@ def test_the_network_page_shows_what_is_and_takes_an_address(client: Client, nod
         PeerInfo("/ip4/192.0.2.7/tcp/4470", "12D3KooW1", True, True),
         PeerInfo("/ip4/192.0.2.8/tcp/4470", None, False, False),
     ]  # fmt: skip
+    ines = node.meet("ines", "Ines <Lind>")
     text = client.get("/network").page.text
     assert "1 peer connected; 1 more remembered" in text
+    assert "they did" in text
+    assert "Ines" not in text, "no card says whose machine it is"
+    node.machines = {"12D3KooW1": (ines,)}
+    page = client.get("/network").page
+    assert "Ines <Lind>" in page.text
+    assert page.all("a", href=f"/person/{ines}")
+    assert page.text.count("not known") == text.count("not known") - 1
     assert client.submit("/network", {"address": " /ip4/192.0.2.9/tcp/4470 "}).status == 303
     assert node.calls == [("add_peer", "/ip4/192.0.2.9/tcp/4470")]
 
