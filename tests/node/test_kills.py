@@ -95,7 +95,7 @@ def collect(lines: Lines, acknowledged: list[str], ended: threading.Event) -> No
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(8, marks=pytest.mark.timeout(300)),
+        pytest.param(4, marks=pytest.mark.timeout(300)),
         pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3_600)]),
     ],
 )
